@@ -1,0 +1,5 @@
+module github.com/wxbroker/wxbroker/pkg
+
+go 1.26.0
+
+replace github.com/wxbroker/wxbroker/proto => ../proto
