@@ -1,0 +1,109 @@
+package wechatsim
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// The paths of WeChat's API that are simulated.
+const (
+	PathToken       = "/cgi-bin/token"
+	PathStableToken = "/cgi-bin/stable_token"
+	PathTicket      = "/cgi-bin/ticket/getticket"
+	PathDomainIP    = "/cgi-bin/get_api_domain_ip"
+	PathCallbackIP  = "/cgi-bin/getcallbackip"
+)
+
+// bodyLimit bounds what is read of a request; WeChat's own limit is unknown and
+// no honest request comes near.
+const bodyLimit = 1 << 20
+
+// apis says who answers a path. The functions are called with the lock held.
+var apis = map[string]func(*Sim, *call) answer{
+	PathToken:       (*Sim).classicToken,
+	PathStableToken: (*Sim).stableToken,
+	PathTicket:      (*Sim).ticket,
+	PathDomainIP:    (*Sim).addresses,
+	PathCallbackIP:  (*Sim).addresses,
+}
+
+// call is an API request, read to its end.
+type call struct {
+	path   string
+	method string
+	query  url.Values
+	raw    string // the query as it was sent
+	body   []byte
+	from   netip.Addr
+	now    time.Time
+}
+
+func readCall(r *http.Request) (*call, error) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, bodyLimit))
+	if err != nil {
+		return nil, fmt.Errorf("read request: %w", err)
+	}
+	return &call{
+		path:   r.URL.Path,
+		method: r.Method,
+		query:  r.URL.Query(),
+		raw:    r.URL.RawQuery,
+		body:   bytes.TrimSpace(body),
+		from:   remoteAddress(r.RemoteAddr),
+	}, nil
+}
+
+// remoteAddress is the caller's IP address, or 127.0.0.1 where the connection
+// has none: a Unix socket or a pipe in memory.
+func remoteAddress(remote string) netip.Addr {
+	if ap, err := netip.ParseAddrPort(remote); err == nil {
+		return ap.Addr().Unmap().WithZone("")
+	}
+	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+}
+
+// serveAPI reads the call, lets a fault have it, and otherwise answers it.
+func (s *Sim) serveAPI(w http.ResponseWriter, r *http.Request) {
+	c, err := readCall(r)
+	if err != nil {
+		return // the client left in the middle of its request
+	}
+	for _, f := range s.faultsFor(c) {
+		if f.Kind != FaultDelay {
+			s.serveFault(w, r, c, f)
+			return
+		}
+		if !wait(r.Context(), f.Duration) {
+			s.note(c, faultOutcome(f.Kind))
+			panic(http.ErrAbortHandler)
+		}
+	}
+	a := s.perform(c)
+	s.note(c, outcome(a.code))
+	writeJSON(w, http.StatusOK, a.body)
+}
+
+// perform lets a call take effect.
+func (s *Sim) perform(c *call) answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.now = s.now()
+	if seen := s.settings.SeenAddress; seen.IsValid() {
+		c.from = seen.Unmap()
+	}
+	return apis[c.path](s, c)
+}
+
+func writeJSON(w http.ResponseWriter, status int, body []byte) {
+	// Not a registered parameter, but what WeChat sends.
+	w.Header().Set("Content-Type", "application/json; encoding=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	w.Write(body) // an error means the client left; there is nobody to tell
+}

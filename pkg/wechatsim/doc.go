@@ -1,0 +1,50 @@
+// Package wechatsim is a simulated WeChat: the few calls of api.weixin.qq.com
+// that hand out an Official Account's access_token and its tickets, and a judge
+// that says whether WeChat would accept a JS-SDK signature right now.
+//
+// It exists so that a test can ask WeChat instead of repeating the arithmetic of
+// the code it tests. For that reason it imports nothing of this project, and it
+// is written from WeChat's documents and from published answers of the real
+// service, not from our client's idea of them:
+//
+//   - Access tokens: https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Get_access_token.html
+//   - Stable access tokens: https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/getStableAccessToken.html
+//   - Tickets and signatures: https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/JS-SDK.html (appendix 1)
+//   - Return codes: https://developers.weixin.qq.com/doc/offiaccount/Getting_Started/Global_Return_Code.html
+//   - Daily quotas: https://developers.weixin.qq.com/doc/offiaccount/Message_Management/API_Call_Limits.html
+//
+// # What it knows
+//
+// A [Sim] owns accounts. Each account has two series of access tokens that know
+// nothing of each other, one per endpoint ([Classic] and [Stable]), and two
+// series of tickets ([JSAPI] and [WxCard]). Every value in a series has a number,
+// counted from 1, a moment it was minted, an expiry of its own and a moment after
+// which WeChat refuses it; the last is earlier than the expiry when the value was
+// replaced or killed. A classic call replaces the current token, and the replaced
+// one lives five minutes more at most. A stable call returns the current token
+// until its last minutes. A ticket is sticky in the same way.
+//
+// # What a test can do to it
+//
+// [Settings] holds every number; [Sim.Change] alters them while the simulator
+// runs. [Sim.Inject] makes calls fail: error codes, lost answers, hung or reset
+// connections, bodies that are no JSON. [Sim.RotateToken], [Sim.KillToken] and
+// their like are the things other people do to an account behind our back.
+// [Sim.Verify], [Sim.TokenAlive] and [Sim.TicketAlive] judge; [Sim.Count],
+// [Sim.State] and [Sim.Events] tell what happened. Everything may be called at
+// any time from any goroutine.
+//
+// # Time
+//
+// The only clock is [Config.Now]. The simulator starts no goroutine and sets no
+// timer except inside a request that a fault told to wait, so it works in a
+// testing/synctest bubble over any connection, and a week passes in no time.
+//
+// # Where it is not WeChat
+//
+// Nothing documents which check comes first when several would fail, or which
+// failing calls count against a quota. Here a call counts once the caller has
+// proved itself (right secret and allowed address, or a live token). WeChat
+// limits calls per minute as well; the simulator does not, an injected 45011
+// does. The page's domain is not compared with the account's registered domains.
+package wechatsim

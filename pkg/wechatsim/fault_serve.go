@@ -1,0 +1,123 @@
+package wechatsim
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// serveFault answers a call in the way a fault wants.
+func (s *Sim) serveFault(w http.ResponseWriter, r *http.Request, c *call, f Fault) {
+	var effect answer
+	if f.Kind == FaultLost || f.Kind == FaultTruncate {
+		effect = s.perform(c)
+	}
+	s.note(c, faultOutcome(f.Kind))
+	switch f.Kind {
+	case FaultCode:
+		writeJSON(w, http.StatusOK, s.refuseAs(c, f.Code, f.Message))
+	case FaultEcho:
+		echo := fmt.Sprintf("invalid request %s?%s %s", c.path, c.raw, c.body)
+		writeJSON(w, http.StatusOK, s.refuseAs(c, f.Code, echo))
+	case FaultStatus:
+		writeText(w, f.Status, "text/plain; charset=utf-8", f.Body)
+	case FaultHTML:
+		writeText(w, f.Status, "text/html; charset=utf-8", f.Body)
+	case FaultMalformed:
+		writeJSON(w, http.StatusOK, []byte(f.Body))
+	case FaultEmpty:
+		writeJSON(w, http.StatusOK, nil)
+	case FaultRedirect:
+		w.Header().Set("Location", f.Location)
+		w.WriteHeader(f.Status)
+	case FaultTruncate:
+		w.Header().Set("Content-Length", strconv.Itoa(len(effect.body)))
+		writeText(w, http.StatusOK, "application/json; encoding=utf-8", string(effect.body[:len(effect.body)/2]))
+	case FaultOversize:
+		flood(w, f.Megabytes)
+	case FaultHang:
+		wait(r.Context(), f.Duration)
+		panic(http.ErrAbortHandler) // the way to close a connection unanswered
+	case FaultReset, FaultLost:
+		reset(w)
+	case FaultDelay:
+		panic("wechatsim: a delay does not answer") // see serveAPI
+	}
+}
+
+// refuseAs words an injected return code as WeChat would.
+func (s *Sim) refuseAs(c *call, code int, message string) []byte {
+	s.mu.Lock()
+	now, seen := s.now(), s.settings.SeenAddress
+	s.mu.Unlock()
+	if seen.IsValid() {
+		c.from = seen.Unmap()
+	}
+	switch {
+	case message != "":
+	case code == codeAddress:
+		message = notAllowed(c)
+	case messages[code] != "":
+		message = messages[code]
+	default:
+		message = "system error"
+	}
+	return refuseSaying(code, message, now).body
+}
+
+func writeText(w http.ResponseWriter, status int, contentType, body string) {
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	fmt.Fprint(w, body)
+}
+
+// flood writes one JSON string without an end, and breaks off after so many
+// megabytes: whoever reads to the end has read too much already.
+func flood(w http.ResponseWriter, megabytes int) {
+	w.Header().Set("Content-Type", "application/json; encoding=utf-8")
+	fmt.Fprint(w, `{"errcode":0,"errmsg":"`)
+	chunk := bytes.Repeat([]byte("x"), 1<<16)
+	for range megabytes << 20 / len(chunk) {
+		if _, err := w.Write(chunk); err != nil {
+			break // the client had enough
+		}
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// reset closes the connection under the answer. Where it cannot have the
+// connection (HTTP/2) it breaks off the stream.
+func reset(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if secured, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = secured.NetConn() // no TLS farewell
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // RST in place of FIN; fails on a dead connection only
+	}
+	conn.Close()
+}
+
+// wait sleeps for d, or without end if d is zero, and says whether the client
+// is still there.
+func wait(ctx context.Context, d time.Duration) bool {
+	if d == 0 {
+		<-ctx.Done()
+		return false
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,88 @@
+package wechatsim
+
+import (
+	"net/http"
+	"time"
+)
+
+// ticketAnswer is the success of a ticket call.
+type ticketAnswer struct {
+	Code      int       `json:"errcode"`
+	Message   string    `json:"errmsg"`
+	Ticket    string    `json:"ticket"`
+	ExpiresIn expiresIn `json:"expires_in"`
+}
+
+// ticket answers GET /cgi-bin/ticket/getticket: the current ticket while it has
+// more than the overlap left, then a new one.
+func (s *Sim) ticket(c *call) answer {
+	a, refusal := s.bearer(c)
+	if a == nil {
+		return refusal
+	}
+	tickets := a.tickets[TicketType(c.query.Get("type"))]
+	if tickets == nil {
+		return refuse(codeInvalidArgs, c.now)
+	}
+	set := s.settings.resolved()
+	if !a.spend(quotaTicket, set.TicketQuota, c.now) {
+		return refuse(codeQuota, c.now)
+	}
+	v := tickets.sticky(c.now, set.TicketOverlap)
+	if v == nil {
+		v, _ = tickets.mint(newTicket(), c.now, set.TicketLifetime)
+		s.history.add(Event{At: c.now, AppID: a.appid, Kind: EventMint, Detail: tickets.name, Number: v.number})
+	}
+	left := v.expires.Sub(c.now)
+	if set.FreshTicketExpiry {
+		left = v.expires.Sub(v.minted)
+	}
+	return grant(ticketAnswer{codeOK, "ok", v.value, expiresIn{left, set.ExpiresInString}})
+}
+
+// addresses answers the calls that list WeChat's own addresses. People use them
+// to try a token out, because they change nothing.
+func (s *Sim) addresses(c *call) answer {
+	a, refusal := s.bearer(c)
+	if a == nil {
+		return refusal
+	}
+	return grant(struct {
+		List []string `json:"ip_list"`
+	}{[]string{"198.51.100.10", "198.51.100.11", "198.51.100.12"}})
+}
+
+// bearer returns the account whose live token a call carries, or why the call
+// is refused. Both kinds of token serve.
+func (s *Sim) bearer(c *call) (*account, answer) {
+	token := c.query.Get("access_token")
+	switch {
+	case c.method != http.MethodGet:
+		return nil, refuse(codeRequireGET, c.now)
+	case token == "":
+		return nil, refuse(codeTokenMissing, c.now)
+	case !tokenForm.MatchString(token):
+		return nil, refuse(codeMalformedToken, c.now)
+	}
+	a := s.tokens[token]
+	if a == nil {
+		return nil, refuse(codeInvalidToken, c.now)
+	}
+	if code := tokenCode(a.findToken(token), c.now); code != codeOK {
+		return nil, refuse(code, c.now)
+	}
+	return a, answer{}
+}
+
+// tokenCode tells a token that reached its own expiry from one that was ended
+// before it: WeChat says 42001 and 40001.
+func tokenCode(v *issued, now time.Time) int {
+	switch {
+	case v.alive(now):
+		return codeOK
+	case v.expired(now):
+		return codeTokenExpired
+	default:
+		return codeInvalidToken
+	}
+}
