@@ -1,0 +1,104 @@
+package credential
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+var kindsOnWire = []struct {
+	kind Kind
+	wire wxbrokerv1.CredentialKind
+}{
+	{AccessToken, wxbrokerv1.CredentialKind_CREDENTIAL_KIND_ACCESS_TOKEN},
+	{JSAPITicket, wxbrokerv1.CredentialKind_CREDENTIAL_KIND_JSAPI_TICKET},
+	{WXCardTicket, wxbrokerv1.CredentialKind_CREDENTIAL_KIND_WX_CARD_TICKET},
+}
+
+// Wire returns the kind as the protocol names it.
+func (k Kind) Wire() wxbrokerv1.CredentialKind {
+	for _, pair := range kindsOnWire {
+		if pair.kind == k {
+			return pair.wire
+		}
+	}
+	return wxbrokerv1.CredentialKind_CREDENTIAL_KIND_UNSPECIFIED
+}
+
+// KindFromWire is the reverse of Wire; it knows no kind newer than itself.
+func KindFromWire(w wxbrokerv1.CredentialKind) (Kind, bool) {
+	for _, pair := range kindsOnWire {
+		if pair.wire == w {
+			return pair.kind, true
+		}
+	}
+	return "", false
+}
+
+// Only returns the account with no other kinds than these.
+func (a Account) Only(kinds []Kind) Account {
+	unwanted := func(k Kind) bool { return !slices.Contains(kinds, k) }
+	a.Kinds = slices.DeleteFunc(slices.Clone(a.Kinds), unwanted)
+	a.Credentials = slices.DeleteFunc(slices.Clone(a.Credentials), func(c Credential) bool { return unwanted(c.Kind) })
+	return a
+}
+
+// Wire returns the account as it is sent at now. Each expiry is what remains,
+// added to now's wall clock, so that it can be read against that clock alone.
+func (a Account) Wire(now Instant) *wxbrokerv1.Account {
+	out := &wxbrokerv1.Account{
+		Appid:  a.AppID,
+		Policy: &wxbrokerv1.AccountPolicy{SignHosts: a.SignHosts.Strings()},
+	}
+	for _, k := range a.Kinds {
+		out.Kinds = append(out.Kinds, k.Wire())
+	}
+	for _, c := range a.Credentials {
+		out.Credentials = append(out.Credentials, &wxbrokerv1.Credential{
+			Kind:       c.Kind.Wire(),
+			Value:      c.Value.Reveal(),
+			Version:    c.Version,
+			ExpireTime: timestamppb.New(now.Wall().Add(c.Expiry.Sub(now))),
+		})
+	}
+	return out
+}
+
+// FromWire reads an account that arrived at now in a message sent at sent by
+// the sender's clock. Kinds that it does not know are left out.
+func FromWire(in *wxbrokerv1.Account, sent time.Time, now Instant) (Account, error) {
+	if in.GetAppid() == "" {
+		return Account{}, errors.New("an account has no appid")
+	}
+	rules, err := ParseHostRules(in.GetPolicy().GetSignHosts())
+	if err != nil {
+		return Account{}, fmt.Errorf("account %s: sign_hosts: %w", in.GetAppid(), err)
+	}
+	out := Account{AppID: in.GetAppid(), SignHosts: rules}
+	for _, w := range in.GetKinds() {
+		if k, ok := KindFromWire(w); ok {
+			out.Kinds = append(out.Kinds, k)
+		}
+	}
+	for _, c := range in.GetCredentials() {
+		k, ok := KindFromWire(c.GetKind())
+		if !ok {
+			continue
+		}
+		if _, twice := out.Credential(k); twice || c.GetValue() == "" || c.GetVersion() <= 0 || !c.GetExpireTime().IsValid() {
+			return Account{}, fmt.Errorf("account %s: its %s is incomplete or sent twice", in.GetAppid(), k)
+		}
+		out.Credentials = append(out.Credentials, Credential{
+			Kind:    k,
+			Value:   NewSecret(c.GetValue()),
+			Version: c.GetVersion(),
+			Expiry:  now.Add(c.GetExpireTime().AsTime().Sub(sent)),
+		})
+	}
+	return out, nil
+}

@@ -1,0 +1,191 @@
+package credential_test
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+var everyKind = []credential.Kind{credential.AccessToken, credential.JSAPITicket, credential.WXCardTicket}
+
+func sentAccount(t *testing.T, now credential.Instant) credential.Account {
+	t.Helper()
+	return credential.Account{
+		AppID: "wx1", SignHosts: rulesOf(t, "shop.example.com", "*.例子.测试:8443"), Kinds: everyKind,
+		Credentials: []credential.Credential{
+			{Kind: credential.AccessToken, Value: credential.NewSecret("token"), Version: 1700000000001, Expiry: now.Add(2 * time.Hour)},
+			{Kind: credential.JSAPITicket, Value: credential.NewSecret("ticket"), Version: 1700000000002, Expiry: now.Add(90 * time.Second)},
+		},
+	}
+}
+
+func TestRemainingLifeSurvivesClocksThatDisagree(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		receiver time.Duration // how far its wall clock is from the sender's
+		stepped  time.Duration // how far the sender's was stepped before it sent
+	}{
+		{"clocks agree", 0, 0},
+		{"receiver a day ahead", 24 * time.Hour, 0},
+		{"receiver a day behind", -24 * time.Hour, 0},
+		{"receiver in 1970", -50 * 365 * 24 * time.Hour, 0},
+		// Set back, the monotonic clock knows better and that is what is sent.
+		{"sender's clock was set back", 24 * time.Hour, -time.Hour},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sender, receiver := &clocks{}, &clocks{step: tt.receiver}
+				sent := sentAccount(t, sender.now())
+				time.Sleep(30 * time.Second)
+				sender.step = tt.stepped
+				now := sender.now()
+
+				raw, err := proto.Marshal(sent.Wire(now))
+				if err != nil {
+					t.Fatal(err)
+				}
+				message := new(wxbrokerv1.Account)
+				if err := proto.Unmarshal(raw, message); err != nil {
+					t.Fatal(err)
+				}
+				got, err := credential.FromWire(message, now.Wall(), receiver.now())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got.AppID != sent.AppID || !slices.Equal(got.Kinds, sent.Kinds) || !slices.Equal(got.SignHosts, sent.SignHosts) {
+					t.Errorf("got %+v, want %+v", got, sent)
+				}
+				if len(got.Credentials) != len(sent.Credentials) {
+					t.Fatalf("got %d credentials, want %d", len(got.Credentials), len(sent.Credentials))
+				}
+				for i, want := range sent.Credentials {
+					c := got.Credentials[i]
+					if c.Kind != want.Kind || c.Version != want.Version || !c.Value.Equal(want.Value) {
+						t.Errorf("got %+v, want %+v", c, want)
+					}
+					if left, had := c.Expiry.Sub(receiver.now()), want.Expiry.Sub(now); left != had {
+						t.Errorf("%s has %v left, want %v", c.Kind, left, had)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestKindsOnTheWire(t *testing.T) {
+	for _, kind := range everyKind {
+		wire := kind.Wire()
+		if back, ok := credential.KindFromWire(wire); !ok || back != kind {
+			t.Errorf("%s is %v on the wire, which is %q", kind, wire, back)
+		}
+	}
+	// A kind added to the protocol has to be added here too.
+	if got := len(wxbrokerv1.CredentialKind_name) - 1; got != len(everyKind) {
+		t.Errorf("the protocol has %d kinds, this package %d", got, len(everyKind))
+	}
+	if got := credential.Kind("another").Wire(); got != wxbrokerv1.CredentialKind_CREDENTIAL_KIND_UNSPECIFIED {
+		t.Errorf("an unknown kind is sent as %v", got)
+	}
+	if kind, ok := credential.KindFromWire(wxbrokerv1.CredentialKind_CREDENTIAL_KIND_UNSPECIFIED); ok {
+		t.Errorf("no kind was read as %q", kind)
+	}
+}
+
+// newerKind is one that this build does not know.
+const newerKind = wxbrokerv1.CredentialKind(99)
+
+func TestFromWireSkipsUnknownKinds(t *testing.T) {
+	now := credential.Clock(credential.WallClock).Now()
+	message := sentAccount(t, now).Wire(now)
+	message.Kinds = append([]wxbrokerv1.CredentialKind{newerKind, 0}, message.GetKinds()...)
+	// Not even its form is known, so nothing about it is malformed.
+	message.Credentials = append([]*wxbrokerv1.Credential{{Kind: newerKind}, {}}, message.GetCredentials()...)
+	got, err := credential.FromWire(message, now.Wall(), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got.Kinds, everyKind) || len(got.Credentials) != 2 {
+		t.Errorf("got kinds %v and %d credentials, want %v and 2", got.Kinds, len(got.Credentials), everyKind)
+	}
+}
+
+func TestFromWireRefusesMalformed(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		spoil func(*wxbrokerv1.Account)
+	}{
+		{"no appid", func(a *wxbrokerv1.Account) { a.Appid = "" }},
+		{"bad rule", func(a *wxbrokerv1.Account) { a.Policy.SignHosts = []string{"https://a.example/"} }},
+		{"empty rule", func(a *wxbrokerv1.Account) { a.Policy.SignHosts = []string{""} }},
+		{"no value", func(a *wxbrokerv1.Account) { a.Credentials[1].Value = "" }},
+		{"no version", func(a *wxbrokerv1.Account) { a.Credentials[1].Version = 0 }},
+		{"negative version", func(a *wxbrokerv1.Account) { a.Credentials[1].Version = -1 }},
+		{"no expiry", func(a *wxbrokerv1.Account) { a.Credentials[1].ExpireTime = nil }},
+		{"expiry out of range", func(a *wxbrokerv1.Account) {
+			a.Credentials[1].ExpireTime = &timestamppb.Timestamp{Seconds: 1 << 60}
+		}},
+		{"a kind twice", func(a *wxbrokerv1.Account) { a.Credentials[1].Kind = a.GetCredentials()[0].GetKind() }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			now := credential.Clock(credential.WallClock).Now()
+			message := sentAccount(t, now).Wire(now)
+			tt.spoil(message)
+			got, err := credential.FromWire(message, now.Wall(), now)
+			if err == nil {
+				t.Fatalf("read as %+v", got)
+			}
+			if got.AppID != "" || len(got.Credentials) > 0 {
+				t.Errorf("beside the error there is %+v", got)
+			}
+		})
+	}
+}
+
+func TestOnly(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		wanted      []credential.Kind
+		kinds, held []credential.Kind
+	}{
+		{"all", everyKind, everyKind, everyKind[:2]},
+		{"one", []credential.Kind{credential.JSAPITicket}, []credential.Kind{credential.JSAPITicket}, []credential.Kind{credential.JSAPITicket}},
+		{"one without a credential", []credential.Kind{credential.WXCardTicket}, []credential.Kind{credential.WXCardTicket}, nil},
+		{"none", nil, nil, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			whole := sentAccount(t, credential.Clock(credential.WallClock).Now())
+			got := whole.Only(tt.wanted)
+			var held []credential.Kind
+			for _, c := range got.Credentials {
+				held = append(held, c.Kind)
+			}
+			if !slices.Equal(got.Kinds, tt.kinds) || !slices.Equal(held, tt.held) {
+				t.Errorf("got kinds %v, credentials %v, want %v, %v", got.Kinds, held, tt.kinds, tt.held)
+			}
+			if got.AppID != whole.AppID || !slices.Equal(got.SignHosts, whole.SignHosts) {
+				t.Error("appid or sign_hosts are not the account's")
+			}
+			// Every stream narrows the same shared account.
+			if !slices.Equal(whole.Kinds, everyKind) || len(whole.Credentials) != 2 || whole.Credentials[1].Kind != credential.JSAPITicket {
+				t.Errorf("the account itself was changed to %+v", whole)
+			}
+		})
+	}
+}
+
+func TestAccountCredential(t *testing.T) {
+	a := sentAccount(t, credential.Clock(credential.WallClock).Now())
+	if c, ok := a.Credential(credential.JSAPITicket); !ok || c.Value.Reveal() != "ticket" {
+		t.Errorf("got %q, %v", c.Value.Reveal(), ok)
+	}
+	if c, ok := a.Credential(credential.WXCardTicket); ok {
+		t.Errorf("got %+v though there is none", c)
+	}
+}
