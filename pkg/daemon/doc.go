@@ -1,0 +1,4 @@
+// Package daemon is what broker and edge do alike as long-running programs:
+// listen on an address of the operator's choice, serve HTTP until they are
+// told to stop, answer probes and scrapes, and know their version.
+package daemon

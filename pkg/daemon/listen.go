@@ -1,0 +1,111 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// Address is where to listen: `host:port` or `unix:/path`.
+type Address struct {
+	network string // tcp or unix
+	address string
+}
+
+// ParseAddress reads `host:port`, an empty host meaning every interface and
+// port 0 any free port, or `unix:/path`.
+func ParseAddress(s string) (Address, error) {
+	if path, ok := strings.CutPrefix(s, "unix:"); ok {
+		if path == "" {
+			return Address{}, fmt.Errorf("address %q is unix: without a path", s)
+		}
+		return Address{network: "unix", address: path}, nil
+	}
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return Address{}, fmt.Errorf("address %q is neither host:port nor unix:/path", s)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return Address{}, fmt.Errorf("address %q has a port that is not a number from 0 to 65535", s)
+	}
+	return Address{network: "tcp", address: s}, nil
+}
+
+// String returns the address as ParseAddress reads it.
+func (a Address) String() string {
+	if a.network == "unix" {
+		return "unix:" + a.address
+	}
+	return a.address
+}
+
+// IsLocal reports whether only this machine can reach the address: a unix
+// socket, a loopback address, or the name localhost.
+func (a Address) IsLocal() bool {
+	if a.network == "unix" {
+		return true
+	}
+	host, _, err := net.SplitHostPort(a.address)
+	return err == nil && IsLoopbackHost(host)
+}
+
+// IsLoopbackHost reports whether host, a name or an address without a port, is
+// this machine. Names are not looked up: of them only localhost is.
+func IsLoopbackHost(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// Listen opens the address. A unix socket that a dead process left behind is
+// replaced; one that answers is in use.
+func (a Address) Listen(ctx context.Context) (net.Listener, error) {
+	if a.network == "unix" {
+		if err := a.removeStale(ctx); err != nil {
+			return nil, err
+		}
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, a.network, a.address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("listening on %s: the address is in use by another program", a)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listening on %s: %w", a, err)
+	}
+	return listener, nil
+}
+
+func (a Address) removeStale(ctx context.Context) error {
+	info, err := os.Lstat(a.address)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("listening on %s: %w", a, err)
+	}
+	if info.Mode().Type() != fs.ModeSocket {
+		return fmt.Errorf("listening on %s: there is a file that is not a socket", a)
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", a.address)
+	if err == nil {
+		return errors.Join(fmt.Errorf("listening on %s: the address is in use by another program", a), conn.Close())
+	}
+	// Only a refusal says that nobody listens. A full backlog, missing
+	// permission or an end of ctx says nothing of the kind.
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("listening on %s: cannot tell whether the socket is in use: %w", a, err)
+	}
+	if err := os.Remove(a.address); err != nil {
+		return fmt.Errorf("removing the socket that a dead process left: %w", err)
+	}
+	return nil
+}
