@@ -1,0 +1,126 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/wxbroker/wxbroker/pkg/credential"
+)
+
+// Options are what a Client needs. Target, Kinds, Clock, Log and Apply are
+// required.
+type Options struct {
+	// Target is the broker, host:port or unix:/path.
+	Target string
+	// Dial has at least the transport credentials.
+	Dial []grpc.DialOption
+	// AppIDs are the accounts wanted, none for all that the broker grants.
+	AppIDs []string
+	Kinds  []credential.Kind
+	// Name and Version tell the broker's operator who this is.
+	Name, Version string
+	Clock         credential.Clock
+	Log           *slog.Logger
+	// Apply is called from Run with every new state, before the broker is told
+	// that it is in use. The accounts are in order of appid and complete.
+	Apply func([]credential.Account)
+}
+
+// Client follows the broker's stream. Make it with New.
+type Client struct {
+	Options
+	held      []credential.Account
+	connected atomic.Bool
+}
+
+// New returns a Client. It does nothing until Run.
+func New(o Options) *Client { return &Client{Options: o} }
+
+// Connected reports whether the broker is being heard: a stream is open and
+// has brought a state.
+func (c *Client) Connected() bool { return c.connected.Load() }
+
+const (
+	firstRetry = 100 * time.Millisecond
+	// lastRetry bounds how long an edge stays unaware that the broker is back.
+	// gRPC's own bound, two minutes, would leave it in the dark.
+	lastRetry = 5 * time.Second
+)
+
+// Run follows the stream until ctx ends, connecting again whenever it breaks.
+func (c *Client) Run(ctx context.Context) {
+	retry := firstRetry
+	said := "" // the failure that was logged last
+	for {
+		heard, err := c.follow(ctx)
+		c.connected.Store(false)
+		if ctx.Err() != nil {
+			return
+		}
+		if heard {
+			retry, said = firstRetry, ""
+		}
+		if status.Code(err) == codes.PermissionDenied {
+			c.dropAll()
+		}
+		wait := retry/2 + rand.N(retry/2) //nolint:gosec // spreads load, guards nothing
+		if level := c.level(err, said); level >= slog.LevelInfo {
+			c.Log.Log(ctx, level, "stream from the broker ended", "broker", c.Target, "reason", reason(err), "retry_in", wait)
+			said = reason(err)
+		}
+		if !sleep(ctx, wait) {
+			return
+		}
+		retry = min(2*retry, lastRetry)
+	}
+}
+
+// level returns how loud the end of a stream is: an error once, not at every
+// try, and the broker's regular end of a stream not at all.
+func (c *Client) level(err error, said string) slog.Level {
+	switch {
+	case errors.Is(err, io.EOF) || reason(err) == said:
+		return slog.LevelDebug
+	case errors.Is(err, errUneven):
+		return slog.LevelInfo
+	default:
+		return slog.LevelWarn
+	}
+}
+
+// reason returns why a stream ended, in words.
+func reason(err error) string {
+	if s, ok := status.FromError(err); ok && s != nil {
+		return s.Code().String() + ": " + s.Message()
+	}
+	return err.Error()
+}
+
+// dropAll forgets everything: the broker refuses this caller.
+func (c *Client) dropAll() {
+	if len(c.held) > 0 {
+		c.Log.Warn("the broker refuses this edge, dropping every credential", "broker", c.Target)
+	}
+	c.held = nil
+	c.Apply(nil)
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

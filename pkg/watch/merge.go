@@ -1,0 +1,36 @@
+package watch
+
+import "github.com/wxbroker/wxbroker/pkg/credential"
+
+// merge returns what is held once next arrived: next, but with every
+// credential that held has newer, or that next may have and has not. What next
+// may not have is gone.
+func merge(held, next []credential.Account) []credential.Account {
+	var merged []credential.Account
+	for _, account := range next {
+		old := find(held, account.AppID)
+		var credentials []credential.Credential
+		for _, kind := range account.Kinds {
+			mine, had := old.Credential(kind)
+			theirs, has := account.Credential(kind)
+			switch {
+			case has && (!had || theirs.Version >= mine.Version):
+				credentials = append(credentials, theirs)
+			case had:
+				credentials = append(credentials, mine)
+			}
+		}
+		account.Credentials = credentials
+		merged = append(merged, account)
+	}
+	return merged
+}
+
+func find(accounts []credential.Account, appid string) credential.Account {
+	for _, a := range accounts {
+		if a.AppID == appid {
+			return a
+		}
+	}
+	return credential.Account{}
+}

@@ -1,0 +1,167 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+const (
+	// connectTimeout bounds one attempt to connect.
+	connectTimeout = 3 * time.Second
+	// firstState bounds how long the first state may take.
+	firstState = 10 * time.Second
+	// pulse is how often the loop looks at the clocks, and uneven how far they
+	// may part, or the loop may be late, before what it was told is stale.
+	pulse  = 2 * time.Second
+	uneven = 5 * time.Second
+	// maxState bounds a message, in bytes: several hundred accounts.
+	maxState = 4 << 20
+)
+
+// errUneven ends a stream whose messages can no longer be dated.
+var errUneven = errors.New("the clock was stepped or this process was suspended: asking anew how long the credentials live")
+
+// dialOptions are the connection's. Its keepalive has to agree with what the
+// broker enforces: see the broker's rpc package.
+func dialOptions() []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithNoProxy(), // a proxy is for WeChat, not for the broker next door
+		grpc.WithDisableServiceConfig(),
+		grpc.WithReadBufferSize(4 << 10),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxState)),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: connectTimeout}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
+	}
+}
+
+// follow opens one stream and applies what it brings until it breaks. heard
+// reports whether it brought anything. Each stream has a connection of its
+// own, so that a connection's failure and back-off are never inherited.
+func (c *Client) follow(ctx context.Context) (heard bool, err error) {
+	conn, err := grpc.NewClient(c.Target, append(dialOptions(), c.Dial...)...)
+	if err != nil {
+		return false, fmt.Errorf("setting up the connection: %w", err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := wxbrokerv1.NewCredentialServiceClient(conn).Watch(ctx)
+	if err != nil {
+		return false, err
+	}
+	subscription := &wxbrokerv1.WatchRequest{Request: &wxbrokerv1.WatchRequest_Subscription{Subscription: c.subscription()}}
+	_ = stream.Send(subscription) // of a failure, Recv will say why
+	states := make(chan received)
+	go receive(ctx, stream, states)
+
+	opened := c.Clock.Now()
+	last := opened
+	tick := time.NewTicker(pulse)
+	defer tick.Stop()
+	for {
+		var got received
+		select {
+		case <-ctx.Done():
+			return heard, ctx.Err()
+		case <-tick.C:
+		case got = <-states:
+		}
+		// Before anything is believed: has time run evenly? A message that
+		// waited in a buffer while the process stood still is older than it
+		// looks.
+		now := c.Clock.Now()
+		if opened.Parted(now) > uneven || last.Elapsed(now) > pulse+uneven {
+			return heard, errUneven
+		}
+		last = now
+		switch {
+		case got.err != nil:
+			return heard, got.err
+		case got.state != nil:
+			if err := c.take(got.state, now); err != nil {
+				return heard, err
+			}
+			heard = true
+			c.connected.Store(true)
+			if err := stream.Send(c.acknowledge(got.state.GetRevision())); err != nil {
+				continue // Recv will say why
+			}
+		case !heard && opened.Elapsed(now) >= firstState:
+			return false, status.Error(codes.DeadlineExceeded, "the broker accepted the stream and then said nothing")
+		}
+	}
+}
+
+// received is one message or the stream's end.
+type received struct {
+	state *wxbrokerv1.WatchResponse
+	err   error
+}
+
+func receive(ctx context.Context, stream grpc.BidiStreamingClient[wxbrokerv1.WatchRequest, wxbrokerv1.WatchResponse], states chan<- received) {
+	for {
+		state, err := stream.Recv()
+		select {
+		case states <- received{state, err}:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (c *Client) subscription() *wxbrokerv1.Subscription {
+	s := &wxbrokerv1.Subscription{
+		Appids: c.AppIDs, Held: c.heldVersions(), EdgeName: c.Name, EdgeVersion: c.Version,
+	}
+	for _, kind := range c.Kinds {
+		s.Kinds = append(s.Kinds, kind.Wire())
+	}
+	return s
+}
+
+func (c *Client) acknowledge(revision uint64) *wxbrokerv1.WatchRequest {
+	ack := &wxbrokerv1.Acknowledgement{Revision: revision, Held: c.heldVersions()}
+	return &wxbrokerv1.WatchRequest{Request: &wxbrokerv1.WatchRequest_Acknowledgement{Acknowledgement: ack}}
+}
+
+func (c *Client) heldVersions() []*wxbrokerv1.HeldVersion {
+	var held []*wxbrokerv1.HeldVersion
+	for _, a := range c.held {
+		for _, cred := range a.Credentials {
+			held = append(held, &wxbrokerv1.HeldVersion{Appid: a.AppID, Kind: cred.Kind.Wire(), Version: cred.Version})
+		}
+	}
+	return held
+}
+
+// take makes a message that arrived at now the current state.
+func (c *Client) take(state *wxbrokerv1.WatchResponse, now credential.Instant) error {
+	if !state.GetServerTime().IsValid() {
+		return status.Error(codes.DataLoss, "the broker sent a state without its time")
+	}
+	var accounts []credential.Account
+	for _, in := range state.GetAccounts() {
+		account, err := credential.FromWire(in, state.GetServerTime().AsTime(), now)
+		if err != nil {
+			return status.Errorf(codes.DataLoss, "the broker sent a state that cannot be read: %v", err)
+		}
+		accounts = append(accounts, account)
+	}
+	c.held = merge(c.held, accounts)
+	c.Apply(c.held)
+	return nil
+}
