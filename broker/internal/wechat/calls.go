@@ -1,0 +1,83 @@
+package wechat
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/wxbroker/wxbroker/pkg/credential"
+)
+
+// Account is whom a token is fetched for.
+type Account struct {
+	AppID  string
+	Secret credential.Secret
+}
+
+// Grant is what WeChat handed out. Lifetime is its expires_in, to be counted
+// from the moment before the call; it can be zero in a value's last second.
+type Grant struct {
+	Value    credential.Secret
+	Lifetime time.Duration
+}
+
+// Token fetches a classic access_token. Every call replaces the token at
+// WeChat, which honours the one before for five more minutes.
+func (c *Client) Token(ctx context.Context, a Account) (Grant, error) {
+	return c.do(ctx, call{
+		appid: a.AppID, api: TokenAPI, method: http.MethodGet, path: "/cgi-bin/token",
+		query: url.Values{
+			"grant_type": {"client_credential"},
+			"appid":      {a.AppID},
+			"secret":     {a.Secret.Reveal()},
+		},
+		secrets: secretForms(a.Secret),
+		value:   func(got answer) string { return got.AccessToken },
+	})
+}
+
+// StableToken fetches the stable access_token: the same one until its last
+// five minutes, unless force makes WeChat replace it at once (at most 20 times
+// a day, 30 seconds apart).
+func (c *Client) StableToken(ctx context.Context, a Account, force bool) (Grant, error) {
+	return c.do(ctx, call{
+		appid: a.AppID, api: StableTokenAPI, method: http.MethodPost, path: "/cgi-bin/stable_token",
+		body: struct {
+			GrantType    string `json:"grant_type"`
+			AppID        string `json:"appid"`
+			Secret       string `json:"secret"`
+			ForceRefresh bool   `json:"force_refresh"`
+		}{"client_credential", a.AppID, a.Secret.Reveal(), force},
+		secrets: secretForms(a.Secret),
+		value:   func(got answer) string { return got.AccessToken },
+	})
+}
+
+// ticketTypes are WeChat's names for the kinds of ticket.
+var ticketTypes = map[credential.Kind]string{
+	credential.JSAPITicket:  "jsapi",
+	credential.WXCardTicket: "wx_card",
+}
+
+// Ticket reads a ticket. WeChat may return the same one again.
+func (c *Client) Ticket(ctx context.Context, a Account, token credential.Secret, kind credential.Kind) (Grant, error) {
+	return c.do(ctx, call{
+		appid: a.AppID, api: TicketAPI, method: http.MethodGet, path: "/cgi-bin/ticket/getticket",
+		query:   url.Values{"access_token": {token.Reveal()}, "type": {ticketTypes[kind]}},
+		secrets: secretForms(a.Secret, token),
+		value:   func(got answer) string { return got.Ticket },
+	})
+}
+
+// Probe asks WeChat whether it still honours token, with a call that changes
+// nothing: nil means yes, an [Error] of class RefusedToken no, and any other
+// error says nothing about the token.
+func (c *Client) Probe(ctx context.Context, a Account, token credential.Secret) error {
+	_, err := c.do(ctx, call{
+		appid: a.AppID, api: ProbeAPI, method: http.MethodGet, path: "/cgi-bin/get_api_domain_ip",
+		query:   url.Values{"access_token": {token.Reveal()}},
+		secrets: secretForms(a.Secret, token),
+	})
+	return err
+}

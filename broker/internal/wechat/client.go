@@ -1,0 +1,213 @@
+package wechat
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/wxbroker/wxbroker/pkg/credential"
+)
+
+// API names one of WeChat's calls, as it is shown in logs and metrics.
+type API string
+
+// The calls this client makes.
+const (
+	TokenAPI       API = "token"
+	StableTokenAPI API = "stable_token"
+	TicketAPI      API = "ticket"
+	ProbeAPI       API = "get_api_domain_ip"
+)
+
+// takesToken reports whether the call is made with an access_token.
+func (a API) takesToken() bool { return a == TicketAPI || a == ProbeAPI }
+
+const (
+	// callTimeout bounds one call from dialling to the last byte.
+	callTimeout = 10 * time.Second
+	// maxAnswer bounds an answer's body, in bytes. Real ones are under 1 KiB.
+	maxAnswer = 64 << 10
+)
+
+// Options are what a Client needs to know.
+type Options struct {
+	// Upstreams are base URLs such as https://api.weixin.qq.com; the first is
+	// preferred.
+	Upstreams []*url.URL
+	// CAs are trusted besides the system's, nil for none.
+	CAs *x509.CertPool
+	// Dial opens connections, nil for the network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Done is told of every call that ended, nil for nobody. err is an *Error
+	// or nil.
+	Done func(appid string, api API, err *Error)
+}
+
+// Client calls WeChat. It is safe for concurrent use.
+type Client struct {
+	http      *http.Client
+	upstreams *upstreams
+	done      func(string, API, *Error)
+}
+
+// New returns a Client. It opens no connection.
+func New(o Options) *Client {
+	transport := &http.Transport{
+		Proxy:       http.ProxyFromEnvironment,
+		DialContext: o.Dial,
+		// A connection for each call: they are minutes apart, and net/http
+		// silently repeats a GET whose kept-alive connection breaks.
+		DisableKeepAlives:      true,
+		TLSHandshakeTimeout:    callTimeout,
+		MaxResponseHeaderBytes: maxAnswer,
+		TLSClientConfig:        &tls.Config{RootCAs: o.CAs, MinVersion: tls.VersionTLS12},
+	}
+	if o.Dial == nil {
+		transport.DialContext = (&net.Dialer{Timeout: callTimeout / 2}).DialContext
+	}
+	if o.Done == nil {
+		o.Done = func(string, API, *Error) {}
+	}
+	return &Client{
+		http: &http.Client{
+			Transport: transport,
+			Timeout:   callTimeout,
+			// The query holds the secret: it goes to no other address.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		upstreams: newUpstreams(o.Upstreams),
+		done:      o.Done,
+	}
+}
+
+// Upstream returns the host that the next call goes to.
+func (c *Client) Upstream() string { return c.upstreams.pick(time.Now()).Host }
+
+// call is one request to be made.
+type call struct {
+	appid   string
+	api     API
+	method  string
+	path    string
+	query   url.Values
+	body    any      // marshalled as JSON, nil for none
+	secrets []string // what the answer may echo and no error may show
+	// value picks what was asked for out of the answer, nil where only the
+	// errcode matters.
+	value func(answer) string
+}
+
+// do makes the call. The error is always an *Error, or the context's when that
+// ended first.
+func (c *Client) do(ctx context.Context, call call) (Grant, error) {
+	upstream := c.upstreams.pick(time.Now())
+	grant, failure := c.ask(ctx, upstream, call)
+	if err := ctx.Err(); err != nil && failure != nil {
+		return Grant{}, fmt.Errorf("calling %s: %w", call.api, err)
+	}
+	c.done(call.appid, call.api, failure)
+	if failure == nil {
+		return grant, nil
+	}
+	if failure.Class == Transient {
+		c.upstreams.leave(upstream, time.Now())
+	}
+	return Grant{}, failure
+}
+
+func (c *Client) ask(ctx context.Context, upstream *url.URL, call call) (Grant, *Error) {
+	failed := func(class Class, status int, detail string) (Grant, *Error) {
+		return Grant{}, &Error{
+			API: call.api, Upstream: upstream.Host, Class: class,
+			HTTPStatus: status, Detail: quote(detail, call.secrets),
+		}
+	}
+	req, err := newRequest(ctx, upstream, call)
+	if err != nil {
+		return failed(Transient, 0, withoutURL(err))
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return failed(Transient, 0, withoutURL(err))
+	}
+	defer resp.Body.Close()
+	status := resp.StatusCode
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case status == http.StatusTooManyRequests:
+		return failed(Rate, status, "answered HTTP "+resp.Status)
+	case status >= 500:
+		return failed(Transient, status, "answered HTTP "+resp.Status)
+	case status >= 300 && status < 400:
+		return failed(Transient, status, "answered with a redirect (HTTP "+resp.Status+"), which is not followed")
+	case err != nil:
+		return failed(Transient, status, "reading the answer: "+withoutURL(err))
+	case len(raw) > maxAnswer:
+		return failed(Transient, status, fmt.Sprintf("the answer is larger than %d bytes", maxAnswer))
+	}
+	got, err := decode(raw)
+	switch {
+	case err == nil && got.ErrCode != 0:
+		return Grant{}, refusal(call.api, upstream.Host, status, int(got.ErrCode), quote(got.ErrMsg, call.secrets))
+	case status >= 400:
+		return failed(Transient, status, "answered HTTP "+resp.Status)
+	case err != nil:
+		return failed(Transient, status, err.Error())
+	case call.value == nil:
+		return Grant{}, nil
+	}
+	grant, err := got.grant(call.value(got))
+	if err != nil {
+		return failed(Transient, status, err.Error())
+	}
+	return grant, nil
+}
+
+func newRequest(ctx context.Context, upstream *url.URL, call call) (*http.Request, error) {
+	target := upstream.JoinPath(call.path)
+	target.RawQuery = call.query.Encode()
+	if call.body == nil {
+		return http.NewRequestWithContext(ctx, call.method, target.String(), nil)
+	}
+	body, err := json.Marshal(call.body)
+	if err != nil {
+		return nil, fmt.Errorf("marshalling the request: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, call.method, target.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	return req, nil
+}
+
+// withoutURL returns what err says, less the URL that net/http puts into it:
+// the URL has the secret in its query.
+func withoutURL(err error) string {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		if u.Timeout() {
+			return "no answer in time"
+		}
+		err = u.Err
+	}
+	return strings.TrimPrefix(err.Error(), "net/http: ")
+}
+
+// secretForms returns the ways in which secrets can be echoed.
+func secretForms(secrets ...credential.Secret) []string {
+	var forms []string
+	for _, s := range secrets {
+		forms = append(forms, s.Reveal(), url.QueryEscape(s.Reveal()))
+	}
+	return forms
+}

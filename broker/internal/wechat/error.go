@@ -1,0 +1,92 @@
+package wechat
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Error is a call that gave no usable answer. It holds no secret.
+type Error struct {
+	API      API
+	Upstream string // the host that was asked
+	Class    Class
+	// Code is WeChat's errcode, 0 when there was none to read.
+	Code int
+	// HTTPStatus is 0 when no answer came.
+	HTTPStatus int
+	// Detail is WeChat's errmsg or what went wrong on the way.
+	Detail string
+	// Advice says what a person can do, "" where nothing.
+	Advice string
+	// Wait is how long WeChat says to wait, 0 when it says nothing.
+	Wait time.Duration
+	// SeenAddress is, in class Address, the caller's address as WeChat saw it.
+	SeenAddress string
+}
+
+// Error says what was called where, what happened, and what to do.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "calling %s at %s: ", e.API, e.Upstream)
+	if e.Code != 0 {
+		fmt.Fprintf(&b, "errcode %d: ", e.Code)
+	}
+	b.WriteString(e.Detail)
+	if e.SeenAddress != "" {
+		fmt.Fprintf(&b, " (WeChat saw %s)", e.SeenAddress)
+	}
+	if e.Advice != "" {
+		b.WriteString("; " + e.Advice)
+	}
+	return b.String()
+}
+
+// refusal is the error for an errcode.
+func refusal(api API, upstream string, status, code int, errmsg string) *Error {
+	m := meaningOf(api, code)
+	e := &Error{
+		API: api, Upstream: upstream, HTTPStatus: status,
+		Class: m.class, Code: code, Detail: errmsg, Advice: m.advice, Wait: m.wait,
+	}
+	if m.class == Address {
+		e.SeenAddress = addressIn(errmsg)
+	}
+	return e
+}
+
+// ipAddress finds the address in 40164's message, which reads `invalid ip
+// 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist`. An IPv6 caller has
+// its address in both places.
+var ipAddress = regexp.MustCompile(`invalid ip ([0-9a-fA-F:.]+)`)
+
+func addressIn(errmsg string) string {
+	if m := ipAddress.FindStringSubmatch(errmsg); m != nil {
+		return strings.TrimRight(m[1], ".:")
+	}
+	return ""
+}
+
+// maxDetail bounds what is quoted of somebody else's words, in bytes.
+const maxDetail = 200
+
+// quote makes somebody else's words fit for a log line: the secrets of the
+// call gone, bounded, and without control characters.
+func quote(words string, secrets []string) string {
+	for _, s := range secrets {
+		if s != "" {
+			words = strings.ReplaceAll(words, s, "[redacted]")
+		}
+	}
+	words = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(words, "?"))
+	if len(words) > maxDetail {
+		words = strings.ToValidUTF8(words[:maxDetail], "") + "…"
+	}
+	return words
+}
