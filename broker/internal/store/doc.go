@@ -1,0 +1,9 @@
+// Package store keeps what has to survive the broker's death, in one bbolt
+// file that only one broker may hold.
+//
+// It is a map from (appid, key) to bytes and does not know what they mean. A
+// Put is on the disk (fsync) when it returns.
+//
+// Layout: bucket "accounts", in it a bucket for each appid, in it the keys;
+// and bucket "meta" with the key "schema", the layout's number in decimal.
+package store
