@@ -1,0 +1,93 @@
+package keeper
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/wxbroker/wxbroker/pkg/credential"
+)
+
+// record is a slot as the store has it, with the wall clock's times.
+type record struct {
+	Value    string        `json:"value"`
+	Version  int64         `json:"version"`
+	Fetched  time.Time     `json:"fetched"`
+	Lifetime time.Duration `json:"lifetime"` // nanoseconds
+	Expiry   time.Time     `json:"expiry"`
+	Due      time.Time     `json:"due"`
+	// Seen is, for a ticket, every value that is still remembered, by hash.
+	Seen sightings `json:"seen,omitempty"`
+}
+
+// save writes s to the store. When that fails the value is served all the
+// same and the next wake tries again.
+func (k *Keeper) save(s *slot) {
+	r := record{
+		Value: s.value.Reveal(), Version: s.version, Fetched: s.fetched.Wall(),
+		Lifetime: s.lifetime, Expiry: s.expiry.Wall(), Due: s.due.Wall(), Seen: s.seen,
+	}
+	raw, err := json.Marshal(r)
+	if err == nil {
+		err = k.Store.Put(k.Account.AppID, string(s.kind), raw)
+	}
+	if err != nil {
+		k.Log.Error("cannot persist, serving it from memory: a restart now would lose it",
+			"kind", s.kind, "version", s.version, "error", err, "retry_in", retrySave)
+	} else if s.unsaved {
+		k.Log.Info("persisted at last", "kind", s.kind, "version", s.version)
+	}
+	if s.unsaved != (err != nil) {
+		s.unsaved = err != nil
+		k.report()
+	}
+}
+
+// load takes what the store has, so that a restart costs no call. What it
+// cannot read it fetches again.
+func (k *Keeper) load() {
+	all, err := k.Store.All(k.Account.AppID)
+	if err != nil {
+		k.Log.Error("cannot read stored credentials, fetching new ones", "error", err)
+		return
+	}
+	for _, s := range k.slots() {
+		raw, ok := all[string(s.kind)]
+		if !ok {
+			continue
+		}
+		if err := k.restore(s, raw); err != nil {
+			k.Log.Error("cannot read a stored credential, fetching a new one", "kind", s.kind, "error", err)
+		}
+	}
+}
+
+func (k *Keeper) restore(s *slot, raw []byte) error {
+	var r record
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return fmt.Errorf("decoding the record: %w", withoutContent(err))
+	}
+	now := k.Clock.Now()
+	since := func(t time.Time) time.Duration { return t.Sub(now.Wall()) }
+	s.value, s.version = credential.NewSecret(r.Value), r.Version
+	s.fetched, s.lifetime = now.Add(since(r.Fetched)), r.Lifetime
+	// A wall clock that was set back must not make the value live longer than
+	// WeChat said.
+	s.expiry = now.Add(min(since(r.Expiry), r.Lifetime))
+	s.due = now.Add(min(since(r.Due), r.Lifetime))
+	if since(r.Fetched) > 0 {
+		s.due = now // the clock was set back: nobody knows how old it is
+	}
+	if r.Seen != nil {
+		s.seen = r.Seen
+	}
+	k.Log.Info("restored", "kind", s.kind, "version", s.version,
+		"expires_in", s.expiry.Sub(now).Round(time.Second), "next_call_in", s.due.Sub(now).Round(time.Second))
+	return nil
+}
+
+// withoutContent returns only where decoding failed: what it failed on may be
+// a secret.
+func withoutContent(err error) error {
+	return fmt.Errorf("%T", err)
+}

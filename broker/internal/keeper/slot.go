@@ -1,0 +1,56 @@
+package keeper
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/wxbroker/wxbroker/pkg/credential"
+)
+
+// slot is what is known of one kind of credential.
+type slot struct {
+	kind    credential.Kind
+	value   credential.Secret
+	version int64
+
+	fetched  credential.Instant // just before the last call that gave value
+	lifetime time.Duration      // expires_in of that call
+	expiry   credential.Instant // hard expiry
+	due      credential.Instant // zero: at once
+	refused  bool               // WeChat said that value is no good
+
+	claimed int64 // the highest version that an edge was seen to hold
+	remint  bool  // the next answer is a new version even if it is the same value
+
+	seen sightings // of tickets
+
+	trouble trouble
+	unsaved bool // the store does not have this yet
+}
+
+func (s *slot) held() bool { return !s.value.IsZero() }
+
+// isLive reports whether the value may be used at now.
+func (s *slot) isLive(now credential.Instant) bool {
+	return s.held() && !s.refused && !s.expiry.Passed(now)
+}
+
+// next returns when something is to be done: the end of a back-off, else the
+// due moment.
+func (s *slot) next() credential.Instant {
+	if !s.trouble.retry.IsZero() {
+		return s.trouble.retry
+	}
+	return s.due
+}
+
+func (s *slot) isDue(now credential.Instant) bool {
+	next := s.next()
+	return next.IsZero() || next.Passed(now)
+}
+
+// jitter returns up to a tenth of d, so that accounts that started together do
+// not stay together.
+func jitter(d time.Duration) time.Duration {
+	return time.Duration(rand.Int64N(int64(d/10) + 1)) //nolint:gosec // spreads load, guards nothing
+}

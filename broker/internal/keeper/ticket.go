@@ -1,0 +1,115 @@
+package keeper
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"maps"
+	"time"
+
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+)
+
+const (
+	// maxReread is the longest time between two readings of a ticket.
+	maxReread = 10 * time.Minute
+	// minReread is the shortest, for lifetimes like WeChat's.
+	minReread = 30 * time.Second
+	// proofMargin is added to the next reading when a ticket that should have
+	// expired turns out good: time for that reading and a few retries.
+	proofMargin = time.Minute
+	// rounding is how much of a lifetime WeChat's whole seconds can hide.
+	rounding = time.Second
+)
+
+// refreshTicket reads a ticket once, or twice when the token turned out to be
+// refused and there is a new one.
+func (k *Keeper) refreshTicket(ctx context.Context, s *slot) {
+	start := k.Clock.Now()
+	grant, err := k.WeChat.Ticket(ctx, k.Account, k.token.value, s.kind)
+	if isRefusedToken(err) && k.checkToken(ctx, err) {
+		start = k.Clock.Now()
+		grant, err = k.WeChat.Ticket(ctx, k.Account, k.token.value, s.kind)
+	}
+	if err != nil {
+		k.failed(ctx, s, err)
+		return
+	}
+	s.fetched, s.lifetime = start, grant.Lifetime
+	s.expiry, s.due = s.seen.age(grant, start)
+	k.settle(ctx, s, grant.Value)
+}
+
+func isRefusedToken(err error) bool {
+	var e *wechat.Error
+	return errors.As(err, &e) && e.Class == wechat.RefusedToken
+}
+
+// sightings remembers when each value of a ticket is expected to expire, by
+// SHA-256, counted from the first time it was seen. A value that was replaced stays
+// remembered, so that it is not young when it returns.
+type sightings map[string]sighting
+
+type sighting struct {
+	// Expected is the expiry by the wall clock.
+	Expected time.Time `json:"expected"`
+	// Lifetime is expires_in when it was first seen, in nanoseconds.
+	Lifetime time.Duration `json:"lifetime"`
+	// at is Expected by both clocks, for values first seen in this process.
+	at credential.Instant
+}
+
+// remembered returns how long after its expected expiry a value of that
+// lifetime is remembered: a day for WeChat's two hours, less where values are
+// shorter-lived and so more numerous.
+func remembered(lifetime time.Duration) time.Duration { return min(24*time.Hour, 12*lifetime) }
+
+func hash(value credential.Secret) string {
+	sum := sha256.Sum256([]byte(value.Reveal()))
+	return hex.EncodeToString(sum[:])
+}
+
+// age says when a ticket that was read at start hard-expires, and when
+// it is to be read again.
+func (seen sightings) age(grant wechat.Grant, start credential.Instant) (expiry, due credential.Instant) {
+	claimed := start.Add(grant.Lifetime) // what WeChat says, fresh-looking or not
+	first, again := seen[hash(grant.Value)]
+	switch {
+	case !again:
+		first = sighting{Lifetime: grant.Lifetime, at: claimed}
+	case first.at.IsZero(): // from the store, judged by the wall clock until now
+		first.at = start.Add(min(first.Expected.Sub(start.Wall()), first.Lifetime))
+	}
+	left := func(i credential.Instant) time.Duration { return i.Sub(start) }
+	if left(first.at) > left(claimed)+rounding {
+		first.at = claimed // WeChat says that it dies earlier: believe it
+	}
+	first.Expected = first.at.Wall()
+	seen[hash(grant.Value)] = first
+	maps.DeleteFunc(seen, func(_ string, s sighting) bool { return start.Wall().Sub(s.Expected) > remembered(s.Lifetime) })
+
+	due = start.Add(reread(left(first.at), first.Lifetime))
+	// That WeChat returned it proves it good now, whatever its age. So it is
+	// good at least until the next reading, but never longer than WeChat says.
+	proven := min(left(due)+min(proofMargin, first.Lifetime/10), grant.Lifetime)
+	if expiry = first.at; left(expiry) < proven {
+		expiry = start.Add(proven)
+	}
+	return expiry, due
+}
+
+// reread returns how long after a reading a ticket is read again: when half of
+// what remains is gone, and at the latest just after its expected expiry.
+func reread(remaining, lifetime time.Duration) time.Duration {
+	shortest := max(min(minReread, lifetime/20), minGap)
+	switch {
+	case remaining/2 >= shortest:
+		return min(remaining/2, maxReread)
+	case remaining > 0:
+		return max(remaining+rounding, shortest)
+	default:
+		return shortest
+	}
+}

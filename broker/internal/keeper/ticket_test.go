@@ -1,0 +1,106 @@
+package keeper_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+)
+
+// TestTicketOverADay: whenever a ticket is published as live, WeChat honours
+// it; and how long there is none is bounded.
+func TestTicketOverADay(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, tt := range []struct {
+		name     string
+		settings wechatsim.Settings
+		minimum  int // calls
+		maximum  int
+		dark     time.Duration // how long there may be no live ticket in all
+	}{
+		// Read every 10 minutes while more than 20 remain, then after half of
+		// what remains until WeChat has the next one in the last five minutes.
+		{"sticky", wechatsim.Settings{}, 12 * 10, 12 * 14, 0},
+		{"sticky and fresh-looking", wechatsim.Settings{FreshTicketExpiry: true}, 12 * 10, 12 * 15, 0},
+		// WeChat has the next one only when this one is over: no edge may sign
+		// with a dead one, so for a moment none can.
+		{"without overlap", wechatsim.Settings{TicketOverlap: wechatsim.None}, 12 * 10, 12 * 17, 12 * 2 * time.Second},
+		{"of 20 seconds", wechatsim.Settings{TicketLifetime: 20 * time.Second}, 86400 / 10, 3 * 86400 / 15, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, tt.settings, stable)
+				w.start(t)
+				const every = 500 * time.Millisecond
+				var dark time.Duration
+				length := day
+				if tt.settings.TicketLifetime != 0 {
+					length = day / 24
+				}
+				during(length, every, func(elapsed time.Duration) {
+					ticket, live := w.get(credential.JSAPITicket)
+					if !live {
+						dark += every
+					} else if !w.sim.TicketAlive(ticket.Value.Reveal()) {
+						t.Fatalf("after %v a dead ticket is published as live", elapsed)
+					}
+				})
+				n := w.calls(wechatsim.PathTicket)
+				if scale := int(day / length); n < tt.minimum/scale || n > tt.maximum/scale {
+					t.Errorf("%d calls in %v, want %d to %d", n, length, tt.minimum/scale, tt.maximum/scale)
+				}
+				if dark > tt.dark {
+					t.Errorf("no live ticket for %v, want at most %v", dark, tt.dark)
+				}
+			})
+		})
+	}
+}
+
+// TestTicketThatOutlivesItself: WeChat goes on returning the same ticket, as
+// good as ever, long after the two hours it said.
+func TestTicketThatOutlivesItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, wechatsim.Settings{FreshTicketExpiry: true, TicketLifetime: 8 * time.Hour}, stable)
+		w.start(t)
+		// The simulator's ticket lives 8 hours; from now on it claims two.
+		w.stop()
+		w.disk.values = map[string][]byte{}
+		w.sim.Change(func(s *wechatsim.Settings) { s.TicketLifetime = 2 * time.Hour })
+		w.start(t)
+		first, _ := w.get(credential.JSAPITicket)
+		calls := w.calls(wechatsim.PathTicket)
+		during(7*time.Hour, 10*time.Second, func(elapsed time.Duration) {
+			ticket, live := w.get(credential.JSAPITicket)
+			if !live {
+				t.Fatalf("after %v the ticket was given up though WeChat returns it", elapsed)
+			}
+			if ticket.Version != first.Version {
+				t.Fatalf("after %v the same value has another version", elapsed)
+			}
+		})
+		// 12 in the first two hours or so, then at least 30 s apart.
+		if n := w.calls(wechatsim.PathTicket) - calls; n > 20+5*60*60/30 {
+			t.Errorf("%d calls", n)
+		}
+	})
+}
+
+func TestKilledTicketIsReplacedAtTheNextReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, wechatsim.Settings{}, stable)
+		w.start(t)
+		first, _ := w.get(credential.JSAPITicket)
+		if err := w.sim.KillTicket(appid, wechatsim.JSAPI); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10*time.Minute + time.Second)
+		synctest.Wait()
+		second, live := w.get(credential.JSAPITicket)
+		if !live || second.Version <= first.Version || !w.sim.TicketAlive(second.Value.Reveal()) {
+			t.Error("the ticket was not replaced")
+		}
+	})
+}

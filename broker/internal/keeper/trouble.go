@@ -1,0 +1,82 @@
+package keeper
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+)
+
+// trouble is a row of calls for one kind that failed. The zero value is none.
+type trouble struct {
+	last  *wechat.Error
+	since time.Time // of the first failure, by the wall clock
+	count int       // failures in a row
+	run   int       // failures in a row of last's class
+	retry credential.Instant
+}
+
+// add notes a failure at now and returns how long to wait.
+func (t *trouble) add(e *wechat.Error, now credential.Instant) time.Duration {
+	if t.count == 0 {
+		t.since = now.Wall()
+	}
+	if t.last == nil || t.last.Class != e.Class {
+		t.run = 0
+	}
+	t.last = e
+	t.count++
+	t.run++
+	wait := backoff(e, t.run, now.Wall())
+	t.retry = now.Add(wait)
+	return wait
+}
+
+// quotaZone is where WeChat's day begins: UTC+8 without daylight saving.
+var quotaZone = time.FixedZone("UTC+8", 8*60*60)
+
+// backoff returns how long to wait after the run-th failure in a row of e's
+// class.
+func backoff(e *wechat.Error, run int, wall time.Time) time.Duration {
+	switch e.Class {
+	case wechat.Rate:
+		return time.Minute + transientWait(run)
+	case wechat.Quota:
+		// Hourly, in case somebody clears it, and when the new day begins.
+		return min(time.Hour, untilMidnight(wall)) + jitter(10*time.Second)
+	case wechat.Approval:
+		if e.Wait > 0 {
+			return e.Wait
+		}
+		return doubled(time.Minute, run, 10*time.Minute)
+	case wechat.Configuration, wechat.Address, wechat.RefusedToken:
+		return doubled(time.Minute, run, 10*time.Minute)
+	case wechat.Transient:
+	}
+	return transientWait(run)
+}
+
+// transientWait is 1 s doubling to 60 s with full jitter, though never nothing.
+func transientWait(run int) time.Duration {
+	longest := doubled(time.Second, run, time.Minute)
+	const shortest = 100 * time.Millisecond
+	return shortest + time.Duration(rand.Int64N(int64(longest-shortest))) //nolint:gosec // spreads load, guards nothing
+}
+
+// doubled returns first doubled for every run after the first, at most limit.
+func doubled(first time.Duration, run int, limit time.Duration) time.Duration {
+	for range run - 1 {
+		if first >= limit {
+			break
+		}
+		first *= 2
+	}
+	return min(first, limit)
+}
+
+func untilMidnight(wall time.Time) time.Duration {
+	local := wall.In(quotaZone)
+	year, month, day := local.Date()
+	return time.Date(year, month, day+1, 0, 0, 0, 0, quotaZone).Sub(local)
+}

@@ -1,0 +1,166 @@
+package keeper_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/wxbroker/wxbroker/broker/internal/keeper"
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+)
+
+const (
+	appid  = "wx0123456789abcdef"
+	secret = "0123456789abcdef0123456789abcdef"
+)
+
+// world is a keeper in fake time with a WeChat, a disk and a wall clock that a
+// test can trouble.
+type world struct {
+	sim  *wechatsim.Sim
+	disk *disk
+
+	options keeper.Options
+	keeper  *keeper.Keeper
+	stop    func() // ends the keeper's Run and waits for it
+
+	mu      sync.Mutex
+	step    time.Duration // how far the wall clock was stepped
+	current credential.Account
+	history []credential.Account
+}
+
+// newWorld makes a world in which no keeper runs yet.
+func newWorld(t *testing.T, settings wechatsim.Settings, change func(*keeper.Options)) *world {
+	t.Helper()
+	w := &world{disk: &disk{values: map[string][]byte{}}}
+	w.sim = wechatsim.New(wechatsim.Config{
+		Accounts: []wechatsim.Account{{AppID: appid, Secret: secret}},
+		Settings: settings,
+	})
+	listener := bufconn.Listen(64 << 10)
+	server := &http.Server{Handler: w.sim, ReadHeaderTimeout: time.Minute}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	t.Cleanup(func() {
+		_ = server.Close()
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
+	w.options = keeper.Options{
+		Account: wechat.Account{AppID: appid, Secret: credential.NewSecret(secret)},
+		Tickets: []credential.Kind{credential.JSAPITicket},
+		WeChat: wechat.New(wechat.Options{
+			Upstreams: []*url.URL{{Scheme: "http", Host: "127.0.0.1:1"}},
+			Dial:      func(ctx context.Context, _, _ string) (net.Conn, error) { return listener.DialContext(ctx) },
+		}),
+		Store:   w.disk,
+		Publish: w.publish,
+		Clock:   w.clock,
+		Log:     slog.New(slog.DiscardHandler),
+	}
+	if change != nil {
+		change(&w.options)
+	}
+	return w
+}
+
+// start runs a new keeper over what the disk has, as a restarted broker does.
+func (w *world) start(t *testing.T) {
+	t.Helper()
+	w.keeper = keeper.New(w.options)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { w.keeper.Run(ctx) })
+	w.stop = sync.OnceFunc(func() {
+		cancel()
+		running.Wait()
+	})
+	t.Cleanup(w.stop)
+	synctest.Wait()
+}
+
+func (w *world) clock() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Now().Add(w.step)
+}
+
+func (w *world) stepClock(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.step += d
+}
+
+func (w *world) publish(a credential.Account) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.current = a
+	w.history = append(w.history, a)
+}
+
+// get returns the published credential and whether it may still be used.
+func (w *world) get(kind credential.Kind) (c credential.Credential, live bool) {
+	w.mu.Lock()
+	c, ok := w.current.Credential(kind)
+	w.mu.Unlock()
+	return c, ok && !c.Expiry.Passed(credential.Clock(w.clock).Now())
+}
+
+// calls counts what WeChat saw on a path, whatever it answered.
+func (w *world) calls(path string) int {
+	return w.sim.Count(wechatsim.Call{AppID: appid, API: path})
+}
+
+// during runs check every so often for d.
+func during(d, every time.Duration, check func(elapsed time.Duration)) {
+	for elapsed := time.Duration(0); elapsed < d; elapsed += every {
+		time.Sleep(every) // fake time
+		synctest.Wait()
+		check(elapsed + every)
+	}
+}
+
+// disk is a store in memory that can be made to refuse.
+type disk struct {
+	mu     sync.Mutex
+	values map[string][]byte
+	full   bool
+}
+
+var errFull = errors.New("no space left on device")
+
+func (d *disk) Put(_, key string, value []byte) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.full {
+		return errFull
+	}
+	d.values[key] = value
+	return nil
+}
+
+func (d *disk) All(string) (map[string][]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return maps.Clone(d.values), nil
+}
+
+func (d *disk) setFull(full bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.full = full
+}
