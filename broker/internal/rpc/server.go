@@ -1,0 +1,68 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+// drain is how long calls may take to end once the server stops.
+const drain = 5 * time.Second
+
+// Server is the broker's gRPC server. Make it with NewServer.
+type Server struct {
+	grpc     *grpc.Server
+	health   *health.Server
+	stopping chan struct{} // closed: streams are to end
+}
+
+// NewServer returns a Server that serves once Run is called.
+func NewServer(o Options) *Server {
+	s := &Server{
+		grpc: grpc.NewServer(
+			// Edges ping every ten seconds: see pkg/watch.
+			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+			grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
+			grpc.ConnectionTimeout(10*time.Second),
+			grpc.MaxRecvMsgSize(maxRequest),
+			// Thousands of edges that rarely say anything.
+			grpc.ReadBufferSize(4<<10),
+		),
+		health:   health.NewServer(),
+		stopping: make(chan struct{}),
+	}
+	healthv1.RegisterHealthServer(s.grpc, s.health)
+	s.health.SetServingStatus(wxbrokerv1.CredentialService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)
+	wxbrokerv1.RegisterCredentialServiceServer(s.grpc, &credentials{Options: o, stopping: s.stopping})
+	return s
+}
+
+// Run serves on listener until ctx ends. Then it ends every stream, so that
+// edges look for another broker at once, and returns nil.
+func (s *Server) Run(ctx context.Context, listener net.Listener) error {
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		s.health.Shutdown()
+		// An open stream would hold GracefulStop for ever.
+		close(s.stopping)
+		// A stream that is stuck in a send does not notice.
+		cut := time.AfterFunc(drain, s.grpc.Stop)
+		defer cut.Stop()
+		s.grpc.GracefulStop()
+	})
+	err := s.grpc.Serve(listener)
+	if stop() { // ctx did not end: Serve failed by itself
+		return fmt.Errorf("serving gRPC on %s: %w", listener.Addr(), err)
+	}
+	<-stopped
+	return nil
+}

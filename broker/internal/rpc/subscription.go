@@ -1,0 +1,84 @@
+package rpc
+
+import (
+	"fmt"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+// Bounds of what an edge may send.
+const (
+	maxAppIDs  = 256
+	maxHeld    = 8 << 10
+	maxName    = 128 // bytes
+	maxVersion = 64  // bytes
+	maxRequest = 512 << 10
+)
+
+// subscription is a Subscription that was checked.
+type subscription struct {
+	appids        []string
+	kinds         []credential.Kind
+	held          []Holding
+	name, version string
+}
+
+func readSubscription(request *wxbrokerv1.WatchRequest) (subscription, error) {
+	in := request.GetSubscription()
+	invalid := func(format string, args ...any) (subscription, error) {
+		return subscription{}, status.Error(codes.InvalidArgument, "subscription: "+fmt.Sprintf(format, args...))
+	}
+	switch {
+	case in == nil:
+		return invalid("the first request has to be one")
+	case len(in.GetAppids()) > maxAppIDs:
+		return invalid("%d appids, at most %d are allowed", len(in.GetAppids()), maxAppIDs)
+	case len(in.GetKinds()) == 0:
+		return invalid("no kind of credential is wanted")
+	case len(in.GetEdgeName()) > maxName || len(in.GetEdgeVersion()) > maxVersion:
+		return invalid("edge_name or edge_version is too long")
+	}
+	held, err := readHeld(in.GetHeld())
+	if err != nil {
+		return subscription{}, err
+	}
+	out := subscription{
+		appids: in.GetAppids(), held: held,
+		name: printable(in.GetEdgeName()), version: printable(in.GetEdgeVersion()),
+	}
+	for _, k := range in.GetKinds() {
+		// A kind of a newer edge's is one that this broker does not have.
+		if kind, ok := credential.KindFromWire(k); ok {
+			out.kinds = append(out.kinds, kind)
+		}
+	}
+	return out, nil
+}
+
+func readHeld(in []*wxbrokerv1.HeldVersion) ([]Holding, error) {
+	if len(in) > maxHeld {
+		return nil, status.Errorf(codes.InvalidArgument, "%d versions held, at most %d are allowed", len(in), maxHeld)
+	}
+	var held []Holding
+	for _, h := range in {
+		if kind, ok := credential.KindFromWire(h.GetKind()); ok {
+			held = append(held, Holding{AppID: h.GetAppid(), Kind: kind, Version: h.GetVersion()})
+		}
+	}
+	return held, nil
+}
+
+// printable makes a name that somebody else chose fit for a log line.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+}
