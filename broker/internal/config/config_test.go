@@ -1,0 +1,148 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/wxbroker/wxbroker/pkg/credential"
+)
+
+// write puts a configuration and a secret beside it, whose path it may name as
+// SECRET.
+func write(t *testing.T, yaml string) string {
+	t.Helper()
+	dir := t.TempDir()
+	secret := filepath.Join(dir, "appsecret")
+	if err := os.WriteFile(secret, []byte("0123456789abcdef\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "wxbroker.yaml")
+	if err := os.WriteFile(path, []byte(strings.ReplaceAll(yaml, "SECRET", secret)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestLoad(t *testing.T) {
+	c, err := Load(write(t, `
+data: some.db
+listen: {grpc: "unix:/run/wxbroker.sock", ops: ":7601"}
+upstreams: [http://127.0.0.1:7699, https://api.weixin.qq.com]
+accounts:
+  - appid: wx0123456789abcdef
+    secret_file: SECRET
+    token_api: classic
+    tickets: [jsapi, wx_card]
+    sign_hosts: [Shop.Example.com, "*.例子.测试"]
+  - appid: wx2
+    secret_file: SECRET
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Data != "some.db" || c.GRPC.String() != "unix:/run/wxbroker.sock" || c.Ops.String() != ":7601" || len(c.Upstreams) != 2 {
+		t.Errorf("config %+v", c)
+	}
+	first, second := c.Accounts[0], c.Accounts[1]
+	if first.Secret.Reveal() != "0123456789abcdef" || first.Stable || len(first.Tickets) != 2 {
+		t.Errorf("account %+v", first)
+	}
+	if got := strings.Join(first.SignHosts.Strings(), " "); got != "shop.example.com *.xn--fsqu00a.xn--0zwm56d" {
+		t.Errorf("sign_hosts %s", got)
+	}
+	if !second.Stable || len(second.Tickets) != 1 || second.Tickets[0] != credential.JSAPITicket || second.SignHosts != nil {
+		t.Errorf("defaults %+v", second)
+	}
+	if len(c.Warnings) != 0 {
+		t.Errorf("warnings %q", c.Warnings)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	c, err := Load(write(t, "accounts: [{appid: wx1, secret_file: SECRET}]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Data != "wxbroker.db" || c.GRPC.String() != "127.0.0.1:7600" || c.Ops.String() != "127.0.0.1:7601" ||
+		len(c.Upstreams) != 2 || c.Upstreams[0].String() != "https://api.weixin.qq.com" {
+		t.Errorf("config %+v", c)
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	const account = "accounts:\n  - appid: wx1\n    secret_file: SECRET\n"
+	for _, tt := range []struct {
+		name, yaml string
+		want       []string // all in the error; the first after the file's name
+	}{
+		{"a typo", "data: x\nlissten: {}\n", []string{":2:1: ", `unknown key "lissten"`, `did you mean "listen"?`}},
+		{"a typo in an account", account + "    sign_host: [a.example]\n", []string{":4:5: ", `did you mean "sign_hosts"?`}},
+		{"a key of another world", account + "    colour: blue\n", []string{":4:5: ", "docs/configuration.md"}},
+		{"an inline secret", account + "    secret: hunter2hunter2\n", []string{":4:5: ", "secret_file"}},
+		{"broken YAML", "data: [x\n", []string{":1:7: "}},
+		{"a key twice", "data: x\ndata: y\n", []string{":2:1: ", "already defined"}},
+		{"a list where text belongs", "data: [x]\n", []string{":1:"}},
+		{"no accounts", "data: x\n", []string{"accounts", "lists no account"}},
+		{"an empty file", "", []string{"accounts", "lists no account"}},
+		{"no database", "data: ''\n" + account, []string{":1: data: "}},
+		{"an account twice", account + "  - appid: wx1\n    secret_file: SECRET\n", []string{":4: accounts[1].appid: ", "twice"}},
+		{"no appid", "accounts:\n  - secret_file: SECRET\n", []string{":2: accounts[0].appid: "}},
+		{"a missing secret file", "accounts:\n  - appid: wx1\n    secret_file: /does/not/exist\n", []string{":3: accounts[0].secret_file: ", "/does/not/exist"}},
+		{"an unset secret variable", "accounts:\n  - appid: wx1\n    secret_env: WXBROKER_TEST_NOT_SET\n", []string{":3: ", "WXBROKER_TEST_NOT_SET"}},
+		{"no secret", "accounts:\n  - appid: wx1\n", []string{":2: accounts[0]: ", "exactly one"}},
+		{"both secrets", account + "    secret_env: X\n", []string{"exactly one"}},
+		{"another token API", account + "    token_api: new\n", []string{":4: accounts[0].token_api: "}},
+		{"another ticket", account + "    tickets: [jsapi, sdk]\n", []string{":4: accounts[0].tickets[1]: "}},
+		{"a ticket twice", account + "    tickets: [jsapi, jsapi]\n", []string{":4: ", "twice"}},
+		{"a URL for a host", account + "    sign_hosts: ['https://a.example/']\n", []string{":4: accounts[0].sign_hosts[0]: "}},
+		{"a negative port", "listen: {grpc: '127.0.0.1:-1'}\n" + account, []string{":1: listen.grpc: ", "port"}},
+		{"no port", "listen: {ops: localhost}\n" + account, []string{":1: listen.ops: "}},
+		{"plaintext for all the world", "listen: {grpc: '0.0.0.0:7600'}\n" + account, []string{":1: listen.grpc: ", "insecure: true"}},
+		{"plaintext upstream", "upstreams: [http://api.weixin.qq.com]\n" + account, []string{":1: upstreams[0]: ", "plain http"}},
+		{"upstream without a scheme", "upstreams: [api.weixin.qq.com]\n" + account, []string{":1: upstreams[0]: "}},
+		{"no upstream", "upstreams: []\n" + account, []string{":1: upstreams: "}},
+		{"a missing CA file", "upstream_ca_file: /does/not/exist\n" + account, []string{":1: upstream_ca_file: "}},
+		{"a CA file without certificates", "upstream_ca_file: SECRET\n" + account, []string{":1: upstream_ca_file: ", "PEM"}},
+		{"two things at once", "data: ''\n" + account + "    token_api: new\n", []string{":1: data: ", ":5: accounts[0].token_api"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := write(t, tt.yaml)
+			_, err := Load(path)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			tt.want[0] = strings.Replace(tt.want[0], ":", path+":", min(1, strings.Count(tt.want[0][:1], ":")))
+			for _, want := range tt.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error %q lacks %q", err, want)
+				}
+			}
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("error %q shows a secret", err)
+			}
+		})
+	}
+}
+
+func TestInsecureAllowsPlaintext(t *testing.T) {
+	c, err := Load(write(t, "insecure: true\nlisten: {grpc: '0.0.0.0:7600'}\naccounts: [{appid: wx1, secret_file: SECRET}]\n"))
+	if err != nil || !c.Insecure {
+		t.Errorf("insecure %v, %v", c.Insecure, err)
+	}
+}
+
+func TestWorldReadableSecretIsAWarning(t *testing.T) {
+	path := write(t, "accounts:\n  - appid: wx1\n    secret_file: SECRET\n")
+	if err := os.Chmod(filepath.Join(filepath.Dir(path), "appsecret"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], ":3: accounts[0].secret_file: ") || !strings.Contains(c.Warnings[0], "chmod 600") {
+		t.Errorf("warnings %q", c.Warnings)
+	}
+}

@@ -1,0 +1,46 @@
+package config
+
+// file is the configuration as it is written.
+type file struct {
+	Data           string        `yaml:"data"`
+	Listen         fileListen    `yaml:"listen"`
+	Insecure       bool          `yaml:"insecure"`
+	Upstreams      []string      `yaml:"upstreams"`
+	UpstreamCAFile string        `yaml:"upstream_ca_file"`
+	Accounts       []fileAccount `yaml:"accounts"`
+}
+
+type fileListen struct {
+	GRPC string `yaml:"grpc"`
+	Ops  string `yaml:"ops"`
+}
+
+type fileAccount struct {
+	AppID      string   `yaml:"appid"`
+	SecretFile string   `yaml:"secret_file"`
+	SecretEnv  string   `yaml:"secret_env"`
+	TokenAPI   string   `yaml:"token_api"`
+	Tickets    []string `yaml:"tickets"`
+	SignHosts  []string `yaml:"sign_hosts"`
+}
+
+// defaults are what a key means that is not there.
+func defaults() file {
+	return file{
+		Data:      "wxbroker.db",
+		Listen:    fileListen{GRPC: "127.0.0.1:7600", Ops: "127.0.0.1:7601"},
+		Upstreams: []string{"https://api.weixin.qq.com", "https://api2.weixin.qq.com"},
+	}
+}
+
+// accountDefaults fills what an account leaves out. A list of tickets that is
+// there and empty means none.
+func accountDefaults(a fileAccount) fileAccount {
+	if a.TokenAPI == "" {
+		a.TokenAPI = "stable"
+	}
+	if a.Tickets == nil {
+		a.Tickets = []string{"jsapi"}
+	}
+	return a
+}
