@@ -1,0 +1,44 @@
+package app
+
+import (
+	"io"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/wxbroker/wxbroker/broker/internal/config"
+	"github.com/wxbroker/wxbroker/pkg/daemon"
+)
+
+// commandLine is what wxbroker understands.
+type commandLine struct {
+	Version kong.VersionFlag `help:"Print the version and exit."`
+	Serve   serveCommand     `cmd:"" help:"Keep the credentials of the configured accounts and stream them to edges."`
+}
+
+const description = `The broker owns the credentials of WeChat Official Accounts: it fetches each
+access_token and ticket on schedule, keeps them across restarts, and streams
+them to edges, which sign JS-SDK pages.`
+
+// Main runs wxbroker with its arguments and returns the process's exit code.
+func Main(version string, args []string, stdout, stderr io.Writer) int {
+	program := daemon.Program{Name: "wxbroker", Description: description, Env: "WXBROKER", Version: daemon.Version(version)}
+	return program.Main(new(commandLine), args, stdout, stderr)
+}
+
+type serveCommand struct {
+	Config string `required:"" env:"WXBROKER_CONFIG" type:"path" placeholder:"FILE" help:"Configuration file, YAML: see docs/configuration.md."`
+	daemon.LogFlags
+}
+
+// Run serves until the process is told to stop.
+func (c serveCommand) Run(r daemon.Running) error {
+	loaded, err := config.Load(c.Config)
+	if err != nil {
+		return err
+	}
+	a, err := New(r.Context, loaded, Options{Version: r.Version, Log: c.Logger(r.Stderr)})
+	if err != nil {
+		return err
+	}
+	return a.Run(r.Context)
+}
