@@ -1,0 +1,142 @@
+package httpapi_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+func TestBodiesThatAreRefused(t *testing.T) {
+	const good = `"url":"https://shop.example.com/"`
+	tests := []struct {
+		name, contentType, body string
+		status                  int
+		says                    string
+	}{
+		{"no content type", "", pairs{"url", page}.form(), 415, "content type"},
+		{"text", "text/plain", pairs{"url", page}.json(), 415, "neither"},
+		{"multipart", "multipart/form-data; boundary=x", "--x--", 415, "neither"},
+		{"content type that is none", "application/json; charset", pairs{"url", page}.json(), 415, "content type"},
+		{"form that says it is JSON", jsonType, pairs{"url", page}.form(), 400, "not a JSON object"},
+		{"JSON that says it is a form", formType, `{` + good + `}`, 400, "url is missing"},
+
+		{"JSON cut off", jsonType, `{` + good, 400, "not a JSON object"},
+		{"JSON with more after it", jsonType, `{` + good + `}{}`, 400, "not a JSON object"},
+		{"JSON that is null", jsonType, `null`, 400, "not a JSON object"},
+		{"JSON that is a list", jsonType, `[{` + good + `}]`, 400, "not a JSON object"},
+		{"JSON that is a string", jsonType, `"https://shop.example.com/"`, 400, "not a JSON object"},
+		{"JSON that is a number", jsonType, `7`, 400, "not a JSON object"},
+		{"JSON that is not UTF-8", jsonType, "{\"url\":\"https://shop.example.com/\xff\"}", 400, "not a JSON object"},
+
+		{"url that is null", jsonType, `{"url":null}`, 400, "url is missing"},
+		{"url that is a number", jsonType, `{"url":1}`, 400, "url has a type"},
+		{"url that is a list", jsonType, `{"url":["https://shop.example.com/"]}`, 400, "url has a type"},
+		{"url that is an object", jsonType, `{"url":{}}`, 400, "url has a type"},
+		{"url that is true", jsonType, `{"url":true}`, 400, "url has a type"},
+		{"noncestr that is a number", jsonType, `{` + good + `,"noncestr":1}`, 400, "noncestr has a type"},
+		{"appid that is false", jsonType, `{` + good + `,"appid":false}`, 400, "appid has a type"},
+		{"timestamp with a fraction", jsonType, `{` + good + `,"timestamp":1.5}`, 400, "timestamp"},
+		{"timestamp with an exponent", jsonType, `{` + good + `,"timestamp":1e9}`, 400, "timestamp"},
+		{"timestamp below zero", jsonType, `{` + good + `,"timestamp":-1}`, 400, "timestamp"},
+		{"timestamp that is true", jsonType, `{` + good + `,"timestamp":true}`, 400, "timestamp has a type"},
+		{"debug that is a number", jsonType, `{` + good + `,"debug":1}`, 400, "debug has a type"},
+		{"jsApiList that is a number", jsonType, `{` + good + `,"jsApiList":1}`, 400, "jsApiList has a type"},
+		{"jsApiList that holds a number", jsonType, `{` + good + `,"jsApiList":["a",1]}`, 400, "jsApiList has a type"},
+		{"openTagList that is an object", jsonType, `{` + good + `,"openTagList":{}}`, 400, "openTagList has a type"},
+
+		{"one byte too many", formType, bodyOf(64<<10 + 1), 413, "65536"},
+		{"one byte too many, no content type", "", bodyOf(64<<10 + 1), 413, "65536"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := oneShop(t)
+			for _, path := range signs {
+				refused(t, w.ask(post(path, test.contentType, test.body)), test.status, test.says)
+			}
+			w.setKeys("k")
+			if test.status != http.StatusBadRequest { // these paths take no url
+				for _, path := range []string{"/token", "/ticket"} {
+					r := post(path, test.contentType, test.body)
+					r.Header.Set("Authorization", "Bearer k")
+					refused(t, w.ask(r), test.status, test.says)
+				}
+			}
+		})
+	}
+}
+
+// bodyOf returns a form of n bytes that asks for a page's signature.
+func bodyOf(n int) string {
+	end := "&" + pairs{"url", page}.form()
+	return "padding=" + strings.Repeat("x", n-len("padding=")-len(end)) + end
+}
+
+func TestBodyAtTheLimitIsTaken(t *testing.T) {
+	w := oneShop(t)
+	w.accept(w.ask(post("/all", formType, bodyOf(64<<10))))
+}
+
+func TestContentTypeMayHaveParametersAndAnyCase(t *testing.T) {
+	w := oneShop(t)
+	w.accept(w.ask(post("/all", "Application/JSON; charset=utf-8", pairs{"url", page}.json())))
+	w.accept(w.ask(post("/all", formType+"; charset=UTF-8", pairs{"url", page}.form())))
+}
+
+func TestParameterInQueryAndBody(t *testing.T) {
+	tests := []struct {
+		name, query, contentType, body, says string
+	}{
+		{"url in the query, the rest in the body", pairs{"url", page}.form(), jsonType, `{"noncestr":"abc"}`, ""},
+		{"url in both", pairs{"url", page}.form(), jsonType, `{"url":"https://shop.example.com/"}`, "url is given 2 times"},
+		{"the same url in both", pairs{"url", page}.form(), formType, pairs{"url", page}.form(), "url is given 2 times"},
+		{"a list in both is one list", "jsApiList=a", jsonType, `{"url":"https://shop.example.com/","jsApiList":["b"]}`, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := oneShop(t)
+			r := post("/getApi", test.contentType, test.body)
+			r.URL.RawQuery = test.query
+			if a := w.ask(r); test.says != "" {
+				refused(t, a, http.StatusBadRequest, test.says)
+			} else {
+				w.accept(a)
+			}
+		})
+	}
+}
+
+// Over a real connection a body may come in chunks, of no announced length.
+func TestChunkedBodyIsBounded(t *testing.T) {
+	w := oneShop(t)
+	server := httptest.NewServer(w.api)
+	defer server.Close()
+	tests := []struct {
+		name   string
+		size   int
+		status int
+	}{{"at the limit", 64 << 10, 200}, {"over it", 64<<10 + 1, 413}}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			// A reader that net/http knows no length of is sent in chunks.
+			body := io.MultiReader(strings.NewReader(bodyOf(test.size)))
+			response, err := server.Client().Post(server.URL+"/getApi", formType, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			if response.StatusCode != test.status || response.Header.Get("Cache-Control") != "no-store" {
+				t.Errorf("HTTP %d with %v, want %d", response.StatusCode, response.Header, test.status)
+			}
+		})
+	}
+}
+
+// A body that a GET carries is not looked at.
+func TestBodyOfGETMeansNothing(t *testing.T) {
+	w := oneShop(t)
+	r := httptest.NewRequest(http.MethodGet, "/all?url="+url.QueryEscape(page), strings.NewReader(bodyOf(70<<10)))
+	w.accept(w.ask(r))
+}

@@ -1,0 +1,52 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"unicode/utf8"
+)
+
+// addJSON reads a JSON object. Members that are not ours mean nothing.
+func (given raw) addJSON(body []byte) error {
+	var members map[string]json.RawMessage
+	// encoding/json would replace what is not UTF-8, and another URL than the
+	// page's would be signed.
+	if err := json.Unmarshal(body, &members); err != nil || members == nil || !utf8.Valid(body) {
+		return refuse(http.StatusBadRequest, "the body is not a JSON object, though its content type says so")
+	}
+	for name, value := range members {
+		if !ours[name] || bytes.Equal(value, []byte("null")) {
+			continue
+		}
+		values, ok := jsonValues(name, value)
+		if !ok {
+			return refuse(http.StatusBadRequest, "%s has a type that it cannot have", name)
+		}
+		if given[name] = append(given[name], values...); given[name] == nil {
+			given[name] = []string{} // an empty list is a list
+		}
+	}
+	return nil
+}
+
+// jsonValues returns a member's value as a form would have it. Numbers are
+// taken as written, so none is rounded on the way.
+func jsonValues(name string, value json.RawMessage) ([]string, bool) {
+	var text string
+	switch value[0] {
+	case '"':
+		err := json.Unmarshal(value, &text)
+		return []string{text}, err == nil
+	case 't', 'f':
+		return []string{string(value)}, name == "debug"
+	case '[':
+		var list []string
+		err := json.Unmarshal(value, &list)
+		return list, err == nil && (name == "jsApiList" || name == "openTagList")
+	case '{':
+		return nil, false
+	default:
+		return []string{string(value)}, name == "timestamp"
+	}
+}

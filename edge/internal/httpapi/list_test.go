@@ -1,0 +1,56 @@
+package httpapi_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// What wx.config takes beside the signature.
+func TestListsAndDebug(t *testing.T) {
+	const legacy = `["updateAppMessageShareData","updateTimelineShareData"]`
+	form := func(more string) string { return pairs{"url", page}.form() + more }
+	object := func(more string) string { return fmt.Sprintf(`{"url":%q%s}`, page, more) }
+	tests := []struct {
+		name, path, contentType, body string
+		apis, tags, debug             string // as JSON, tags "" for none
+	}{
+		{"defaults of config", "/v1/jsapi/config", formType, form(""), `[]`, "", "false"},
+		{"defaults of getApi", "/getApi", formType, form(""), legacy, "", "false"},
+		{"null is not given", "/getApi", jsonType, object(`,"jsApiList":null,"openTagList":null,"debug":null`), legacy, "", "false"},
+		{"commas", "/getApi", formType, form("&jsApiList=a,b&openTagList=c,d"), `["a","b"]`, `["c","d"]`, "false"},
+		{"escaped commas", "/getApi", formType, form("&jsApiList=a%2Cb"), `["a","b"]`, "", "false"},
+		{"repetition", "/getApi", formType, form("&jsApiList=a&openTagList=c&jsApiList=b"), `["a","b"]`, `["c"]`, "false"},
+		{"both", "/v1/jsapi/config", formType, form("&jsApiList=a,b&jsApiList=c"), `["a","b","c"]`, "", "false"},
+		{"spaces and empty items mean nothing", "/v1/jsapi/config", formType, form("&jsApiList=a,+b+,,"), `["a","b"]`, "", "false"},
+		{"empty list is a list", "/getApi", formType, form("&jsApiList="), `[]`, "", "false"},
+		{"JSON lists", "/getApi", jsonType, object(`,"jsApiList":["a","b"],"openTagList":["wx-open-launch-app"]`), `["a","b"]`, `["wx-open-launch-app"]`, "false"},
+		{"JSON string with commas", "/getApi", jsonType, object(`,"jsApiList":"a,b"`), `["a","b"]`, "", "false"},
+		{"empty JSON list is a list", "/getApi", jsonType, object(`,"jsApiList":[]`), `[]`, "", "false"},
+		{"name with a colon", "/getApi", formType, form("&jsApiList=menuItem:share:qq"), `["menuItem:share:qq"]`, "", "false"},
+		{"200 names", "/getApi", formType, form("&jsApiList=" + strings.Repeat("a,", 200)), `["a"` + strings.Repeat(`,"a"`, 199) + `]`, "", "false"},
+		{"debug true", "/getApi", formType, form("&debug=true"), legacy, "", "true"},
+		{"debug 1", "/v1/jsapi/config", formType, form("&debug=1"), `[]`, "", "true"},
+		{"debug 0", "/getApi", formType, form("&debug=0"), legacy, "", "false"},
+		{"debug empty", "/getApi", formType, form("&debug="), legacy, "", "false"},
+		{"debug in JSON", "/getApi", jsonType, object(`,"debug":true`), legacy, "", "true"},
+		{"debug in JSON as a string", "/getApi", jsonType, object(`,"debug":"true"`), legacy, "", "true"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := oneShop(t)
+			a := w.ask(post(test.path, test.contentType, test.body))
+			w.accept(a)
+			var got map[string]json.RawMessage
+			if err := json.Unmarshal([]byte(a.raw), &got); err != nil {
+				t.Fatal(err)
+			}
+			for name, want := range map[string]string{"jsApiList": test.apis, "openTagList": test.tags, "debug": test.debug} {
+				if string(got[name]) != want {
+					t.Errorf("%s is %s, want %s", name, got[name], want)
+				}
+			}
+		})
+	}
+}

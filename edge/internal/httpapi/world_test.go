@@ -1,0 +1,263 @@
+package httpapi_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wxbroker/wxbroker/edge/internal/httpapi"
+	"github.com/wxbroker/wxbroker/edge/internal/localkey"
+	"github.com/wxbroker/wxbroker/edge/internal/signing"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+)
+
+const (
+	shop = "wx0123456789abcdef"
+	pay  = "wxfedcba9876543210"
+	page = "https://shop.example.com/cart?item=1&size=L"
+)
+
+// world is an edge's API with credentials of a simulated WeChat, which judges
+// what the API answers.
+type world struct {
+	t     testing.TB
+	sim   *wechatsim.Sim
+	state *signing.State
+	api   *httpapi.API
+	// answered is what the API told its metrics about the request before.
+	answered []string
+}
+
+// newWorld returns a world whose edge was granted nothing yet.
+func newWorld(t testing.TB, settings wechatsim.Settings) *world {
+	t.Helper()
+	w := &world{
+		t: t,
+		sim: wechatsim.New(wechatsim.Config{
+			Accounts: []wechatsim.Account{{AppID: shop, Secret: "s"}, {AppID: pay, Secret: "s"}},
+			Settings: settings,
+		}),
+		state: signing.New(nil, credential.WallClock),
+	}
+	w.api = &httpapi.API{State: w.state, Answered: func(route string, status int) {
+		w.answered = append(w.answered, fmt.Sprint(route, " ", status))
+	}}
+	return w
+}
+
+// oneShop returns a world whose edge holds everything of one account that may
+// sign any page.
+func oneShop(t testing.TB) *world {
+	t.Helper()
+	w := newWorld(t, wechatsim.Settings{})
+	w.state.Apply([]credential.Account{w.account(shop)})
+	return w
+}
+
+// account returns an account as the broker would send it, with a token and a
+// ticket that the simulator just handed out.
+func (w *world) account(appid string, hosts ...string) credential.Account {
+	w.t.Helper()
+	rules, err := credential.ParseHostRules(hosts)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	now := credential.Clock(credential.WallClock).Now()
+	fetch := func(kind credential.Kind, member, path, query string) credential.Credential {
+		rec := httptest.NewRecorder()
+		w.sim.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path+"?"+query, nil))
+		var body map[string]any
+		if err := json.Unmarshal(rec.Body.Bytes(), &body); err != nil {
+			w.t.Fatal(err)
+		}
+		value, _ := body[member].(string)
+		life, _ := body["expires_in"].(float64)
+		if value == "" || life <= 0 {
+			w.t.Fatalf("the simulator answered %s with %s", path, rec.Body)
+		}
+		return credential.Credential{
+			Kind: kind, Value: credential.NewSecret(value), Version: now.Wall().UnixMilli(),
+			Expiry: now.Add(time.Duration(life) * time.Second),
+		}
+	}
+	token := fetch(credential.AccessToken, "access_token", wechatsim.PathToken, "grant_type=client_credential&secret=s&appid="+appid)
+	ticket := fetch(credential.JSAPITicket, "ticket", wechatsim.PathTicket, "type=jsapi&access_token="+token.Value.Reveal())
+	return credential.Account{
+		AppID: appid, SignHosts: rules,
+		Kinds:       []credential.Kind{credential.AccessToken, credential.JSAPITicket},
+		Credentials: []credential.Credential{token, ticket},
+	}
+}
+
+// setKeys gives the API local keys, in the form of their file.
+func (w *world) setKeys(file string) {
+	w.t.Helper()
+	path := filepath.Join(w.t.TempDir(), "keys")
+	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	var err error
+	if w.api.Keys, _, err = localkey.Load(path); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// answer is what the API said.
+type answer struct {
+	status int
+	header http.Header
+	body   map[string]any
+	raw    string
+}
+
+func (a answer) text(member string) string {
+	s, _ := a.body[member].(string)
+	return s
+}
+
+// ask sends a request and checks what has to be right about every answer.
+func (w *world) ask(r *http.Request) answer {
+	w.t.Helper()
+	w.answered = nil
+	rec := httptest.NewRecorder()
+	w.api.ServeHTTP(rec, r)
+	a := answer{status: rec.Code, header: rec.Header(), raw: rec.Body.String()}
+	if got := a.header.Get("Cache-Control"); got != "no-store" {
+		w.t.Errorf("Cache-Control %q", got)
+	}
+	if got := a.header.Get("Content-Type"); got != "application/json; charset=utf-8" {
+		w.t.Errorf("Content-Type %q", got)
+	}
+	if err := json.Unmarshal(rec.Body.Bytes(), &a.body); err != nil {
+		w.t.Fatalf("the answer %q is no JSON object: %v", a.raw, err)
+	}
+	w.checkShape(r, a)
+	return a
+}
+
+func (w *world) checkShape(r *http.Request, a answer) {
+	w.t.Helper()
+	code, isError := a.body["errcode"]
+	if isError != (a.status != http.StatusOK) {
+		w.t.Errorf("HTTP %d with the body %s", a.status, a.raw)
+	}
+	if isError && (code != float64(a.status) || a.text("errmsg") == "" || len(a.body) != 2) {
+		w.t.Errorf("HTTP %d with an error of another shape: %s", a.status, a.raw)
+	}
+	if len(w.answered) != 1 || !strings.HasSuffix(w.answered[0], fmt.Sprint(" ", a.status)) {
+		w.t.Errorf("the metrics were told %q of an answer %d", w.answered, a.status)
+	}
+	if a.status == http.StatusOK && (r.URL.Path == "/token" || r.URL.Path == "/ticket") {
+		return
+	}
+	for _, account := range w.state.Accounts() {
+		for _, c := range account.Credentials {
+			if strings.Contains(a.raw+fmt.Sprint(a.header), c.Value.Reveal()) {
+				w.t.Errorf("the %s is in the answer", c.Kind)
+			}
+		}
+	}
+}
+
+// accept fails unless WeChat would accept, now, the signature that a has for
+// the page that it names.
+func (w *world) accept(a answer) {
+	w.t.Helper()
+	w.acceptAs(a, a.text("appId"), a.text("nonceStr"), a.text("url"))
+}
+
+// acceptAs is accept for an answer that does not name everything.
+func (w *world) acceptAs(a answer, appid, nonce, address string) {
+	w.t.Helper()
+	if a.status != http.StatusOK {
+		w.t.Fatalf("HTTP %d: %s", a.status, a.raw)
+	}
+	timestamp, ok := a.body["timestamp"].(float64)
+	if !ok {
+		w.t.Fatalf("timestamp is no number: %s", a.raw)
+	}
+	verdict := w.sim.Verify(appid, nonce, fmt.Sprintf("%.0f", timestamp), address, a.text("signature"))
+	if !verdict.Accepted {
+		w.t.Errorf("WeChat would refuse %s: %s", a.raw, verdict.Reason)
+	}
+}
+
+// refused fails unless a is an error with that status that says so.
+func refused(t testing.TB, a answer, status int, says string) {
+	t.Helper()
+	if a.status != status {
+		t.Fatalf("HTTP %d, want %d: %s", a.status, status, a.raw)
+	}
+	if !strings.Contains(a.text("errmsg"), says) {
+		t.Errorf("errmsg %q does not say %q", a.text("errmsg"), says)
+	}
+}
+
+// pairs are parameters: name, value, name, value.
+type pairs []string
+
+func (p pairs) form() string {
+	var form []string
+	for pair := range slices.Chunk(p, 2) {
+		form = append(form, url.QueryEscape(pair[0])+"="+url.QueryEscape(pair[1]))
+	}
+	return strings.Join(form, "&")
+}
+
+func (p pairs) json() string {
+	members := make(map[string]string)
+	for pair := range slices.Chunk(p, 2) {
+		members[pair[0]] = pair[1]
+	}
+	body, _ := json.Marshal(members)
+	return string(body)
+}
+
+// get is a GET whose query is sent as it is written.
+func get(path, query string) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, path, nil)
+	r.URL.RawQuery = query
+	return r
+}
+
+// post is a POST; contentType is left out when it is empty.
+func post(path, contentType, body string) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
+	}
+	return r
+}
+
+const (
+	formType = "application/x-www-form-urlencoded"
+	jsonType = "application/json"
+)
+
+// ways returns requests that give a path the same parameters in every way it
+// takes them.
+func ways(path string, p pairs) map[string]*http.Request {
+	r := post(path, "", "")
+	r.URL.RawQuery = p.form()
+	all := map[string]*http.Request{
+		"POST query": r,
+		"POST form":  post(path, formType, p.form()),
+		"POST JSON":  post(path, jsonType, p.json()),
+	}
+	if path != "/v1/jsapi/signature" {
+		all["GET query"] = get(path, p.form())
+	}
+	return all
+}
+
+// signs are the paths that sign a page.
+var signs = []string{"/v1/jsapi/config", "/v1/jsapi/signature", "/getApi", "/all"}

@@ -1,0 +1,115 @@
+// Package localkey knows the keys that unlock what hands out credentials on
+// the edge's own listener.
+package localkey
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// Keys are named keys. The zero value has none and matches nothing.
+type Keys struct{ keys []key }
+
+type key struct {
+	name string
+	hash [sha256.Size]byte
+}
+
+// onlyName is the name of a key that its file gives none.
+const onlyName = "local"
+
+// maxFile bounds the file, in bytes.
+const maxFile = 64 << 10
+
+// Load reads a key file: one key, or lines of `name key`. Empty lines and
+// lines that start with # say nothing. worldReadable is set when every user of
+// the machine can read it.
+func Load(path string) (keys Keys, worldReadable bool, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Keys{}, false, fmt.Errorf("reading local keys: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return Keys{}, false, fmt.Errorf("reading local keys: %w", err)
+	}
+	raw, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return Keys{}, false, fmt.Errorf("reading local keys from %s: %w", path, err)
+	}
+	if len(raw) > maxFile {
+		return Keys{}, false, fmt.Errorf("reading local keys from %s: it has more than %d bytes", path, maxFile)
+	}
+	keys, err = parse(raw)
+	if err != nil {
+		return Keys{}, false, fmt.Errorf("reading local keys from %s: %w", path, err)
+	}
+	return keys, info.Mode().Perm()&0o004 != 0, nil
+}
+
+// parse reads a file's content. Its errors name lines, never what is on
+// them: a name that stands where the key belongs is a secret.
+func parse(raw []byte) (Keys, error) {
+	var keys Keys
+	lines := bufio.NewScanner(bytes.NewReader(raw))
+	for number := 1; lines.Scan(); number++ {
+		fields := strings.Fields(lines.Text())
+		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
+			continue
+		}
+		name := onlyName
+		switch len(fields) {
+		case 1:
+		case 2:
+			name = fields[0]
+		default:
+			return Keys{}, fmt.Errorf("line %d has more than a name and a key", number)
+		}
+		value := fields[len(fields)-1]
+		if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return Keys{}, fmt.Errorf("line %d: the key has a character that no Authorization header carries: use ASCII", number)
+		}
+		added := key{name, sha256.Sum256([]byte(value))}
+		for _, other := range keys.keys {
+			switch {
+			case other.name == name && len(fields) == 1:
+				return Keys{}, fmt.Errorf("line %d: a second key without a name: write `name key`", number)
+			case other.name == name:
+				return Keys{}, fmt.Errorf("line %d: that name is there already", number)
+			case other.hash == added.hash:
+				return Keys{}, fmt.Errorf("line %d: that key is there already: whoever presents it could be either of two", number)
+			}
+		}
+		keys.keys = append(keys.keys, added)
+	}
+	if err := lines.Err(); err != nil {
+		return Keys{}, err
+	}
+	if len(keys.keys) == 0 {
+		return Keys{}, errors.New("it holds no key: write one, such as the output of `openssl rand -hex 32`")
+	}
+	return keys, nil
+}
+
+// Any reports whether there are keys at all.
+func (k Keys) Any() bool { return len(k.keys) > 0 }
+
+// Match returns the name of the key that is presented, in time that does not
+// depend on which it is or how much of it is right.
+func (k Keys) Match(presented string) (name string, ok bool) {
+	hash := sha256.Sum256([]byte(presented))
+	for _, known := range k.keys {
+		if subtle.ConstantTimeCompare(hash[:], known.hash[:]) == 1 {
+			name, ok = known.name, true
+		}
+	}
+	return name, ok
+}

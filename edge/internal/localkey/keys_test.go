@@ -1,0 +1,177 @@
+package localkey
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestParse(t *testing.T) {
+	tests := []struct {
+		name, file string
+		keys       map[string]string // key to name; nil for a file that is refused
+		says       string
+	}{
+		{"one key", "9d1e", map[string]string{"9d1e": "local"}, ""},
+		{"one key and a newline", "9d1e\n", map[string]string{"9d1e": "local"}, ""},
+		{"newlines of Windows", "billing 9d1e\r\nreports 77aa\r\n", map[string]string{"9d1e": "billing", "77aa": "reports"}, ""},
+		{"one named key", "billing 9d1e\n", map[string]string{"9d1e": "billing"}, ""},
+		{"comments, empty lines, indentation", "# who may\n\n  billing\t 9d1e  \n#x y z\n", map[string]string{"9d1e": "billing"}, ""},
+		{"a named and an unnamed one", "billing 9d1e\n77aa\n", map[string]string{"9d1e": "billing", "77aa": "local"}, ""},
+		{"a key with every character of base64", "aB0+/_-=.~", map[string]string{"aB0+/_-=.~": "local"}, ""},
+
+		{"empty", "", nil, "holds no key"},
+		{"only a comment", "# 9d1e\n", nil, "holds no key"},
+		{"only newlines", "\n\n \n", nil, "holds no key"},
+		{"three words", "billing 9d1e 77aa\n", nil, "line 1 has more than a name and a key"},
+		{"a trailing comment", "\nbilling 9d1e # the new one\n", nil, "line 2 has more than"},
+		{"two without a name", "9d1e\n77aa\n", nil, "line 2: a second key without a name"},
+		{"a name twice", "billing 9d1e\n\nbilling 77aa\n", nil, "line 3: that name is there already"},
+		{"a key under two names", "billing 9d1e\nreports 9d1e\n", nil, "line 2: that key is there already"},
+		{"a key that no header carries", "schlüssel", nil, "line 1: the key has a character"},
+		{"a byte order mark", "\ufeff9d1e\n", nil, "line 1: the key has a character"},
+		{"UTF-16", "9\x00d\x001\x00e\x00", nil, "line 1: the key has a character"},
+		{"a line without end", strings.Repeat("x", 64<<10), nil, "too long"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			keys, err := parse([]byte(test.file))
+			if test.keys == nil {
+				if err == nil || !strings.Contains(err.Error(), test.says) || keys.Any() {
+					t.Fatalf("error %v, keys %v, want one that says %q", err, keys.Any(), test.says)
+				}
+				if strings.Contains(err.Error(), "9d1e") || strings.Contains(err.Error(), "77aa") {
+					t.Errorf("a key is in the error %q", err)
+				}
+				return
+			}
+			if err != nil || !keys.Any() {
+				t.Fatalf("error %v, keys %v", err, keys.Any())
+			}
+			for key, want := range test.keys {
+				if name, ok := keys.Match(key); name != want || !ok {
+					t.Errorf("%s is %q, %v; want %q", key, name, ok, want)
+				}
+			}
+		})
+	}
+}
+
+func TestMatch(t *testing.T) {
+	keys, err := parse([]byte("billing 9d1e\nreports 77aa\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct{ name, presented, matches string }{
+		{"the first", "9d1e", "billing"},
+		{"the last", "77aa", "reports"},
+		{"nothing", "", ""},
+		{"a part", "9d1", ""},
+		{"more", "9d1e7", ""},
+		{"another case", "9D1E", ""},
+		{"a name", "billing", ""},
+		{"a line", "billing 9d1e", ""},
+		{"a space before it", " 9d1e", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if name, ok := keys.Match(test.presented); name != test.matches || ok != (test.matches != "") {
+				t.Errorf("%q, %v", name, ok)
+			}
+		})
+	}
+	// The zero value holds the hash of nothing, not of the empty key.
+	if name, ok := (Keys{}).Match(""); ok || name != "" || (Keys{}).Any() {
+		t.Errorf("no keys match %q, %v", name, ok)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	write := func(t *testing.T, content string, mode os.FileMode) string {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "keys")
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, mode); err != nil { // past the umask
+			t.Fatal(err)
+		}
+		return path
+	}
+	tests := []struct {
+		name          string
+		path          func(*testing.T) string
+		worldReadable bool
+		says          string
+	}{
+		{"private", func(t *testing.T) string { return write(t, "9d1e", 0o600) }, false, ""},
+		{"of a group", func(t *testing.T) string { return write(t, "9d1e", 0o640) }, false, ""},
+		{"readable by all", func(t *testing.T) string { return write(t, "9d1e", 0o644) }, true, ""},
+		{"missing", func(t *testing.T) string { return filepath.Join(t.TempDir(), "keys") }, false, "no such file"},
+		{"a directory", func(t *testing.T) string { return t.TempDir() }, false, "is a directory"},
+		{"empty", func(t *testing.T) string { return write(t, "", 0o600) }, false, "holds no key"},
+		{"too large", func(t *testing.T) string { return write(t, strings.Repeat("#\n", 32<<10)+"9", 0o600) }, false, "more than 65536 bytes"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			path := test.path(t)
+			keys, worldReadable, err := Load(path)
+			if worldReadable != test.worldReadable {
+				t.Errorf("world-readable is %v", worldReadable)
+			}
+			if test.says == "" {
+				if _, ok := keys.Match("9d1e"); !ok || err != nil {
+					t.Errorf("no key; %v", err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), test.says) || !strings.Contains(err.Error(), path) {
+				t.Errorf("error %v, want one that names the file and says %q", err, test.says)
+			}
+		})
+	}
+}
+
+// FuzzParse: a file that is taken unlocks with each key that stands in it, and
+// with nothing else in it.
+func FuzzParse(f *testing.F) {
+	for _, file := range []string{
+		"", "k", "k\n", "a k\nb l\n", "# k\na k", "a k\r\n", "a b c", "k\nl", "a k\na l", "a k\nb k", "\ufeffk", "k\x00", "ü", "a\u00a0k", "#", "a #",
+	} {
+		f.Add([]byte(file))
+	}
+	f.Fuzz(func(t *testing.T, file []byte) {
+		keys, err := parse(file)
+		if err != nil {
+			if keys.Any() || len(err.Error()) > 200 {
+				t.Errorf("keys %v with the error %v", keys.Any(), err)
+			}
+			return
+		}
+		held := make(map[string]bool)
+		for line := range strings.Lines(string(file)) {
+			words := strings.Fields(line)
+			if len(words) == 0 || words[0][0] == '#' {
+				continue
+			}
+			key := words[len(words)-1]
+			held[key] = true
+			want := "local"
+			if len(words) == 2 {
+				want = words[0]
+			}
+			if name, ok := keys.Match(key); !ok || name != want {
+				t.Errorf("the key of %q is %q, %v", line, name, ok)
+			}
+		}
+		for _, other := range append(strings.Fields(string(file)), "", string(file)) {
+			if _, ok := keys.Match(other); ok != held[other] {
+				t.Errorf("%q unlocks: %v", other, ok)
+			}
+		}
+		if len(held) == 0 {
+			t.Error("a file without a key is taken")
+		}
+	})
+}

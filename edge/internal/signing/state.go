@@ -1,0 +1,196 @@
+// Package signing is the edge's side of the stream: what the broker said last,
+// turned into signers, and asked for each page.
+package signing
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/jsapi"
+)
+
+var (
+	// ErrAccount says that the request names no account that this edge serves, or
+	// leaves open which of several it means.
+	ErrAccount = errors.New("no such account here")
+	// ErrHost says that the account's sign_hosts do not name the page's host.
+	ErrHost = errors.New("host not allowed")
+	// ErrUnavailable says that there is no live credential to answer with.
+	ErrUnavailable = errors.New("unavailable")
+)
+
+// State is what the broker granted, ready to sign with. It is safe for
+// concurrent use. Make it with New.
+type State struct {
+	appids  []string // that have to be there, none for whatever there is
+	clock   credential.Clock
+	current atomic.Pointer[[]account]
+}
+
+type account struct {
+	credential.Account
+	// signer is of the account's current jsapi_ticket, nil without one.
+	signer *jsapi.Signer
+}
+
+// New returns a State that serves the accounts appids, or any when there are
+// none.
+func New(appids []string, clock credential.Clock) *State {
+	s := &State{appids: appids, clock: clock}
+	s.current.Store(new([]account))
+	return s
+}
+
+// Apply makes accounts the state: it is what watch.Options.Apply takes.
+func (s *State) Apply(accounts []credential.Account) {
+	next := make([]account, 0, len(accounts))
+	for _, a := range accounts {
+		entry := account{Account: a}
+		if ticket, ok := a.Credential(credential.JSAPITicket); ok {
+			entry.signer = jsapi.NewSigner(a.AppID, ticket.Value.Reveal())
+		}
+		next = append(next, entry)
+	}
+	s.current.Store(&next)
+}
+
+// Request is one page to be signed.
+type Request struct {
+	Page  jsapi.PageURL
+	AppID string // "" for whichever account is meant
+	// NonceStr and Timestamp replace the fresh ones where they are not zero.
+	NonceStr  string
+	Timestamp *int64
+}
+
+// Sign signs a page with the live ticket of the account that r means.
+func (s *State) Sign(r Request) (jsapi.Config, error) {
+	now := s.clock.Now()
+	a, err := s.choose(r.AppID, func(a account) bool { return a.SignHosts.Names(r.Page.Host(), r.Page.Port()) })
+	if err != nil {
+		return jsapi.Config{}, err
+	}
+	if !a.SignHosts.Allow(r.Page.Host(), r.Page.Port()) {
+		return jsapi.Config{}, fmt.Errorf("%w: pages of %s may not be signed for %s: its sign_hosts do not name it", ErrHost, r.Page.Host(), a.AppID)
+	}
+	if err := a.alive(credential.JSAPITicket, now); err != nil {
+		return jsapi.Config{}, err
+	}
+	if r.NonceStr == "" && r.Timestamp == nil {
+		return a.signer.Sign(r.Page, now.Wall()), nil
+	}
+	nonce, timestamp := r.NonceStr, now.Wall().Unix()
+	if nonce == "" {
+		nonce = jsapi.NewNonce()
+	}
+	if r.Timestamp != nil {
+		timestamp = *r.Timestamp
+	}
+	return a.signer.SignWith(r.Page, nonce, timestamp)
+}
+
+// Reveal returns the account's live credential of that kind: whoever calls it
+// has checked that the caller may have it.
+func (s *State) Reveal(appid string, kind credential.Kind) (credential.Secret, error) {
+	a, err := s.choose(appid, func(account) bool { return false })
+	if err != nil {
+		return credential.Secret{}, err
+	}
+	if err := a.alive(kind, s.clock.Now()); err != nil {
+		return credential.Secret{}, err
+	}
+	c, _ := a.Credential(kind)
+	return c.Value, nil
+}
+
+// choose returns the account appid, or without one the only account, or the
+// only one that means says is meant.
+func (s *State) choose(appid string, meant func(account) bool) (account, error) {
+	accounts := *s.current.Load()
+	if appid != "" {
+		for _, a := range accounts {
+			if a.AppID == appid {
+				return a, nil
+			}
+		}
+		// Before the broker is heard, any account may yet be there.
+		if slices.Contains(s.appids, appid) || len(s.appids) == 0 && len(accounts) == 0 {
+			return account{}, fmt.Errorf("%w: the broker has not sent anything for %s", ErrUnavailable, appid)
+		}
+		return account{}, fmt.Errorf("%w: appid %s", ErrAccount, appid)
+	}
+	if len(accounts) == 0 {
+		return account{}, fmt.Errorf("%w: the broker has not sent any account", ErrUnavailable)
+	}
+	// An account that is wanted and has not come yet is there to be meant.
+	several := max(len(accounts), len(s.appids))
+	if several == 1 {
+		return accounts[0], nil
+	}
+	var found []account
+	for _, a := range accounts {
+		if meant(a) {
+			found = append(found, a)
+		}
+	}
+	if len(found) != 1 {
+		return account{}, fmt.Errorf("%w: there are %d accounts, say which one with appid", ErrAccount, several)
+	}
+	return found[0], nil
+}
+
+// alive says why there is no live credential of that kind, nil if there is.
+func (a account) alive(kind credential.Kind, now credential.Instant) error {
+	c, ok := a.Credential(kind)
+	switch {
+	case !ok && !slices.Contains(a.Kinds, kind):
+		return fmt.Errorf("%w: the broker does not grant the %s of %s to this edge", ErrUnavailable, kind, a.AppID)
+	case !ok:
+		return fmt.Errorf("%w: the broker has no %s of %s yet", ErrUnavailable, kind, a.AppID)
+	case c.Expiry.Passed(now):
+		return fmt.Errorf("%w: the %s of %s expired %v ago and the broker has sent no newer one",
+			ErrUnavailable, kind, a.AppID, (-c.Expiry.Sub(now)).Round(time.Second))
+	}
+	return nil
+}
+
+// Ready says why this edge cannot sign for every account that it serves, nil
+// if it can.
+func (s *State) Ready() error {
+	accounts := *s.current.Load()
+	now := s.clock.Now()
+	for _, appid := range s.appids {
+		if !slices.ContainsFunc(accounts, func(a account) bool { return a.AppID == appid }) {
+			return fmt.Errorf("%w: the broker has not sent anything for %s", ErrUnavailable, appid)
+		}
+	}
+	if len(accounts) == 0 {
+		return fmt.Errorf("%w: the broker has not sent any account", ErrUnavailable)
+	}
+	if !slices.ContainsFunc(accounts, func(a account) bool { return len(a.Kinds) > 0 }) {
+		return fmt.Errorf("%w: the broker grants nothing of its accounts to this edge", ErrUnavailable)
+	}
+	for _, a := range accounts {
+		// An account that is kept without a ticket is not served for signing.
+		if len(s.appids) == 0 && !slices.Contains(a.Kinds, credential.JSAPITicket) {
+			continue
+		}
+		if err := a.alive(credential.JSAPITicket, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Accounts returns what the broker said last.
+func (s *State) Accounts() []credential.Account {
+	var accounts []credential.Account
+	for _, a := range *s.current.Load() {
+		accounts = append(accounts, a.Account)
+	}
+	return accounts
+}

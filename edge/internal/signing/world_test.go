@@ -1,0 +1,91 @@
+package signing_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/wxbroker/wxbroker/edge/internal/signing"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/jsapi"
+	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+)
+
+const (
+	shop = "wx0123456789abcdef"
+	pay  = "wxfedcba9876543210"
+)
+
+// wallClock is a wall clock that a test may step.
+type wallClock struct{ ahead atomic.Int64 }
+
+func (c *wallClock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+func (c *wallClock) step(d time.Duration) { c.ahead.Add(int64(d)) }
+
+// wechat is a simulated WeChat with the accounts shop and pay.
+type wechat struct {
+	*wechatsim.Sim
+	t *testing.T
+}
+
+func newWeChat(t *testing.T, lifetime time.Duration) wechat {
+	t.Helper()
+	return wechat{wechatsim.New(wechatsim.Config{
+		Accounts: []wechatsim.Account{{AppID: shop, Secret: "s"}, {AppID: pay, Secret: "s"}},
+		Settings: wechatsim.Settings{TicketLifetime: lifetime},
+	}), t}
+}
+
+// account returns an account with a ticket that WeChat just handed out, as the
+// broker would grant it at now.
+func (w wechat) account(appid string, now credential.Instant, hosts ...string) credential.Account {
+	w.t.Helper()
+	rules, err := credential.ParseHostRules(hosts)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var body struct {
+		Token     string `json:"access_token"`
+		Ticket    string `json:"ticket"`
+		ExpiresIn int64  `json:"expires_in"`
+	}
+	for _, call := range []string{
+		wechatsim.PathToken + "?grant_type=client_credential&secret=s&appid=" + appid,
+		wechatsim.PathTicket + "?type=jsapi&access_token=",
+	} {
+		rec := httptest.NewRecorder()
+		w.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, call+body.Token, nil))
+		if err := json.Unmarshal(rec.Body.Bytes(), &body); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	if body.Ticket == "" {
+		w.t.Fatal("the simulator handed out no ticket")
+	}
+	return credential.Account{
+		AppID: appid, SignHosts: rules, Kinds: []credential.Kind{credential.JSAPITicket},
+		Credentials: []credential.Credential{{
+			Kind: credential.JSAPITicket, Value: credential.NewSecret(body.Ticket), Version: now.Wall().UnixMilli(),
+			Expiry: now.Add(time.Duration(body.ExpiresIn) * time.Second),
+		}},
+	}
+}
+
+// accepts says whether WeChat would accept c now.
+func (w wechat) accepts(c jsapi.Config) bool {
+	return w.Verify(c.AppID, c.NonceStr, strconv.FormatInt(c.Timestamp, 10), c.URL, c.Signature).Accepted
+}
+
+func request(t *testing.T, appid, address string) signing.Request {
+	t.Helper()
+	page, err := jsapi.ParseURL(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signing.Request{AppID: appid, Page: page}
+}
