@@ -1,0 +1,132 @@
+// Package app wires the edge: stream from the broker → signing state → HTTP
+// API, and the ops listener beside them.
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	"github.com/wxbroker/wxbroker/edge/internal/httpapi"
+	"github.com/wxbroker/wxbroker/edge/internal/localkey"
+	"github.com/wxbroker/wxbroker/edge/internal/ops"
+	"github.com/wxbroker/wxbroker/edge/internal/signing"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/daemon"
+	"github.com/wxbroker/wxbroker/pkg/watch"
+)
+
+// Config is what an edge has to know.
+type Config struct {
+	Broker      string // target of the stream
+	Dial        []grpc.DialOption
+	AppIDs      []string // accounts served, none for all that are granted
+	Keys        localkey.Keys
+	Name        string
+	Version     string
+	Log         *slog.Logger
+	Clock       credential.Clock
+	Listen, Ops net.Listener
+}
+
+// App is an edge. It serves once Run is called.
+type App struct {
+	log         *slog.Logger
+	client      *watch.Client
+	state       *signing.State
+	metrics     *ops.Metrics
+	api         http.Handler
+	listen, ops net.Listener
+}
+
+// New wires an edge. Nothing is served and nobody is called before Run.
+func New(c Config) *App {
+	a := &App{log: c.Log, state: signing.New(c.AppIDs, c.Clock), listen: c.Listen, ops: c.Ops}
+	kinds := []credential.Kind{credential.JSAPITicket}
+	if c.Keys.Any() { // what nobody here may ask for is not asked for
+		kinds = append(kinds, credential.AccessToken)
+	}
+	a.client = watch.New(watch.Options{
+		Target: c.Broker, Dial: c.Dial, AppIDs: c.AppIDs, Kinds: kinds,
+		Name: fit(c.Name, maxName), Version: fit(c.Version, maxVersion), Clock: c.Clock, Log: c.Log,
+		Apply: a.apply,
+	})
+	a.metrics = ops.New(c.Version, a.state, a.client.Connected)
+	a.api = &httpapi.API{State: a.state, Keys: c.Keys, Answered: a.metrics.Answered}
+	return a
+}
+
+// The longest that the broker takes, in bytes.
+const (
+	maxName    = 128
+	maxVersion = 64
+)
+
+// fit cuts s to length. gRPC sends nothing at all where a string is not UTF-8,
+// such as one that is cut in the middle of a character.
+func fit(s string, length int) string {
+	return strings.ToValidUTF8(s[:min(len(s), length)], "")
+}
+
+// apply takes a new state from the stream and logs what is new in it.
+func (a *App) apply(accounts []credential.Account) {
+	before := make(map[string]int64)
+	for _, account := range a.state.Accounts() {
+		for _, c := range account.Credentials {
+			before[account.AppID+string(c.Kind)] = c.Version
+		}
+	}
+	a.state.Apply(accounts)
+	for _, account := range accounts {
+		for _, c := range account.Credentials {
+			if before[account.AppID+string(c.Kind)] != c.Version {
+				a.log.Info("holding", "appid", account.AppID, "kind", c.Kind, "version", c.Version)
+			}
+		}
+	}
+}
+
+// Handler returns the HTTP API.
+func (a *App) Handler() http.Handler { return a.api }
+
+// Ready says why the edge is not ready, nil if it is.
+func (a *App) Ready() error { return a.state.Ready() }
+
+// Run serves until ctx ends or a listener fails. Then it stops in the reverse
+// order of starting: requests under way are answered, the stream is left, the
+// ops listener closes.
+func (a *App) Run(ctx context.Context) error {
+	a.log.Info("edge is up", "listen", a.listen.Addr().String(), "ops", a.ops.Addr().String(), "broker", a.client.Target)
+	opsCtx, stopOps := context.WithCancel(context.WithoutCancel(ctx))
+	streamCtx, stopStream := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopOps()
+	defer stopStream()
+
+	group, apiCtx := errgroup.WithContext(ctx)
+	ready := func() error {
+		if apiCtx.Err() != nil {
+			return errors.New("stopping")
+		}
+		return a.Ready()
+	}
+	group.Go(func() error { return daemon.ServeHTTP(opsCtx, a.ops, daemon.Ops(a.metrics.Registry, ready), a.log) })
+	var stream sync.WaitGroup
+	stream.Go(func() { a.client.Run(streamCtx) })
+	group.Go(func() error {
+		err := daemon.ServeHTTP(apiCtx, a.listen, a.api, a.log)
+		stopStream()
+		stream.Wait()
+		stopOps()
+		return err
+	})
+	err := group.Wait()
+	a.log.Info("edge stopped")
+	return err
+}

@@ -1,0 +1,177 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+const (
+	shop = "wx0123456789abcdef"
+	pay  = "wxfedcba9876543210"
+)
+
+// fakeBroker says to an edge what a test tells it to, over a connection in
+// memory, about credentials of a simulated WeChat. It belongs to one bubble.
+type fakeBroker struct {
+	wxbrokerv1.UnimplementedCredentialServiceServer
+	t        *testing.T
+	sim      *wechatsim.Sim
+	listener *bufconn.Listener
+	states   chan *wxbrokerv1.WatchResponse
+	ends     chan error
+	// ahead is how far the broker's clock is ahead of the edge's.
+	ahead time.Duration
+
+	mu            sync.Mutex
+	revision      uint64
+	subscriptions []*wxbrokerv1.Subscription
+	held          []*wxbrokerv1.HeldVersion // of the last acknowledgement
+	open          int
+}
+
+func startBroker(t *testing.T) *fakeBroker {
+	t.Helper()
+	b := &fakeBroker{
+		t: t,
+		sim: wechatsim.New(wechatsim.Config{Accounts: []wechatsim.Account{
+			{AppID: shop, Secret: "s"}, {AppID: pay, Secret: "s"},
+		}}),
+		listener: bufconn.Listen(64 << 10),
+		states:   make(chan *wxbrokerv1.WatchResponse),
+		ends:     make(chan error),
+	}
+	// As the broker's: what an edge's keepalive sends must not count as abuse.
+	server := grpc.NewServer(grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))
+	wxbrokerv1.RegisterCredentialServiceServer(server, b)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(b.listener) }()
+	t.Cleanup(func() {
+		server.Stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+func (b *fakeBroker) dial(ctx context.Context, _ string) (net.Conn, error) {
+	return b.listener.DialContext(ctx)
+}
+
+// Watch answers one stream.
+func (b *fakeBroker) Watch(stream grpc.BidiStreamingServer[wxbrokerv1.WatchRequest, wxbrokerv1.WatchResponse]) error {
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	b.note(func() { b.subscriptions = append(b.subscriptions, first.GetSubscription()); b.open++ })
+	defer b.note(func() { b.open-- })
+	go func() {
+		for {
+			request, err := stream.Recv()
+			if err != nil {
+				return
+			}
+			b.note(func() { b.held = request.GetAcknowledgement().GetHeld() })
+		}
+	}()
+	for {
+		select {
+		case state := <-b.states:
+			if err := stream.Send(state); err != nil {
+				return err
+			}
+		case err := <-b.ends:
+			return err
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		}
+	}
+}
+
+func (b *fakeBroker) note(what func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	what()
+}
+
+// say sends a state on the open stream, or on the next one, and waits until
+// the edge has done all that it does about it.
+func (b *fakeBroker) say(accounts ...*wxbrokerv1.Account) {
+	b.t.Helper()
+	b.revision++
+	b.states <- &wxbrokerv1.WatchResponse{
+		Revision: b.revision, ServerTime: timestamppb.New(time.Now().Add(b.ahead)), Accounts: accounts,
+	}
+	synctest.Wait()
+}
+
+// end ends the open stream.
+func (b *fakeBroker) end(err error) {
+	b.ends <- err
+	synctest.Wait()
+}
+
+// last returns the latest subscription and what was acknowledged last.
+func (b *fakeBroker) last() (subscription *wxbrokerv1.Subscription, held []*wxbrokerv1.HeldVersion, open int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n := len(b.subscriptions); n > 0 {
+		subscription = b.subscriptions[n-1]
+	}
+	return subscription, b.held, b.open
+}
+
+// account returns an account as it is granted now, with a token and a ticket
+// that the simulator just handed out. What is not wanted of it, a test removes.
+func (b *fakeBroker) account(appid string) *wxbrokerv1.Account {
+	b.t.Helper()
+	var body struct {
+		Token     string `json:"access_token"`
+		Ticket    string `json:"ticket"`
+		ExpiresIn int64  `json:"expires_in"`
+	}
+	out := &wxbrokerv1.Account{Appid: appid, Policy: &wxbrokerv1.AccountPolicy{}}
+	now := time.Now().Add(b.ahead)
+	call := func(kind credential.Kind, path string, value *string) {
+		rec := httptest.NewRecorder()
+		b.sim.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, nil))
+		if err := json.Unmarshal(rec.Body.Bytes(), &body); err != nil || *value == "" {
+			b.t.Fatalf("the simulator answered %s with %s", path, rec.Body)
+		}
+		out.Kinds = append(out.Kinds, kind.Wire())
+		out.Credentials = append(out.Credentials, &wxbrokerv1.Credential{
+			Kind: kind.Wire(), Value: *value, Version: now.UnixMilli(),
+			ExpireTime: timestamppb.New(now.Add(time.Duration(body.ExpiresIn) * time.Second)),
+		})
+	}
+	call(credential.AccessToken, wechatsim.PathToken+"?grant_type=client_credential&secret=s&appid="+appid, &body.Token)
+	call(credential.JSAPITicket, wechatsim.PathTicket+"?type=jsapi&access_token="+body.Token, &body.Ticket)
+	return out
+}
+
+// rotate makes the account's ticket a new one and grants it.
+func (b *fakeBroker) rotate(appid string) *wxbrokerv1.Account {
+	b.t.Helper()
+	if err := b.sim.KillTicket(appid, wechatsim.JSAPI); err != nil {
+		b.t.Fatal(err)
+	}
+	time.Sleep(time.Second) // versions are times
+	return b.account(appid)
+}

@@ -1,0 +1,26 @@
+package app
+
+import (
+	"io"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/wxbroker/wxbroker/pkg/daemon"
+)
+
+// commandLine is what wxedge understands.
+type commandLine struct {
+	Version kong.VersionFlag `help:"Print the version and exit."`
+	Serve   serveCommand     `cmd:"" help:"Hold a live copy of what the broker grants, and sign pages with it."`
+	Sign    signCommand      `cmd:"" help:"Sign one URL with a ticket that you have, offline, and print the wx.config JSON."`
+}
+
+const description = `The edge signs JS-SDK pages with the tickets that the broker streams to it. It
+runs beside one app or is shared by several, keeps everything in memory, and
+never calls WeChat.`
+
+// Main runs wxedge with its arguments and returns the process's exit code.
+func Main(version string, args []string, stdout, stderr io.Writer) int {
+	program := daemon.Program{Name: "wxedge", Description: description, Env: "WXEDGE", Version: daemon.Version(version)}
+	return program.Main(new(commandLine), args, stdout, stderr)
+}

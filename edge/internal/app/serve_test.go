@@ -1,0 +1,48 @@
+package app
+
+import (
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/wxbroker/wxbroker/pkg/daemon"
+)
+
+func TestConfigure(t *testing.T) {
+	c := serveCommand{Broker: "127.0.0.1:7600", AppID: []string{pay, shop, pay}}
+	config, err := c.configure(daemon.Running{Version: "v1.2.3", Stderr: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(config.AppIDs, []string{shop, pay}) {
+		t.Errorf("an appid given twice is another account: %v", config.AppIDs)
+	}
+	if config.Name == "" || config.Version != "v1.2.3" || config.Keys.Any() {
+		t.Errorf("config %+v", config)
+	}
+}
+
+// What a broker takes of a name: 128 bytes of UTF-8, as one that is longer or
+// not UTF-8 would end every stream.
+func TestFit(t *testing.T) {
+	tests := []struct {
+		name, given string
+		want        int // bytes
+	}{
+		{"empty", "", 0},
+		{"short", "edge-1", 6},
+		{"to the limit", strings.Repeat("e", 128), 128},
+		{"over it", strings.Repeat("e", 129), 128},
+		{"over it in the middle of a character", strings.Repeat("店", 50), 126},
+		{"not UTF-8", "edge\xff-1", 6},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := fit(test.given, maxName); len(got) != test.want || !utf8.ValidString(got) {
+				t.Errorf("%q", got)
+			}
+		})
+	}
+}

@@ -1,0 +1,195 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/wxbroker/wxbroker/edge/internal/localkey"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+)
+
+const page = "https://shop.example.com/cart?item=1"
+
+// runningEdge is a whole edge in a bubble, with clients of its two listeners.
+type runningEdge struct {
+	t      *testing.T
+	broker *fakeBroker
+	// stop tells the edge to stop; done is what Run returned.
+	stop             context.CancelFunc
+	done             chan error
+	apiConn, opsConn *bufconn.Listener
+	api, ops         *http.Client
+	log              *lockedBuffer
+}
+
+// startEdge starts an edge with local keys, if any, for the accounts appids,
+// or all. A test that does not stop it gets it stopped, in good order.
+func startEdge(t *testing.T, b *fakeBroker, keys string, appids ...string) *runningEdge {
+	t.Helper()
+	apiConn, opsConn := bufconn.Listen(64<<10), bufconn.Listen(64<<10)
+	e := &runningEdge{
+		t: t, broker: b, done: make(chan error, 1), log: new(lockedBuffer),
+		apiConn: apiConn, opsConn: opsConn, api: client(apiConn), ops: client(opsConn),
+	}
+	config := Config{
+		Broker: "passthrough:///broker",
+		Dial: []grpc.DialOption{
+			grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(b.dial),
+		},
+		AppIDs: appids, Name: "edge-1" + strings.Repeat("店", 50), Version: "v1.2.3",
+		Log:    slog.New(slog.NewTextHandler(e.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Clock:  credential.WallClock,
+		Listen: apiConn, Ops: opsConn,
+	}
+	if keys != "" {
+		path := filepath.Join(t.TempDir(), "keys")
+		if err := os.WriteFile(path, []byte(keys), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if config.Keys, _, err = localkey.Load(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	e.stop = stop
+	edge := New(config)
+	go func() { e.done <- edge.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-e.done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		e.done <- nil
+		e.checkLog()
+	})
+	synctest.Wait()
+	return e
+}
+
+// client returns a client of whatever listens there. It keeps no connection,
+// for nothing may be left in the bubble.
+func client(listener *bufconn.Listener) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return listener.DialContext(ctx) },
+	}}
+}
+
+// checkLog fails when the log has a value that WeChat handed out.
+func (e *runningEdge) checkLog() {
+	for _, appid := range []string{shop, pay} {
+		for _, value := range e.broker.sim.Issued(appid) {
+			if strings.Contains(e.log.String(), value) {
+				e.t.Errorf("a credential of %s is in the log:\n%s", appid, e.log)
+			}
+		}
+	}
+}
+
+// get returns the status and body of a path.
+func (e *runningEdge) get(client *http.Client, path, authorization string) (int, string) {
+	e.t.Helper()
+	r, err := http.NewRequestWithContext(e.t.Context(), http.MethodGet, "http://edge"+path, nil)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
+	}
+	response, err := client.Do(r)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+// ready fails unless /readyz has that status and says so.
+func (e *runningEdge) ready(status int, says string) {
+	e.t.Helper()
+	if got, body := e.get(e.ops, "/readyz", ""); got != status || !strings.Contains(body, says) {
+		e.t.Errorf("/readyz: HTTP %d, %q; want %d that says %q", got, body, status, says)
+	}
+}
+
+// signed asks for a signature and returns WeChat's verdict, or the status of a
+// refusal.
+func (e *runningEdge) signed(appid string) (wechatsim.Verdict, int) {
+	e.t.Helper()
+	status, body := e.get(e.api, "/all?url="+url.QueryEscape(page)+"&appid="+appid, "")
+	return e.verdict(status, body), status
+}
+
+func (e *runningEdge) verdict(status int, body string) wechatsim.Verdict {
+	e.t.Helper()
+	var answer struct {
+		AppID, NonceStr, Signature, URL string
+		Timestamp                       int64
+	}
+	if err := json.Unmarshal([]byte(body), &answer); err != nil {
+		e.t.Fatal(err)
+	}
+	v := e.broker.sim.Verify(answer.AppID, answer.NonceStr, fmt.Sprint(answer.Timestamp), answer.URL, answer.Signature)
+	if status != http.StatusOK && answer.Signature != "" {
+		e.t.Errorf("HTTP %d with a signature", status)
+	}
+	return v
+}
+
+// signsWith fails unless WeChat accepts what the edge signs, and the ticket of
+// that number made it.
+func (e *runningEdge) signsWith(appid string, ticket int) {
+	e.t.Helper()
+	if v, status := e.signed(appid); !v.Accepted || v.Ticket != ticket {
+		e.t.Errorf("signing for %s: HTTP %d, %s", appid, status, v.Reason)
+	}
+}
+
+// refuses fails unless the edge refuses to sign with that status.
+func (e *runningEdge) refuses(appid string, want int) {
+	e.t.Helper()
+	if v, status := e.signed(appid); status != want {
+		e.t.Errorf("signing for %s: HTTP %d, want %d (%s)", appid, status, want, v.Reason)
+	}
+}
+
+// lockedBuffer is a log that a test reads while it is written.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
