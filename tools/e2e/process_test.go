@@ -1,0 +1,301 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/wxbroker/wxbroker/edge/edgetest"
+)
+
+// bin is where TestMain builds the programs.
+var bin string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "wxbroker-e2e-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		bin = dir
+		build := exec.Command("go", "build", "-o", bin+string(filepath.Separator),
+			"../../broker/cmd/wxbroker", "../../edge/cmd/wxedge", "../../pkg/cmd/wxsim")
+		build.Stdout, build.Stderr = os.Stderr, os.Stderr
+		if err := build.Run(); err != nil {
+			fmt.Fprintln(os.Stderr, "building the programs:", err)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// process is a program that runs.
+type process struct {
+	command *exec.Cmd
+	lines   chan string // of its log
+	done    chan struct{}
+}
+
+// start runs a program from bin until the test's end.
+func start(t *testing.T, name string, args ...string) *process {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), filepath.Join(bin, name), args...)
+	log, err := command.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := &process{command: command, lines: make(chan string, 10_000), done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		for scanner := bufio.NewScanner(log); scanner.Scan(); {
+			p.lines <- scanner.Text()
+		}
+		_ = command.Wait() // how it ended is the test's doing
+	}()
+	t.Cleanup(func() { p.end(os.Kill) })
+	return p
+}
+
+// end sends a signal and waits for the end.
+func (p *process) end(signal os.Signal) {
+	_ = p.command.Process.Signal(signal) // it may have ended
+	<-p.done
+}
+
+// says waits for a line of the log that matches, and returns the match.
+func (p *process) says(t *testing.T, pattern string) []string {
+	t.Helper()
+	re := regexp.MustCompile(pattern)
+	patience := time.After(20 * time.Second)
+	for {
+		select {
+		case line := <-p.lines:
+			if m := re.FindStringSubmatch(line); m != nil {
+				return m
+			}
+		case <-patience:
+			t.Fatalf("%s never said %s", filepath.Base(p.command.Path), pattern)
+		}
+	}
+}
+
+// rest returns what the log said and nobody waited for.
+func (p *process) rest() string {
+	var rest []string
+	for len(p.lines) > 0 {
+		rest = append(rest, <-p.lines)
+	}
+	return strings.Join(rest, "\n")
+}
+
+func get(ctx context.Context, address string) (int, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, body, err
+}
+
+// pages is a site whose pages are signed all the time, and judged by WeChat.
+type pages struct {
+	edge, sim string // addresses
+
+	mu     sync.Mutex
+	signed int
+	wrong  []string
+}
+
+// sign asks the edge for one signature and WeChat for its verdict.
+func (p *pages) sign(ctx context.Context) {
+	wrong := ""
+	status, body, err := get(ctx, "http://"+p.edge+"/v1/jsapi/config?url="+url.QueryEscape(pageURL))
+	var s signature
+	switch {
+	case ctx.Err() != nil:
+		return
+	case err != nil:
+		wrong = err.Error()
+	case status != http.StatusOK || json.Unmarshal(body, &s) != nil:
+		wrong = fmt.Sprintf("the edge answered %d %s", status, body)
+	default:
+		question := url.Values{
+			"appid": {s.AppID}, "noncestr": {s.NonceStr}, "timestamp": {fmt.Sprint(s.Timestamp)},
+			"url": {s.URL}, "signature": {s.Signature},
+		}
+		_, verdict, err := get(ctx, "http://"+p.sim+"/sim/verify?"+question.Encode())
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil || !strings.Contains(string(verdict), `"accepted":true`) {
+			wrong = fmt.Sprintf("WeChat says %s, %v", verdict, err)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.signed++
+	if wrong != "" {
+		p.wrong = append(p.wrong, wrong)
+	}
+}
+
+// more waits until n more pages were signed.
+func (p *pages) more(ctx context.Context, n int) {
+	count := func() int {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.signed
+	}
+	for target := count() + n; count() < target && ctx.Err() == nil; {
+		p.sign(ctx) // one more hand, and it paces the wait
+	}
+}
+
+// TestKilledBroker runs the real programs. The broker is killed by SIGKILL
+// again and again while an edge signs; WeChat accepts every signature, sees no
+// call more, and rotations after the last restart arrive.
+func TestKilledBroker(t *testing.T) {
+	dir := t.TempDir()
+	sim := start(t, "wxsim", "--listen", "127.0.0.1:0", "--appid", appid, "--secret", secret)
+	simAddress := sim.says(t, `addr=(\S+)`)[1]
+
+	broker := start(t, "wxbroker", "serve", "--config", configure(t, dir, simAddress, "127.0.0.1:0"))
+	brokerAddress := broker.says(t, `"broker is up" grpc=(\S+)`)[1]
+	config := configure(t, dir, simAddress, brokerAddress) // from now on where the edge looks for it
+
+	edge := start(t, "wxedge", "serve", "--broker", brokerAddress, "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0")
+	addresses := edge.says(t, `"edge is up" listen=(\S+) ops=(\S+)`)
+	edge.says(t, `holding .*kind=jsapi_ticket`)
+	if status, body, err := get(t.Context(), "http://"+addresses[2]+"/readyz"); status != http.StatusOK {
+		t.Fatalf("the edge holds a ticket and is not ready: %d %s %v", status, body, err)
+	}
+	calls := simCalls(t, simAddress)
+
+	site := &pages{edge: addresses[1], sim: simAddress}
+	signing, stopSigning := context.WithCancel(t.Context())
+	var signers sync.WaitGroup
+	for range 4 {
+		signers.Go(func() {
+			for signing.Err() == nil {
+				site.sign(signing)
+			}
+		})
+	}
+	for range 5 {
+		site.more(t.Context(), 100)
+		broker.end(os.Kill)
+		site.more(t.Context(), 100)
+		broker = start(t, "wxbroker", "serve", "--config", config)
+		broker.says(t, `"edge connected"`)
+	}
+	if now := simCalls(t, simAddress); now != calls {
+		t.Errorf("five restarts changed the calls that WeChat saw from %s to %s", calls, now)
+	}
+	site.more(t.Context(), 100)
+	stopSigning()
+	signers.Wait()
+	if len(site.wrong) > 0 {
+		t.Errorf("%d of %d signatures were wrong, the first: %s", len(site.wrong), site.signed, site.wrong[0])
+	}
+	t.Logf("%d signatures, all accepted", site.signed)
+
+	edge.end(os.Interrupt)
+	broker.end(os.Interrupt)
+	for _, p := range []*process{edge, broker} {
+		if code := p.command.ProcessState.ExitCode(); code != 0 {
+			t.Errorf("%s ended with %d on SIGINT: %s", filepath.Base(p.command.Path), code, p.rest())
+		}
+	}
+}
+
+// configure writes the broker's configuration into dir.
+func configure(t *testing.T, dir, simAddress, grpc string) string {
+	t.Helper()
+	path := filepath.Join(dir, "wxbroker.yaml")
+	text := fmt.Sprintf("data: %q\nlisten: {grpc: %q, ops: 127.0.0.1:0}\nupstreams: [%q]\naccounts: [{appid: %s, secret_file: %q}]\n",
+		filepath.Join(dir, "wxbroker.db"), grpc, "http://"+simAddress, appid, filepath.Join(dir, "secret"))
+	for name, content := range map[string]string{path: text, filepath.Join(dir, "secret"): secret} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return path
+}
+
+// TestTwoHundredEdgesOverTCP is TestTwoHundredEdges with a real broker, a real
+// WeChat and real sockets.
+func TestTwoHundredEdgesOverTCP(t *testing.T) {
+	sim := start(t, "wxsim", "--listen", "127.0.0.1:0", "--appid", appid, "--secret", secret)
+	simAddress := sim.says(t, `addr=(\S+)`)[1]
+	broker := start(t, "wxbroker", "serve", "--config", configure(t, t.TempDir(), simAddress, "127.0.0.1:0"))
+	address := broker.says(t, `"broker is up" grpc=(\S+)`)[1]
+
+	var edges [200]*edgetest.Edge
+	for i := range edges {
+		edges[i] = edgetest.Start(t, edgetest.Config{
+			Name: fmt.Sprintf("edge-%d", i), Clock: time.Now, Log: quiet,
+			Dial: func(ctx context.Context) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "tcp", address)
+			},
+		})
+	}
+	patience := time.After(20 * time.Second)
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for i, e := range edges {
+		for e.Ready() != nil {
+			select {
+			case <-poll.C:
+			case <-patience:
+				t.Fatalf("edge %d: %v", i, e.Ready())
+			}
+		}
+	}
+	var calls []struct {
+		API   string
+		Count int
+	}
+	if err := json.Unmarshal([]byte(simCalls(t, simAddress)), &calls); err != nil {
+		t.Fatal(err)
+	}
+	if len(calls) != 2 || calls[0].Count != 1 || calls[1].Count != 1 {
+		t.Errorf("WeChat saw %+v, want one token call and one ticket call", calls)
+	}
+}
+
+// simCalls returns the simulator's counters as it prints them.
+func simCalls(t *testing.T, address string) string {
+	t.Helper()
+	_, body, err := get(t.Context(), "http://"+address+"/sim/state?appid="+appid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var state struct{ Calls json.RawMessage }
+	if err := json.Unmarshal(body, &state); err != nil || len(state.Calls) == 0 {
+		t.Fatalf("the simulator's state %s: %v", body, err)
+	}
+	return string(state.Calls)
+}

@@ -1,0 +1,38 @@
+module github.com/wxbroker/wxbroker/tools
+
+go 1.26.0
+
+require (
+	github.com/wxbroker/wxbroker/broker v0.0.0
+	github.com/wxbroker/wxbroker/edge v0.0.0
+	github.com/wxbroker/wxbroker/pkg v0.0.0
+	google.golang.org/grpc v1.85.0
+)
+
+require (
+	github.com/alecthomas/kong v1.17.0 // indirect
+	github.com/beorn7/perks v1.0.1 // indirect
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/goccy/go-yaml v1.19.2 // indirect
+	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
+	github.com/prometheus/client_golang v1.25.0 // indirect
+	github.com/prometheus/client_model v0.6.3 // indirect
+	github.com/prometheus/common v0.72.0 // indirect
+	github.com/prometheus/procfs v0.22.0 // indirect
+	github.com/wxbroker/wxbroker/proto v0.0.0 // indirect
+	go.etcd.io/bbolt v1.5.0 // indirect
+	golang.org/x/net v0.60.0 // indirect
+	golang.org/x/sync v0.24.0 // indirect
+	golang.org/x/sys v0.48.0 // indirect
+	golang.org/x/text v0.42.0 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
+)
+
+replace github.com/wxbroker/wxbroker/proto => ../proto
+
+replace github.com/wxbroker/wxbroker/pkg => ../pkg
+
+replace github.com/wxbroker/wxbroker/broker => ../broker
+
+replace github.com/wxbroker/wxbroker/edge => ../edge
