@@ -3,6 +3,7 @@ module github.com/wxbroker/wxbroker/tools
 go 1.26.0
 
 require (
+	github.com/goccy/go-yaml v1.19.2
 	github.com/wxbroker/wxbroker/broker v0.0.0
 	github.com/wxbroker/wxbroker/edge v0.0.0
 	github.com/wxbroker/wxbroker/pkg v0.0.0
@@ -13,7 +14,6 @@ require (
 	github.com/alecthomas/kong v1.17.0 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
-	github.com/goccy/go-yaml v1.19.2 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/prometheus/client_golang v1.25.0 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect
