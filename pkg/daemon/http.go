@@ -16,8 +16,10 @@ const (
 	readTimeout  = 10 * time.Second
 	writeTimeout = 20 * time.Second
 	idleTimeout  = 2 * time.Minute
-	// maxHeader bounds the request line and headers, in bytes.
-	maxHeader = 64 << 10
+	// maxHeader bounds the request line and headers, in bytes. It is far above
+	// any sound request: what is merely too long should reach the handler, which
+	// says so better than net/http.
+	maxHeader = 512 << 10
 	// drain is how long requests under way may take once the program stops.
 	drain = 5 * time.Second
 	// silence is how long a connection may have asked nothing by then.

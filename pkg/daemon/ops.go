@@ -30,25 +30,34 @@ func Registry(program, version string) *prometheus.Registry {
 // /readyz what ready says (nil is 200, an error 503 with its text), /metrics
 // what is registered. It is read-only and must show no secret, so it may be
 // plaintext on any address.
-func Ops(metrics *prometheus.Registry, ready func() error) *http.ServeMux {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		say(w, http.StatusOK, "ok")
-	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := ready(); err != nil {
-			say(w, http.StatusServiceUnavailable, "not ready: "+err.Error())
-			return
+func Ops(metrics *prometheus.Registry, ready func() error) http.Handler {
+	routes := map[string]http.Handler{
+		"/healthz": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { say(w, "ok") }),
+		"/readyz": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if err := ready(); err != nil {
+				Refuse(w, http.StatusServiceUnavailable, "not ready: "+err.Error())
+				return
+			}
+			say(w, "ready")
+		}),
+		"/metrics": promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		route, ok := routes[r.URL.Path]
+		switch {
+		case !ok:
+			Refuse(w, http.StatusNotFound, "there is nothing at this path: see /healthz, /readyz and /metrics")
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			w.Header().Set("Allow", "GET, HEAD")
+			Refuse(w, http.StatusMethodNotAllowed, "this path takes GET")
+		default:
+			w.Header().Set("Cache-Control", "no-store")
+			route.ServeHTTP(w, r)
 		}
-		say(w, http.StatusOK, "ready")
 	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
-	return mux
 }
 
-func say(w http.ResponseWriter, status int, text string) {
+func say(w http.ResponseWriter, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
 	_, _ = io.WriteString(w, text+"\n") // a prober that went away is not our trouble
 }

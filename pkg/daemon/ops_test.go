@@ -51,9 +51,15 @@ func TestOps(t *testing.T) {
 				t.Errorf("got %d %q, want %d with %q", rec.Code, rec.Body, tt.status, tt.body)
 			}
 			// A cached probe would answer for a program that is gone.
-			probe := rec.Code == http.StatusOK && tt.path != "/metrics" || rec.Code == http.StatusServiceUnavailable
-			if got := rec.Header().Get("Cache-Control"); probe && got != "no-store" {
+			if got := rec.Header().Get("Cache-Control"); got != "no-store" {
 				t.Errorf("Cache-Control is %q", got)
+			}
+			if rec.Code == http.StatusOK {
+				return
+			}
+			var refusal daemon.Refusal
+			if err := json.Unmarshal(rec.Body.Bytes(), &refusal); err != nil || refusal.ErrCode != tt.status || refusal.ErrMsg == "" {
+				t.Errorf("the error is %s, %v", rec.Body, err)
 			}
 		})
 	}

@@ -1,12 +1,12 @@
 package httpapi
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 
 	"github.com/wxbroker/wxbroker/edge/internal/signing"
+	"github.com/wxbroker/wxbroker/pkg/daemon"
 )
 
 // refusal is an error that the caller is told as it is.
@@ -19,12 +19,6 @@ func (r *refusal) Error() string { return r.message }
 
 func refuse(status int, format string, args ...any) error {
 	return &refusal{status, fmt.Sprintf(format, args...)}
-}
-
-// errorAnswer is what an error looks like on the wire.
-type errorAnswer struct {
-	ErrCode int    `json:"errcode"`
-	ErrMsg  string `json:"errmsg"`
 }
 
 // retryAfter is when a caller that was told 503 may ask again, in seconds:
@@ -47,16 +41,5 @@ func failure(w http.ResponseWriter, err error) (int, any) {
 		status = http.StatusServiceUnavailable
 		w.Header().Set("Retry-After", retryAfter)
 	}
-	return status, errorAnswer{ErrCode: status, ErrMsg: err.Error()}
-}
-
-func send(w http.ResponseWriter, status int, answer any) {
-	h := w.Header()
-	h.Set("Content-Type", "application/json; charset=utf-8")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false) // it is JSON, nosniff: a URL may keep its ampersands
-	_ = encoder.Encode(answer)   // fails only when the caller is gone
+	return status, daemon.Refusal{ErrCode: status, ErrMsg: err.Error()}
 }

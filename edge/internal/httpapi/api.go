@@ -7,6 +7,7 @@ import (
 
 	"github.com/wxbroker/wxbroker/edge/internal/localkey"
 	"github.com/wxbroker/wxbroker/edge/internal/signing"
+	"github.com/wxbroker/wxbroker/pkg/daemon"
 )
 
 // API answers pages and apps. It is an http.Handler; all fields are required.
@@ -45,7 +46,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		status, answer = failure(w, err)
 	}
-	send(w, status, answer)
+	daemon.Answer(w, status, answer)
 	a.Answered(name, status)
 }
 

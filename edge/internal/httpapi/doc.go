@@ -1,6 +1,6 @@
 // Package httpapi is the edge's HTTP API for pages and the apps behind them.
 //
-// Every answer is JSON and carries Cache-Control: no-store. An error is
+// Every answer of a path is JSON and carries Cache-Control: no-store. An error is
 // {"errcode": N, "errmsg": "…"} with a fitting HTTP status, which errcode
 // repeats; no path answers 200 with an error.
 //
