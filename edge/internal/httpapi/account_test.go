@@ -31,6 +31,8 @@ func TestWhichAccountSigns(t *testing.T) {
 		{"host in capitals", []string{"shop.example.com"}, nil, "", "https://SHOP.example.com/", shop, 0, ""},
 		{"host in Unicode", []string{"xn--fsqu00a.example"}, nil, "", "https://例子.example/", shop, 0, ""},
 		{"port that the rule names", []string{"shop.example.com:8443"}, nil, "", "https://shop.example.com:8443/", shop, 0, ""},
+		{"port that is the scheme's own", []string{"shop.example.com:443"}, nil, "", page, shop, 0, ""},
+		{"port that is another scheme's own", []string{"shop.example.com:80"}, nil, "", page, "", 403, "sign_hosts"},
 		{"port that it does not", []string{"shop.example.com:8443"}, nil, "", page, "", 403, "sign_hosts"},
 
 		{"two, one names the host", []string{"shop.example.com"}, []string{"pay.example.com"}, "", page, shop, 0, ""},

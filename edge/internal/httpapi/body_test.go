@@ -31,6 +31,8 @@ func TestBodiesThatAreRefused(t *testing.T) {
 		{"JSON that is a number", jsonType, `7`, 400, "not a JSON object"},
 		{"JSON that is not UTF-8", jsonType, "{\"url\":\"https://shop.example.com/\xff\"}", 400, "not a JSON object"},
 
+		{"url twice in JSON", jsonType, `{` + good + `,"url":"https://other.example/"}`, 400, "url is given twice"},
+		{"url twice in JSON, once null", jsonType, `{` + good + `,"url":null}`, 400, "url is given twice"},
 		{"url that is null", jsonType, `{"url":null}`, 400, "url is missing"},
 		{"url that is a number", jsonType, `{"url":1}`, 400, "url has a type"},
 		{"url that is a list", jsonType, `{"url":["https://shop.example.com/"]}`, 400, "url has a type"},
@@ -58,6 +60,7 @@ func TestBodiesThatAreRefused(t *testing.T) {
 			}
 			w.setKeys("k")
 			if test.status != http.StatusBadRequest { // these paths take no url
+				refused(t, w.ask(post("/nonce", test.contentType, test.body)), test.status, test.says)
 				for _, path := range []string{"/token", "/ticket"} {
 					r := post(path, test.contentType, test.body)
 					r.Header.Set("Authorization", "Bearer k")

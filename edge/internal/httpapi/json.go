@@ -7,16 +7,35 @@ import (
 	"unicode/utf8"
 )
 
-// addJSON reads a JSON object. Members that are not ours mean nothing.
+// addJSON reads a JSON object. Members that are not ours mean nothing; one that
+// is ours may be there once, though encoding/json would take the last.
 func (given raw) addJSON(body []byte) error {
-	var members map[string]json.RawMessage
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	start, err := decoder.Token()
 	// encoding/json would replace what is not UTF-8, and another URL than the
 	// page's would be signed.
-	if err := json.Unmarshal(body, &members); err != nil || members == nil || !utf8.Valid(body) {
+	if err != nil || start != json.Delim('{') || !json.Valid(body) || !utf8.Valid(body) {
 		return refuse(http.StatusBadRequest, "the body is not a JSON object, though its content type says so")
 	}
-	for name, value := range members {
-		if !ours[name] || bytes.Equal(value, []byte("null")) {
+	seen := map[string]bool{}
+	for decoder.More() {
+		key, err := decoder.Token()
+		if err != nil {
+			return refuse(http.StatusBadRequest, "the body is JSON that cannot be read")
+		}
+		var value json.RawMessage
+		if err := decoder.Decode(&value); err != nil {
+			return refuse(http.StatusBadRequest, "the body is JSON that cannot be read")
+		}
+		name, _ := key.(string) // always: the object is valid
+		if !ours[name] {
+			continue
+		}
+		if seen[name] {
+			return refuse(http.StatusBadRequest, "%s is given twice", name)
+		}
+		seen[name] = true
+		if bytes.Equal(value, []byte("null")) {
 			continue
 		}
 		values, ok := jsonValues(name, value)

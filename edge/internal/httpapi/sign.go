@@ -64,7 +64,10 @@ type nonceAnswer struct {
 	NonceStr string `json:"nonce_str"`
 }
 
-func (*API) nonce(*http.Request) (any, error) { return nonceAnswer{jsapi.NewNonce()}, nil }
+func (*API) nonce(r *http.Request) (any, error) {
+	_, err := readParameters(r)
+	return nonceAnswer{jsapi.NewNonce()}, err
+}
 
 // sign reads a request for a signature and signs.
 func (a *API) sign(r *http.Request) (parameters, jsapi.Config, error) {
