@@ -67,7 +67,8 @@ func (r HostRule) String() string {
 }
 
 // Names reports whether a rule names host: with no rules at all, nothing is
-// named. The port is "" or "80" or "443" as the URL has it.
+// named. The port is the one that a browser connects to, so 443 for
+// https://host/.
 func (rules HostRules) Names(host, port string) bool {
 	host, err := normalHost(host)
 	if err != nil {

@@ -64,6 +64,19 @@ func (u PageURL) Host() string { return u.host }
 // Port returns the port as written, or "" where the URL has none.
 func (u PageURL) Port() string { return u.port }
 
+// EffectivePort returns the port that a browser connects to: the one written,
+// or the scheme's own.
+func (u PageURL) EffectivePort() string {
+	switch {
+	case u.port != "":
+		return u.port
+	case strings.EqualFold(u.signed[:len("https")], "https"):
+		return "443"
+	default:
+		return "80"
+	}
+}
+
 func checkCharacters(raw string) error {
 	ascii := true
 	for i := range len(raw) {

@@ -75,6 +75,18 @@ func TestParseURL(t *testing.T) {
 	}
 }
 
+func TestEffectivePort(t *testing.T) {
+	for raw, want := range map[string]string{
+		"https://a.example/": "443", "HTTPS://a.example": "443", "http://a.example": "80",
+		"http://a.example:8080/": "8080", "https://[::1]:444/": "444", "http://s": "80",
+	} {
+		page, err := jsapi.ParseURL(raw)
+		if err != nil || page.EffectivePort() != want {
+			t.Errorf("%s: port %s, %v, want %s", raw, page.EffectivePort(), err, want)
+		}
+	}
+}
+
 // FuzzParseURL: whatever is accepted is the input up to its fragment, and the
 // standard library, which parses less strictly, sees the same host in it.
 func FuzzParseURL(f *testing.F) {

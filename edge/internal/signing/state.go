@@ -70,11 +70,11 @@ type Request struct {
 // Sign signs a page with the live ticket of the account that r means.
 func (s *State) Sign(r Request) (jsapi.Config, error) {
 	now := s.clock.Now()
-	a, err := s.choose(r.AppID, func(a account) bool { return a.SignHosts.Names(r.Page.Host(), r.Page.Port()) })
+	a, err := s.choose(r.AppID, credential.JSAPITicket, func(a account) bool { return a.SignHosts.Names(r.Page.Host(), r.Page.EffectivePort()) })
 	if err != nil {
 		return jsapi.Config{}, err
 	}
-	if !a.SignHosts.Allow(r.Page.Host(), r.Page.Port()) {
+	if !a.SignHosts.Allow(r.Page.Host(), r.Page.EffectivePort()) {
 		return jsapi.Config{}, fmt.Errorf("%w: pages of %s may not be signed for %s: its sign_hosts do not name it", ErrHost, r.Page.Host(), a.AppID)
 	}
 	if err := a.alive(credential.JSAPITicket, now); err != nil {
@@ -96,7 +96,7 @@ func (s *State) Sign(r Request) (jsapi.Config, error) {
 // Reveal returns the account's live credential of that kind: whoever calls it
 // has checked that the caller may have it.
 func (s *State) Reveal(appid string, kind credential.Kind) (credential.Secret, error) {
-	a, err := s.choose(appid, func(account) bool { return false })
+	a, err := s.choose(appid, kind, func(account) bool { return false })
 	if err != nil {
 		return credential.Secret{}, err
 	}
@@ -107,9 +107,9 @@ func (s *State) Reveal(appid string, kind credential.Kind) (credential.Secret, e
 	return c.Value, nil
 }
 
-// choose returns the account appid, or without one the only account, or the
-// only one that means says is meant.
-func (s *State) choose(appid string, meant func(account) bool) (account, error) {
+// choose returns the account appid, or without one the only account that has
+// that kind of credential, or the only one of them that meant says is meant.
+func (s *State) choose(appid string, kind credential.Kind, meant func(account) bool) (account, error) {
 	accounts := *s.current.Load()
 	if appid != "" {
 		for _, a := range accounts {
@@ -127,17 +127,24 @@ func (s *State) choose(appid string, meant func(account) bool) (account, error) 
 		return account{}, fmt.Errorf("%w: the broker has not sent any account", ErrUnavailable)
 	}
 	// An account that is wanted and has not come yet is there to be meant.
-	several := max(len(accounts), len(s.appids))
-	if several == 1 {
-		return accounts[0], nil
-	}
-	var found []account
+	several := max(0, len(s.appids)-len(accounts))
+	var able, found []account
 	for _, a := range accounts {
+		if !slices.Contains(a.Kinds, kind) {
+			continue
+		}
+		able = append(able, a)
 		if meant(a) {
 			found = append(found, a)
 		}
 	}
-	if len(found) != 1 {
+	several += len(able)
+	switch {
+	case len(able) == 0:
+		return account{}, fmt.Errorf("%w: the broker does not grant the %s of any account to this edge", ErrUnavailable, kind)
+	case several == 1:
+		return able[0], nil
+	case len(found) != 1:
 		return account{}, fmt.Errorf("%w: there are %d accounts, say which one with appid", ErrAccount, several)
 	}
 	return found[0], nil

@@ -18,6 +18,7 @@ func TestChoiceOfAccount(t *testing.T) {
 	w := newWeChat(t, time.Hour)
 	open, closed := w.account(shop, clock.Now()), w.account(shop, clock.Now(), "shop.example.com")
 	other := w.account(pay, clock.Now(), "pay.example.com", "*.example.org")
+	mute := credential.Account{AppID: pay, Kinds: []credential.Kind{credential.AccessToken}}
 	tests := []struct {
 		name     string
 		wanted   []string
@@ -39,6 +40,8 @@ func TestChoiceOfAccount(t *testing.T) {
 		{"by host", nil, []credential.Account{closed, other}, "", "https://a.b.example.org/", pay, nil},
 		{"by no host", nil, []credential.Account{closed, other}, "", "https://any.example/", "", signing.ErrAccount},
 		{"an account that takes any host is not meant by one", nil, []credential.Account{open, other}, "", "https://any.example/", "", signing.ErrAccount},
+		{"another one cannot sign at all", nil, []credential.Account{open, mute}, "", "https://any.example/", shop, nil},
+		{"none can sign at all", nil, []credential.Account{mute}, "", "https://any.example/", "", signing.ErrUnavailable},
 		// The page may be of the account that has not come: WeChat would refuse
 		// a signature of the other.
 		{"one of two wanted came", []string{shop, pay}, []credential.Account{open}, "", "https://any.example/", "", signing.ErrAccount},
