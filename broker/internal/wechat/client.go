@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -179,11 +180,13 @@ func newRequest(ctx context.Context, upstream *url.URL, call call) (*http.Reques
 	if call.body == nil {
 		return http.NewRequestWithContext(ctx, call.method, target.String(), nil)
 	}
-	body, err := json.Marshal(call.body)
-	if err != nil {
+	body := new(bytes.Buffer)
+	encoder := json.NewEncoder(body)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(call.body); err != nil {
 		return nil, fmt.Errorf("marshalling the request: %w", err)
 	}
-	req, err := http.NewRequestWithContext(ctx, call.method, target.String(), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, call.method, target.String(), body)
 	if err != nil {
 		return nil, err
 	}
@@ -203,11 +206,15 @@ func withoutURL(err error) string {
 	return strings.TrimPrefix(err.Error(), "net/http: ")
 }
 
-// secretForms returns the ways in which secrets can be echoed.
+// secretForms returns the ways in which secrets can be echoed: as they are, and
+// escaped as in a URL or in JSON, however thoroughly.
 func secretForms(secrets ...credential.Secret) []string {
 	var forms []string
 	for _, s := range secrets {
-		forms = append(forms, s.Reveal(), url.QueryEscape(s.Reveal()))
+		value := s.Reveal()
+		inJSON := strings.Trim(strconv.Quote(value), `"`)
+		thorough := strings.NewReplacer("&", `\u0026`, "<", `\u003c`, ">", `\u003e`).Replace(inJSON)
+		forms = append(forms, value, url.QueryEscape(value), url.PathEscape(value), inJSON, thorough)
 	}
 	return forms
 }

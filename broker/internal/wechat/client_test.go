@@ -2,8 +2,10 @@ package wechat_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -257,6 +259,29 @@ func TestNoSecretInErrors(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestNoSecretInErrorsHoweverEscaped: an AppSecret is hex, but nothing here
+// depends on it.
+func TestNoSecretInErrorsHoweverEscaped(t *testing.T) {
+	const awkward = `s3cret+/&=<x>"\tail`
+	account := wechat.Account{AppID: appid, Secret: credential.NewSecret(awkward)}
+	echo := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		sent, _ := io.ReadAll(r.Body)
+		escaped, _ := json.Marshal(awkward)
+		answer, _ := json.Marshal(map[string]any{"errcode": -1, "errmsg": r.URL.RawQuery + string(sent) + string(escaped)})
+		_, _ = w.Write(answer)
+	})
+	client := wechat.New(wechat.Options{Upstreams: []*url.URL{serve(t, echo)}})
+	_, classic := client.Token(t.Context(), account)
+	_, stable := client.StableToken(t.Context(), account, false)
+	for _, err := range []error{classic, stable} {
+		for _, part := range []string{"s3cret", "tail"} {
+			if text := asError(t, err).Error(); strings.Contains(text, part) {
+				t.Errorf("an error shows a secret: %s", text)
+			}
+		}
 	}
 }
 
