@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -62,8 +63,15 @@ func Load(path string) (Config, error) {
 func parse(path string, source []byte) (Config, error) {
 	r := &reader{path: path, source: source}
 	written := defaults()
-	if err := yaml.UnmarshalWithOptions(source, &written, yaml.Strict()); err != nil {
+	decoder := yaml.NewDecoder(bytes.NewReader(source), yaml.Strict())
+	switch err := decoder.Decode(&written); {
+	case errors.Is(err, io.EOF):
+		written = defaults() // an empty document sets everything to nothing
+	case err != nil:
 		return Config{}, r.syntax(err)
+	}
+	if err := decoder.Decode(new(file)); !errors.Is(err, io.EOF) {
+		return Config{}, fmt.Errorf("%s: has more than one YAML document: what follows a line of --- would be ignored", path)
 	}
 	r.config.Data = written.Data
 	if written.Data == "" {
@@ -184,6 +192,12 @@ func (r *reader) account(key string, written fileAccount) {
 	r.config.Accounts = append(r.config.Accounts, a)
 }
 
+// appSecretForm is what an AppSecret looks like. One that stands where its
+// file's name or its variable's belongs must not be quoted.
+var appSecretForm = regexp.MustCompile(`^[0-9A-Fa-f]{32}$`)
+
+var variableForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
 // maxSecret bounds a secret's file, in bytes. An AppSecret has 32.
 const maxSecret = 1 << 10
 
@@ -191,6 +205,12 @@ func (r *reader) secret(key string, written fileAccount) credential.Secret {
 	switch {
 	case (written.SecretFile == "") == (written.SecretEnv == ""):
 		r.wrongf(key, "needs exactly one of secret_file and secret_env")
+		return credential.Secret{}
+	case appSecretForm.MatchString(written.SecretFile):
+		r.wrongf(key+".secret_file", "is an AppSecret by its looks: put it into a file, and the file's name here")
+		return credential.Secret{}
+	case appSecretForm.MatchString(written.SecretEnv) || written.SecretEnv != "" && !variableForm.MatchString(written.SecretEnv):
+		r.wrongf(key+".secret_env", "is not the name of an environment variable")
 		return credential.Secret{}
 	case written.SecretEnv != "":
 		value := strings.TrimSpace(os.Getenv(written.SecretEnv))

@@ -72,6 +72,7 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestLoadRefuses(t *testing.T) {
+	const secretLike = "deadbeefdeadbeefdeadbeefdeadbeef"
 	const account = "accounts:\n  - appid: wx1\n    secret_file: SECRET\n"
 	for _, tt := range []struct {
 		name, yaml string
@@ -81,6 +82,11 @@ func TestLoadRefuses(t *testing.T) {
 		{"a typo in an account", account + "    sign_host: [a.example]\n", []string{":4:5: ", `did you mean "sign_hosts"?`}},
 		{"a key of another world", account + "    colour: blue\n", []string{":4:5: ", "docs/configuration.md"}},
 		{"an inline secret", account + "    secret: hunter2hunter2\n", []string{":4:5: ", "secret_file"}},
+		{"a secret for a file's name", "accounts:\n  - appid: wx1\n    secret_file: " + secretLike + "\n", []string{":3: accounts[0].secret_file: "}},
+		{"a secret for a variable's name", "accounts:\n  - appid: wx1\n    secret_env: " + secretLike + "\n", []string{":3: accounts[0].secret_env: "}},
+		{"a variable's name that is none", "accounts:\n  - appid: wx1\n    secret_env: hunter2/hunter2\n", []string{":3: accounts[0].secret_env: "}},
+		{"two documents", account + "---\ndata: x\n", []string{": has more than one"}},
+		{"comments alone", "# nothing\n", []string{"accounts", "lists no account"}},
 		{"broken YAML", "data: [x\n", []string{":1:7: "}},
 		{"a key twice", "data: x\ndata: y\n", []string{":2:1: ", "already defined"}},
 		{"a list where text belongs", "data: [x]\n", []string{":1:"}},
@@ -119,10 +125,19 @@ func TestLoadRefuses(t *testing.T) {
 					t.Errorf("error %q lacks %q", err, want)
 				}
 			}
-			if strings.Contains(err.Error(), "hunter2") {
+			if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), secretLike) {
 				t.Errorf("error %q shows a secret", err)
 			}
 		})
+	}
+}
+
+// TestAnEmptyFileLacksOnlyAccounts: everything else has a default.
+func TestAnEmptyFileLacksOnlyAccounts(t *testing.T) {
+	for _, yaml := range []string{"", "# nothing\n", "---\n", "{}\n"} {
+		if _, err := Load(write(t, yaml)); err == nil || strings.Count(err.Error(), "\n") > 0 || !strings.Contains(err.Error(), "lists no account") {
+			t.Errorf("%q: %v", yaml, err)
+		}
 	}
 }
 

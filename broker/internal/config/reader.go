@@ -49,7 +49,7 @@ func (r *reader) line(key string) int {
 	return 1
 }
 
-// syntax says where the file is not what it should be. It quotes keys, never
+// syntax says where the file is not what it should be. It quotes keys and no
 // values: one of them may be a secret.
 func (r *reader) syntax(err error) error {
 	var at interface {
