@@ -39,6 +39,18 @@ func TestAReturningTicketIsNotYoung(t *testing.T) {
 		if got := expiry.Sub(due); got != proofMargin {
 			t.Errorf("A, proven good, expires %v after the next reading", got)
 		}
+		for _, want := range []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, maxReread, maxReread} {
+			time.Sleep(due.Sub(clock.Now()))
+			if expiry, due = seen.age(grant("A"), clock.Now()); due.Sub(clock.Now()) != want || expiry.Sub(due) != proofMargin {
+				t.Errorf("A, again good, is read again in %v, want %v, and expires %v later", due.Sub(clock.Now()), want, expiry.Sub(due))
+			}
+		}
+		// WeChat itself says that it ends: then its word counts.
+		last := wechat.Grant{Value: credential.NewSecret("A"), Lifetime: 3 * time.Minute}
+		time.Sleep(due.Sub(clock.Now()))
+		if expiry, due = seen.age(last, clock.Now()); due.Sub(clock.Now()) != 90*time.Second || expiry.Sub(clock.Now()) > 3*time.Minute {
+			t.Errorf("A, with three minutes left, is read again in %v and expires in %v", due.Sub(clock.Now()), expiry.Sub(clock.Now()))
+		}
 	})
 }
 

@@ -27,6 +27,10 @@ func newInbox() *inbox {
 // proves that the database is older than what the edges were told: it was
 // restored from a backup, or lost. Claim does not wait.
 func (k *Keeper) Claim(kind credential.Kind, version int64) {
+	if version > k.Clock().Add(maxClaim).UnixMilli() {
+		k.Log.Warn("an edge claims a version more than a day ahead of the clock, ignoring it", "kind", kind, "claimed", version)
+		return
+	}
 	k.claims.mu.Lock()
 	defer k.claims.mu.Unlock()
 	if version <= k.claims.versions[kind] {
@@ -44,16 +48,9 @@ func (k *Keeper) Claim(kind credential.Kind, version int64) {
 func (k *Keeper) takeClaims() {
 	k.claims.mu.Lock()
 	defer k.claims.mu.Unlock()
-	now := k.Clock.Now()
 	for _, s := range k.slots() {
 		claimed := k.claims.versions[s.kind]
 		if claimed <= max(s.version, s.claimed) {
-			continue
-		}
-		if claimed > now.Wall().Add(maxClaim).UnixMilli() {
-			k.Log.Warn("an edge claims a version more than a day ahead of the clock, ignoring it",
-				"kind", s.kind, "claimed", claimed)
-			delete(k.claims.versions, s.kind)
 			continue
 		}
 		s.claimed = claimed

@@ -38,6 +38,7 @@ type Keeper struct {
 	token   *slot
 	tickets []*slot
 	checked credential.Instant // when the token was last probed
+	forced  forcedRefreshes
 	claims  *inbox
 	status  atomic.Pointer[Status]
 }
@@ -88,7 +89,7 @@ func (k *Keeper) Run(ctx context.Context) {
 // work does everything that is due now. It begins nothing once ctx has ended;
 // what it began may go on until calls ends.
 func (k *Keeper) work(ctx, calls context.Context) {
-	if k.token.isDue(k.Clock.Now()) {
+	if ctx.Err() == nil && k.token.isDue(k.Clock.Now()) {
 		k.refreshToken(calls)
 	}
 	for _, ticket := range k.tickets {

@@ -33,6 +33,9 @@ func (k *Keeper) refreshTicket(ctx context.Context, s *slot) {
 		start = k.Clock.Now()
 		grant, err = k.WeChat.Ticket(ctx, k.Account, k.token.value, s.kind)
 	}
+	if err == nil {
+		err = k.checkGrant(s, wechat.TicketAPI, grant)
+	}
 	if err != nil {
 		k.failed(ctx, s, err)
 		return
@@ -57,6 +60,8 @@ type sighting struct {
 	Expected time.Time `json:"expected"`
 	// Lifetime is expires_in when it was first seen, in nanoseconds.
 	Lifetime time.Duration `json:"lifetime"`
+	// Late counts the readings after Expected that gave the value again.
+	Late int `json:"late,omitempty"`
 	// at is Expected by both clocks, for values first seen in this process.
 	at credential.Instant
 }
@@ -86,11 +91,20 @@ func (seen sightings) age(grant wechat.Grant, start credential.Instant) (expiry,
 	if left(first.at) > left(claimed)+rounding {
 		first.at = claimed // WeChat says that it dies earlier: believe it
 	}
+	if left(first.at) <= 0 {
+		first.Late++
+	}
 	first.Expected = first.at.Wall()
 	seen[hash(grant.Value)] = first
 	maps.DeleteFunc(seen, func(_ string, s sighting) bool { return start.Wall().Sub(s.Expected) > remembered(s.Lifetime) })
 
-	due = start.Add(reread(left(first.at), first.Lifetime))
+	wait := reread(left(first.at), first.Lifetime)
+	if left(first.at) <= 0 {
+		// It lives longer than it should: less and less often, unless WeChat
+		// itself says that its end is near.
+		wait = min(doubled(wait, first.Late, maxReread), reread(grant.Lifetime, first.Lifetime))
+	}
+	due = start.Add(wait)
 	// That WeChat returned it proves it good now, whatever its age. So it is
 	// good at least until the next reading, but never longer than WeChat says.
 	proven := min(left(due)+min(proofMargin, first.Lifetime/10), grant.Lifetime)

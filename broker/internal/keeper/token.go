@@ -21,22 +21,35 @@ const (
 	minGap = time.Second
 )
 
-// refreshToken asks WeChat for the token once and reports whether that gave a
-// value that WeChat honours.
+// refreshToken asks WeChat for the token and reports whether that gave one
+// that WeChat honours.
 func (k *Keeper) refreshToken(ctx context.Context) bool {
-	if !k.fetchToken(ctx, false) {
-		return false
-	}
-	if k.token.refused && k.Stable {
+	got := k.fetchToken(ctx, false)
+	if got == refusedAgain && k.Stable && k.forced.allow(k.Clock.Now()) {
 		// WeChat refused the value and then handed it out again: only force
 		// makes it mint another.
 		k.Log.WarnContext(ctx, "WeChat returned the stable token it refused, forcing a new one")
-		return k.fetchToken(ctx, true) && !k.token.refused
+		got = k.fetchToken(ctx, true)
 	}
-	return !k.token.refused
+	if got == refusedAgain {
+		k.failed(ctx, k.token, &wechat.Error{
+			API: k.tokenAPI(), Upstream: k.WeChat.Upstream(), Class: wechat.RefusedToken,
+			Detail: "WeChat handed out the token that it refuses",
+		})
+	}
+	return got == fetched
 }
 
-func (k *Keeper) fetchToken(ctx context.Context, force bool) bool {
+// fetchedToken is what came of one call for the token.
+type fetchedToken int
+
+const (
+	fetched fetchedToken = iota
+	refusedAgain
+	notFetched
+)
+
+func (k *Keeper) fetchToken(ctx context.Context, force bool) fetchedToken {
 	s := k.token
 	start := k.Clock.Now()
 	var grant wechat.Grant
@@ -46,22 +59,43 @@ func (k *Keeper) fetchToken(ctx context.Context, force bool) bool {
 	} else {
 		grant, err = k.WeChat.Token(ctx, k.Account)
 	}
+	if err == nil {
+		err = k.checkGrant(s, k.tokenAPI(), grant)
+	}
 	if err != nil {
 		k.failed(ctx, s, err)
-		return false
+		return notFetched
 	}
 	same := grant.Value.Equal(s.value)
+	if same && s.refused {
+		return refusedAgain
+	}
+	s.refused = false
 	s.fetched, s.lifetime = start, grant.Lifetime
 	s.expiry = start.Add(grant.Lifetime)
 	s.due = start.Add(k.tokenWait(grant.Lifetime, same))
-	if same && s.refused {
-		// Not to be served, nor to be asked for again at once.
-		s.expiry, s.due = start, start.Add(betweenChecks)
-	} else {
-		s.refused = false
-	}
 	k.settle(ctx, s, grant.Value)
-	return true
+	return fetched
+}
+
+func (k *Keeper) tokenAPI() wechat.API {
+	if k.Stable {
+		return wechat.StableTokenAPI
+	}
+	return wechat.TokenAPI
+}
+
+// checkGrant says what is wrong with a value that WeChat handed out. A value
+// that we have may be in its last second; a new one that is over already would
+// be asked for again and again.
+func (k *Keeper) checkGrant(s *slot, api wechat.API, grant wechat.Grant) error {
+	if grant.Lifetime >= minGap || grant.Value.Equal(s.value) {
+		return nil
+	}
+	return &wechat.Error{
+		API: api, Upstream: k.WeChat.Upstream(), Class: wechat.Transient,
+		Detail: "WeChat handed out a new value that expires at once",
+	}
 }
 
 // tokenWait returns how long after a fetch the token is due.

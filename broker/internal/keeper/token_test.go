@@ -1,11 +1,16 @@
 package keeper_test
 
 import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
@@ -122,6 +127,66 @@ func TestRefusedToken(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestATokenThatStaysRefused: WeChat refuses it, hands it out again, and forcing
+// does not help. That is trouble, told and paced, not a storm.
+func TestATokenThatStaysRefused(t *testing.T) {
+	for _, name := range []string{"stable", "classic"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var forced int
+				w := newWorld(t, wechatsim.Settings{}, func(o *keeper.Options) { o.Stable = name == "stable" })
+				w.answer = func(rw http.ResponseWriter, r *http.Request) {
+					body, _ := io.ReadAll(r.Body)
+					switch r.URL.Path {
+					case wechatsim.PathToken, wechatsim.PathStableToken:
+						forced += strings.Count(string(body), `"force_refresh":true`)
+						fmt.Fprint(rw, `{"access_token":"always-the-same","expires_in":7200}`)
+					default:
+						fmt.Fprint(rw, `{"errcode":40001,"errmsg":"invalid credential"}`)
+					}
+				}
+				w.start(t)
+				during(24*time.Hour, time.Minute, func(elapsed time.Duration) {
+					if _, live := w.get(credential.AccessToken); live && elapsed > 2*time.Minute {
+						t.Fatalf("after %v a token that WeChat refuses is published as live", elapsed)
+					}
+				})
+				// The 24 hours begin at eight in the morning of UTC+8: two days.
+				if forced > 2*20 {
+					t.Errorf("%d forced refreshes, WeChat allows 20 a day", forced)
+				}
+				if n := w.requests; n > 24*6*3+60 {
+					t.Errorf("%d calls in a day", n)
+				}
+				if e := w.keeper.Status().Kinds[0].LastError; e == nil || e.Class != wechat.RefusedToken {
+					t.Errorf("the status says %v", e)
+				}
+			})
+		})
+	}
+}
+
+// TestAValueThatExpiresAtOnce is no value.
+func TestAValueThatExpiresAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, wechatsim.Settings{}, nil)
+		var n int
+		w.answer = func(rw http.ResponseWriter, _ *http.Request) {
+			n++
+			fmt.Fprintf(rw, `{"access_token":"token-%d","expires_in":0}`, n)
+		}
+		w.start(t)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if w.requests > 300 {
+			t.Errorf("%d calls in an hour", w.requests)
+		}
+		if w.keeper.Status().Kinds[0].LastError == nil {
+			t.Error("the status says that all is well")
+		}
+	})
 }
 
 // TestAnAPIThatAlwaysSays40001 rotates nothing: the token works elsewhere.

@@ -31,6 +31,10 @@ const (
 type world struct {
 	sim  *wechatsim.Sim
 	disk *disk
+	// answer answers instead of sim where it is set, and requests counts what
+	// it was asked.
+	answer   http.HandlerFunc
+	requests int
 
 	options keeper.Options
 	keeper  *keeper.Keeper
@@ -51,7 +55,15 @@ func newWorld(t *testing.T, settings wechatsim.Settings, change func(*keeper.Opt
 		Settings: settings,
 	})
 	listener := bufconn.Listen(64 << 10)
-	server := &http.Server{Handler: w.sim, ReadHeaderTimeout: time.Minute}
+	handler := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if w.answer == nil {
+			w.sim.ServeHTTP(rw, r)
+			return
+		}
+		w.requests++ // one keeper asks one thing at a time
+		w.answer(rw, r)
+	})
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	t.Cleanup(func() {
