@@ -26,7 +26,7 @@ LINT = bin/tools/golangci-lint
 
 .PHONY: run
 run: build ## Start broker and edge (and a simulated WeChat, unless WX_APPID is set)
-	@CGO_ENABLED=0 go build -o bin/ ./tools/run
+	@CGO_ENABLED=0 go build -trimpath -o bin/ ./tools/run
 	@exec bin/run # exec: what ends make ends all of it
 
 .PHONY: build
