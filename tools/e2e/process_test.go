@@ -286,6 +286,37 @@ func TestTwoHundredEdgesOverTCP(t *testing.T) {
 	}
 }
 
+// TestTruncatedDatabase: the broker is killed and most of its file is gone. It
+// comes back by itself, and what it fetches is newer than what the edge holds.
+func TestTruncatedDatabase(t *testing.T) {
+	dir := t.TempDir()
+	sim := start(t, "wxsim", "--listen", "127.0.0.1:0", "--appid", appid, "--secret", secret)
+	simAddress := sim.says(t, `addr=(\S+)`)[1]
+	broker := start(t, "wxbroker", "serve", "--config", configure(t, dir, simAddress, "127.0.0.1:0"))
+	address := broker.says(t, `"broker is up" grpc=(\S+)`)[1]
+	edge := start(t, "wxedge", "serve", "--broker", address, "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0")
+	site := &pages{edge: edge.says(t, `"edge is up" listen=(\S+)`)[1], sim: simAddress}
+	before := edge.says(t, `holding .*kind=jsapi_ticket version=(\d+)`)[1]
+
+	broker.end(os.Kill)
+	database := filepath.Join(dir, "wxbroker.db")
+	// bbolt's two meta pages and one more: less than any database in use.
+	if err := os.Truncate(database, int64(3*os.Getpagesize())); err != nil {
+		t.Fatal(err)
+	}
+	site.more(t.Context(), 50)
+	broker = start(t, "wxbroker", "serve", "--config", configure(t, dir, simAddress, address))
+	broker.says(t, `damaged and is set aside`)
+	after := edge.says(t, `holding .*kind=jsapi_ticket version=(\d+)`)[1]
+	if len(after) < len(before) || after <= before { // of as many digits until the year 2286
+		t.Errorf("version %s is not above %s", after, before)
+	}
+	site.more(t.Context(), 50)
+	if len(site.wrong) > 0 {
+		t.Errorf("%d of %d signatures were wrong, the first: %s", len(site.wrong), site.signed, site.wrong[0])
+	}
+}
+
 // simCalls returns the simulator's counters as it prints them.
 func simCalls(t *testing.T, address string) string {
 	t.Helper()

@@ -68,6 +68,11 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 	if a.store, err = store.Open(c.Data); err != nil {
 		return nil, err
 	}
+	if aside := a.store.Aside(); aside != nil {
+		o.Log.Error("the database was damaged and is set aside: what it held is fetched again",
+			"database", c.Data, "now", aside.Path, "reason", aside.Reason)
+		a.metrics.DatabaseSetAside.Set(1)
+	}
 	if a.grpc == nil {
 		if a.grpc, err = c.GRPC.Listen(ctx); err != nil {
 			return nil, err

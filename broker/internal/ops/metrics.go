@@ -17,19 +17,25 @@ import (
 type Metrics struct {
 	// Registry has everything that is collected.
 	Registry *prometheus.Registry
-	calls    *prometheus.CounterVec
+	// DatabaseSetAside is 1 when this process found the database damaged.
+	DatabaseSetAside prometheus.Gauge
+	calls            *prometheus.CounterVec
 }
 
 // New returns Metrics with those of the Go runtime and of the build.
 func New(version string) *Metrics {
 	m := &Metrics{
 		Registry: daemon.Registry("wxbroker", version),
+		DatabaseSetAside: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "wxbroker_database_set_aside",
+			Help: "1 when the database was damaged at the start and set aside, until the next start.",
+		}),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wxbroker_wechat_calls_total",
 			Help: "Calls made to WeChat, by appid, API and result: ok, WeChat's errcode, or the class of the failure.",
 		}, []string{"appid", "api", "result"}),
 	}
-	m.Registry.MustRegister(m.calls)
+	m.Registry.MustRegister(m.calls, m.DatabaseSetAside)
 	return m
 }
 

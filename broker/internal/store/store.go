@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"time"
 
@@ -12,10 +13,6 @@ import (
 
 // schema is the layout in doc.go. A newer one is for a newer broker.
 const schema = 1
-
-// lockTimeout is how long Open waits for another process to let go of the
-// file: long enough for a restart that overlaps, short enough to be told.
-const lockTimeout = 500 * time.Millisecond
 
 var (
 	metaBucket     = []byte("meta")
@@ -27,22 +24,79 @@ var (
 var ErrHeld = errors.New("another broker holds it")
 
 // Store is an open database. It is safe for concurrent use.
-type Store struct{ db *bolt.DB }
+type Store struct {
+	db    *bolt.DB
+	lock  *os.File
+	aside *Aside
+}
 
-// Open opens or creates the database at path, readable by its owner alone.
-// It gives up with [ErrHeld] within a second when another process has it.
+// Aside is a damaged database that was set aside when the store was opened.
+type Aside struct {
+	Path   string // where it is now
+	Reason error
+}
+
+// Open opens or creates the database at path, readable by its owner alone. One
+// that is damaged is set aside under a dated name, and a new one takes its
+// place: what was in it can be fetched again. Open gives up with [ErrHeld]
+// within a second when another process has the database.
 func Open(path string) (*Store, error) {
-	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockTimeout})
-	if errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("opening the database %s: %w: stop it, or name another file under the key data", path, ErrHeld)
-	}
+	s, err := open(path)
 	if err != nil {
 		return nil, fmt.Errorf("opening the database %s: %w", path, err)
 	}
-	if err := db.Update(prepare); err != nil {
-		return nil, errors.Join(fmt.Errorf("preparing the database %s: %w", path, err), db.Close())
+	return s, nil
+}
+
+// Aside returns the damaged database that Open set aside, nil if none.
+func (s *Store) Aside() *Aside { return s.aside }
+
+func open(path string) (*Store, error) {
+	held, err := lock(path)
+	if err != nil {
+		return nil, err
 	}
-	return &Store{db: db}, nil
+	s := &Store{lock: held}
+	s.db, err = openSound(path)
+	if isDamage(err) {
+		s.aside = &Aside{Path: path + ".damaged-" + time.Now().UTC().Format("20060102T150405.000Z"), Reason: err}
+		if err := os.Rename(path, s.aside.Path); err != nil {
+			return nil, errors.Join(fmt.Errorf("setting a damaged database aside: %w", err), held.Close())
+		}
+		s.db, err = openSound(path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, held.Close())
+	}
+	return s, nil
+}
+
+// openSound opens the database after making sure that it can be.
+func openSound(path string) (*bolt.DB, error) {
+	if err := inspect(path); err != nil {
+		return nil, err
+	}
+	var db *bolt.DB
+	err := guarded(func() (err error) {
+		// The freelist is written (the default): without it more kinds of
+		// damage go unnoticed until they are fatal.
+		db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: lockTimeout})
+		return err
+	})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return nil, fmt.Errorf("%w: stop it, or name another file under the key data", ErrHeld)
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = check(db)
+	if err == nil {
+		err = guarded(func() error { return db.Update(prepare) })
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
 }
 
 // prepare makes the buckets and refuses a layout that this code does not know.
@@ -100,7 +154,7 @@ func (s *Store) All(appid string) (map[string][]byte, error) {
 
 // Close lets go of the file.
 func (s *Store) Close() error {
-	if err := s.db.Close(); err != nil {
+	if err := errors.Join(s.db.Close(), s.lock.Close()); err != nil {
 		return fmt.Errorf("closing the database: %w", err)
 	}
 	return nil

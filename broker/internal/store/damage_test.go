@@ -1,0 +1,146 @@
+package store_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/wxbroker/wxbroker/broker/internal/store"
+)
+
+// sample returns the bytes of a database with some history, so that it has
+// free pages, branch pages and overflow pages.
+func sample(t *testing.T) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "wxbroker.db")
+	s := open(t, path)
+	for round := range 3 {
+		for account := range 12 {
+			value := bytes.Repeat([]byte{byte('a' + round)}, 900*(account+1))
+			if err := s.Put(fmt.Sprintf("wx%d", account), "access_token", value); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// comesBack writes raw as a database and opens it. Whatever is in it, the
+// store opens, works, and opens again; and what was set aside is all there.
+func comesBack(t *testing.T, name string, raw []byte) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "wxbroker.db")
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(path)
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+		return
+	}
+	if aside := s.Aside(); aside != nil {
+		if kept, err := os.ReadFile(aside.Path); err != nil || !bytes.Equal(kept, raw) || aside.Reason == nil {
+			t.Errorf("%s: set aside as %s because of %v: %d bytes, %v", name, aside.Path, aside.Reason, len(kept), err)
+		}
+	}
+	if err := s.Put("wx0", "access_token", []byte("new")); err != nil {
+		t.Errorf("%s: %v", name, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("%s: %v", name, err)
+	}
+	s = open(t, path)
+	if got, err := s.All("wx0"); err != nil || string(got["access_token"]) != "new" || s.Aside() != nil {
+		t.Errorf("%s: after opening again %q, %v, aside %v", name, got, err, s.Aside())
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTruncatedDatabaseComesBack(t *testing.T) {
+	raw := sample(t)
+	page := os.Getpagesize()
+	for size := 0; size <= len(raw); size += page {
+		for _, cut := range []int{size - 1, size, size + 1} {
+			if cut >= 0 && cut <= len(raw) {
+				comesBack(t, fmt.Sprintf("the first %d of %d bytes", cut, len(raw)), raw[:cut])
+			}
+		}
+	}
+}
+
+func TestDamagedPagesComeBack(t *testing.T) {
+	raw := sample(t)
+	page := os.Getpagesize()
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a fixed seed: the same damage every time
+	for start := 0; start+page <= len(raw); start += page {
+		zeroed := bytes.Clone(raw)
+		clear(zeroed[start : start+page])
+		comesBack(t, fmt.Sprintf("page %d zeroed", start/page), zeroed)
+		for try := range 3 {
+			garbled := bytes.Clone(raw)
+			for i := range page {
+				garbled[start+i] = byte(random.Uint32())
+			}
+			comesBack(t, fmt.Sprintf("page %d garbled %d", start/page, try), garbled)
+			// Only the head of the page, where types, counts and pointers are.
+			flipped := bytes.Clone(raw)
+			for range 4 {
+				flipped[start+random.IntN(160)] ^= byte(1 + random.IntN(255))
+			}
+			comesBack(t, fmt.Sprintf("page %d flipped %d", start/page, try), flipped)
+		}
+	}
+}
+
+func TestBothMetaPagesLost(t *testing.T) {
+	raw := sample(t)
+	clear(raw[:2*os.Getpagesize()])
+	comesBack(t, "no meta page", raw)
+	comesBack(t, "a text file", []byte("data: wxbroker.db\n"))
+}
+
+// TestTornMetaPage: a machine that stops in the middle of writing one leaves the
+// other, which is why bbolt has two. What that one knows is kept.
+func TestTornMetaPage(t *testing.T) {
+	whole := sample(t)
+	for _, page := range []int{0, 1} {
+		path := filepath.Join(t.TempDir(), "wxbroker.db")
+		raw := bytes.Clone(whole)
+		raw[page*os.Getpagesize()+16+50] ^= 0xff // in the transaction's number
+		if err := os.WriteFile(path, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := open(t, path)
+		if got, err := s.All("wx0"); err != nil || len(got["access_token"]) != 900 || s.Aside() != nil {
+			t.Errorf("meta page %d torn: %d bytes, %v, aside %v", page, len(got["access_token"]), err, s.Aside())
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestWhatIsNoFileIsNotSetAside(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "wxbroker.db")
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := store.Open(path); err == nil {
+		t.Errorf("a directory was opened as a database, aside %v", s.Aside())
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
+	}
+}
