@@ -26,6 +26,7 @@ func TestListsAndDebug(t *testing.T) {
 		{"spaces and empty items mean nothing", "/v1/jsapi/config", formType, form("&jsApiList=a,+b+,,"), `["a","b"]`, "", "false"},
 		{"empty list is a list", "/getApi", formType, form("&jsApiList="), `[]`, "", "false"},
 		{"JSON lists", "/getApi", jsonType, object(`,"jsApiList":["a","b"],"openTagList":["wx-open-launch-app"]`), `["a","b"]`, `["wx-open-launch-app"]`, "false"},
+		{"text of a JSON list in a form", "/getApi", formType, form("&jsApiList=%5B%22a%22%2C%22b%22%5D"), `["a","b"]`, "", "false"},
 		{"JSON string with commas", "/getApi", jsonType, object(`,"jsApiList":"a,b"`), `["a","b"]`, "", "false"},
 		{"empty JSON list is a list", "/getApi", jsonType, object(`,"jsApiList":[]`), `[]`, "", "false"},
 		{"name with a colon", "/getApi", formType, form("&jsApiList=menuItem:share:qq"), `["menuItem:share:qq"]`, "", "false"},

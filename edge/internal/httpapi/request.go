@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"mime"
@@ -164,14 +165,19 @@ var appidForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 // apiName is the form of the names of JS-SDK APIs and open tags.
 var apiName = regexp.MustCompile(`^[A-Za-z0-9:_-]{1,64}$`)
 
-// list reads a list: given several times, or separated by commas, or both.
+// list reads a list: given several times, or separated by commas, or both, or
+// in a query as the text of a JSON list.
 func (given raw) list(name string) ([]string, error) {
 	if given[name] == nil {
 		return nil, nil
 	}
 	list := []string{}
 	for _, value := range given[name] {
-		for item := range strings.SplitSeq(value, ",") {
+		var items []string
+		if json.Unmarshal([]byte(value), &items) != nil {
+			items = strings.Split(value, ",")
+		}
+		for _, item := range items {
 			if item = strings.TrimSpace(item); item == "" {
 				continue
 			}
