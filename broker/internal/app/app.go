@@ -88,8 +88,9 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 	byAppID := make(map[string]*keeper.Keeper)
 	for _, account := range c.Accounts {
 		k := keeper.New(keeper.Options{
-			Account: wechat.Account{AppID: account.AppID, Secret: account.Secret},
-			Stable:  account.Stable, Tickets: account.Tickets, SignHosts: account.SignHosts,
+			Account:    wechat.Account{AppID: account.AppID, Secret: account.Secret},
+			ReadSecret: account.ReadSecret,
+			Stable:     account.Stable, Tickets: account.Tickets, SignHosts: account.SignHosts,
 			WeChat: client, Store: a.store, Publish: states.Publish, Clock: o.Clock, Log: o.Log,
 		})
 		a.keepers = append(a.keepers, k)

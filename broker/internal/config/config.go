@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"regexp"
-	"strings"
 
 	"github.com/goccy/go-yaml"
 
@@ -32,11 +31,13 @@ type Config struct {
 
 // Account is one Official Account.
 type Account struct {
-	AppID     string
-	Secret    credential.Secret
-	Stable    bool // the stable token, not the classic one
-	Tickets   []credential.Kind
-	SignHosts credential.HostRules
+	AppID  string
+	Secret credential.Secret
+	// ReadSecret reads the AppSecret's file anew; nil where it has none.
+	ReadSecret func() (credential.Secret, error)
+	Stable     bool // the stable token, not the classic one
+	Tickets    []credential.Kind
+	SignHosts  credential.HostRules
 }
 
 // maxFile bounds the configuration file, in bytes.
@@ -189,56 +190,11 @@ func (r *reader) account(key string, written fileAccount) {
 		a.SignHosts = append(a.SignHosts, rule)
 	}
 	a.Secret = r.secret(key, written)
-	r.config.Accounts = append(r.config.Accounts, a)
-}
-
-// appSecretForm is what an AppSecret looks like. One that stands where its
-// file's name or its variable's belongs must not be quoted.
-var appSecretForm = regexp.MustCompile(`^[0-9A-Fa-f]{32}$`)
-
-var variableForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
-// maxSecret bounds a secret's file, in bytes. An AppSecret has 32.
-const maxSecret = 1 << 10
-
-func (r *reader) secret(key string, written fileAccount) credential.Secret {
-	switch {
-	case (written.SecretFile == "") == (written.SecretEnv == ""):
-		r.wrongf(key, "needs exactly one of secret_file and secret_env")
-		return credential.Secret{}
-	case appSecretForm.MatchString(written.SecretFile):
-		r.wrongf(key+".secret_file", "is an AppSecret by its looks: put it into a file, and the file's name here")
-		return credential.Secret{}
-	case appSecretForm.MatchString(written.SecretEnv) || written.SecretEnv != "" && !variableForm.MatchString(written.SecretEnv):
-		r.wrongf(key+".secret_env", "is not the name of an environment variable")
-		return credential.Secret{}
-	case written.SecretEnv != "":
-		value := strings.TrimSpace(os.Getenv(written.SecretEnv))
-		if value == "" {
-			r.wrongf(key+".secret_env", "the environment variable %s is empty or not set", written.SecretEnv)
+	if path := written.SecretFile; path != "" {
+		a.ReadSecret = func() (credential.Secret, error) {
+			secret, _, err := readSecret(path)
+			return secret, err
 		}
-		return credential.NewSecret(value)
 	}
-	return r.secretFile(key+".secret_file", written.SecretFile)
-}
-
-func (r *reader) secretFile(key, path string) credential.Secret {
-	f, err := os.Open(path)
-	if err != nil {
-		r.wrongf(key, "%v", err)
-		return credential.Secret{}
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
-	value := strings.TrimSpace(string(raw))
-	switch {
-	case err != nil:
-		r.wrongf(key, "%v", err)
-	case value == "" || len(raw) > maxSecret || strings.ContainsAny(value, " \t\r\n"):
-		r.wrongf(key, "%s does not hold just an AppSecret", path)
-	}
-	if info, err := f.Stat(); err == nil && info.Mode().Perm()&0o004 != 0 {
-		r.warnf(key, "%s can be read by every user of this machine: chmod 600 it", path)
-	}
-	return credential.NewSecret(value)
+	r.config.Accounts = append(r.config.Accounts, a)
 }

@@ -17,13 +17,15 @@ type Store interface {
 	All(appid string) (map[string][]byte, error)
 }
 
-// Options are what a Keeper needs. All of them are required but Tickets and
-// SignHosts.
+// Options are what a Keeper needs. All of them are required but ReadSecret,
+// Tickets and SignHosts.
 type Options struct {
-	Account   wechat.Account
-	Stable    bool              // fetch the stable token instead of the classic one
-	Tickets   []credential.Kind // tickets to keep
-	SignHosts credential.HostRules
+	Account wechat.Account
+	// ReadSecret reads the AppSecret anew, nil where it cannot change.
+	ReadSecret func() (credential.Secret, error)
+	Stable     bool              // fetch the stable token instead of the classic one
+	Tickets    []credential.Kind // tickets to keep
+	SignHosts  credential.HostRules
 
 	WeChat  *wechat.Client
 	Store   Store
@@ -39,8 +41,10 @@ type Keeper struct {
 	tickets []*slot
 	checked credential.Instant // when the token was last probed
 	forced  forcedRefreshes
-	claims  *inbox
-	status  atomic.Pointer[Status]
+	// unreadable is set while ReadSecret fails.
+	unreadable bool
+	claims     *inbox
+	status     atomic.Pointer[Status]
 }
 
 // New returns a Keeper that has published what the store has, so that nobody
@@ -81,6 +85,7 @@ func (k *Keeper) Run(ctx context.Context) {
 		case <-k.claims.wake:
 			k.takeClaims()
 		}
+		k.noticeSecret()
 		k.work(ctx, calls)
 		timer.Reset(k.sleep())
 	}
@@ -116,6 +121,9 @@ func (k *Keeper) sleep() time.Duration {
 		}
 		if s.unsaved {
 			wait = min(wait, retrySave)
+		}
+		if k.ReadSecret != nil && s.trouble.is(wechat.Configuration) {
+			wait = min(wait, secretPoll)
 		}
 	}
 	return max(wait, time.Millisecond)

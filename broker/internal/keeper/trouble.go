@@ -17,6 +17,9 @@ type trouble struct {
 	retry credential.Instant
 }
 
+// is reports whether there is trouble and its last failure was of that class.
+func (t *trouble) is(class wechat.Class) bool { return t.last != nil && t.last.Class == class }
+
 // add notes a failure at now and returns how long to wait.
 func (t *trouble) add(e *wechat.Error, now credential.Instant) time.Duration {
 	if t.count == 0 {
