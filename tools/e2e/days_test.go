@@ -49,6 +49,8 @@ func TestThreeDays(t *testing.T) {
 					w.allSign(t, fmt.Sprintf("minute %d", minute))
 					pass(time.Minute)
 				}
+				t.Logf("%d token calls, %d ticket calls, %d signatures accepted",
+					w.calls(tt.path), w.calls(wechatsim.PathTicket), days*24*60*edges)
 				if n := w.calls(tt.path); n < tt.min || n > tt.max {
 					t.Errorf("%d token calls, want %d to %d", n, tt.min, tt.max)
 				}
