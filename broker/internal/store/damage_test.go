@@ -2,10 +2,12 @@ package store_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/wxbroker/wxbroker/broker/internal/store"
@@ -20,8 +22,10 @@ func sample(t *testing.T) []byte {
 	for round := range 3 {
 		for account := range 12 {
 			value := bytes.Repeat([]byte{byte('a' + round)}, 900*(account+1))
-			if err := s.Put(fmt.Sprintf("wx%d", account), "access_token", value); err != nil {
-				t.Fatal(err)
+			for _, key := range []string{"access_token", "jsapi_ticket"} {
+				if err := s.Put(fmt.Sprintf("wx%d", account), key, value); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
 	}
@@ -51,6 +55,13 @@ func comesBack(t *testing.T, name string, raw []byte) {
 	if aside := s.Aside(); aside != nil {
 		if kept, err := os.ReadFile(aside.Path); err != nil || !bytes.Equal(kept, raw) || aside.Reason == nil {
 			t.Errorf("%s: set aside as %s because of %v: %d bytes, %v", name, aside.Path, aside.Reason, len(kept), err)
+		}
+		// The reason is logged: nothing of a stored value may be in it, nor in
+		// hex. The sample's values are the letters a, b and c.
+		for _, part := range []string{"aaaaaa", "bbbbbb", "cccccc", "616161", "626262", "636363"} {
+			if strings.Contains(aside.Reason.Error(), part) {
+				t.Errorf("%s: the reason shows a stored value: %v", name, aside.Reason)
+			}
 		}
 	}
 	if err := s.Put("wx0", "access_token", []byte("new")); err != nil {
@@ -101,6 +112,35 @@ func TestDamagedPagesComeBack(t *testing.T) {
 			}
 			comesBack(t, fmt.Sprintf("page %d flipped %d", start/page, try), flipped)
 		}
+	}
+}
+
+// TestDamageShowsNoValue: keys whose place was damaged so that they lie in a
+// value, which bbolt quotes as hex where keys are not in order.
+func TestDamageShowsNoValue(t *testing.T) {
+	const header, element, leaf = 16, 16, 0x02 // as in bbolt's internal/common
+	raw := sample(t)
+	size := os.Getpagesize()
+	damaged := 0
+	for start := 0; start+size <= len(raw); start += size {
+		page := bytes.Clone(raw[start : start+size])
+		flags, count := binary.NativeEndian.Uint16(page[8:]), binary.NativeEndian.Uint16(page[10:])
+		value := bytes.Index(page, []byte("cccccccccccc"))
+		if flags != leaf || count < 2 || value < 0 {
+			continue
+		}
+		for i := range 2 {
+			at := header + i*element
+			binary.NativeEndian.PutUint32(page[at+4:], uint32(value-at)) // where the key is, from here
+			binary.NativeEndian.PutUint32(page[at+8:], uint32(12-i))     // its length: the second sorts before the first
+		}
+		whole := bytes.Clone(raw)
+		copy(whole[start:], page)
+		comesBack(t, fmt.Sprintf("keys of page %d in a value", start/size), whole)
+		damaged++
+	}
+	if damaged == 0 {
+		t.Error("the sample has no page to damage")
 	}
 }
 

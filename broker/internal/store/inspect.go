@@ -11,8 +11,9 @@ import (
 
 // bbolt maps the file into memory and believes its newest valid meta page. A
 // file that is shorter than that page says kills the process with a fault,
-// which recover cannot always catch. So the meta pages are read before, as
-// plain bytes.
+// which recover cannot always catch, and pages that point in a circle are
+// followed for ever. So all of it is read before, as plain bytes: the meta pages
+// here, what they lead to in pages.go.
 //
 // The layout is bbolt's (internal/common/meta.go), in the machine's own byte
 // order: a page header of 16 bytes, then magic, version, page size and flags
@@ -63,12 +64,12 @@ func inspect(path string) error {
 	if want := newest.highWater * uint64(newest.pageSize); uint64(info.Size()) < want {
 		return fmt.Errorf("%w: it has %d bytes where its newest meta page speaks of %d", errDamaged, info.Size(), want)
 	}
-	return nil
+	return walk(f, newest)
 }
 
 type meta struct {
-	pageSize       uint32
-	highWater, txn uint64
+	pageSize                       uint32
+	root, freelist, highWater, txn uint64
 }
 
 // newestMeta finds the valid meta page with the highest transaction. There are
@@ -103,7 +104,10 @@ func readMeta(f io.ReaderAt, offset int64) (meta, bool, error) {
 	b, order := page[pageHeader:], binary.NativeEndian
 	sum := fnv.New64a()
 	_, _ = sum.Write(b[:metaSum])
-	m := meta{pageSize: order.Uint32(b[8:]), highWater: order.Uint64(b[40:]), txn: order.Uint64(b[48:])}
+	m := meta{
+		pageSize: order.Uint32(b[8:]), root: order.Uint64(b[16:]), freelist: order.Uint64(b[32:]),
+		highWater: order.Uint64(b[40:]), txn: order.Uint64(b[48:]),
+	}
 	valid := order.Uint32(b) == boltMagic && order.Uint32(b[4:]) == boltVersion &&
 		order.Uint64(b[metaSum:]) == sum.Sum64() &&
 		m.pageSize >= 512 && m.pageSize <= 1<<20 && m.highWater < 1<<40

@@ -112,7 +112,11 @@ func prepare(tx *bolt.Tx) error {
 	if written == nil {
 		return meta.Put(schemaKey, []byte(strconv.Itoa(schema)))
 	}
-	if n, err := strconv.Atoi(string(written)); err != nil || n != schema {
+	n, err := strconv.Atoi(string(written))
+	switch {
+	case err != nil || n < 1:
+		return fmt.Errorf("%w: its schema is not a number", errDamaged)
+	case n > schema:
 		return fmt.Errorf("it has schema %q and this broker knows %d: use the broker that wrote it, or a newer one", written, schema)
 	}
 	return nil
