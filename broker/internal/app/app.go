@@ -109,12 +109,6 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 	return a, nil
 }
 
-// GRPCAddr returns where the streams are served.
-func (a *App) GRPCAddr() net.Addr { return a.grpc.Addr() }
-
-// OpsAddr returns where probes and scrapes are served.
-func (a *App) OpsAddr() net.Addr { return a.ops.Addr() }
-
 // Run serves until ctx ends or a listener fails. It stops in the reverse order
 // of starting: the streams, the keepers, the ops listener, the database.
 func (a *App) Run(ctx context.Context) error {

@@ -131,13 +131,6 @@ func (k *Keeper) sleep() time.Duration {
 
 func (k *Keeper) slots() []*slot { return append([]*slot{k.token}, k.tickets...) }
 
-// accept makes value the slot's current one and hands the new state on: first
-// to the store, then to whoever watches.
-func (k *Keeper) accept(s *slot) {
-	k.save(s)
-	k.publish()
-}
-
 // publish hands the current state on.
 func (k *Keeper) publish() {
 	account := credential.Account{AppID: k.Account.AppID, SignHosts: k.SignHosts}

@@ -65,7 +65,7 @@ func (k *Keeper) load() {
 func (k *Keeper) restore(s *slot, raw []byte) error {
 	var r record
 	if err := json.Unmarshal(raw, &r); err != nil {
-		return fmt.Errorf("decoding the record: %w", withoutContent(err))
+		return fmt.Errorf("decoding the record: %T", err) // its text may quote a secret
 	}
 	now := k.Clock.Now()
 	since := func(t time.Time) time.Duration { return t.Sub(now.Wall()) }
@@ -84,10 +84,4 @@ func (k *Keeper) restore(s *slot, raw []byte) error {
 	k.Log.Info("restored", "kind", s.kind, "version", s.version,
 		"expires_in", s.expiry.Sub(now).Round(time.Second), "next_call_in", s.due.Sub(now).Round(time.Second))
 	return nil
-}
-
-// withoutContent returns only where decoding failed: what it failed on may be
-// a secret.
-func withoutContent(err error) error {
-	return fmt.Errorf("%T", err)
 }

@@ -125,7 +125,8 @@ func (k *Keeper) settle(ctx context.Context, s *slot, value credential.Secret) {
 	}
 	s.value = value
 	k.recovered(ctx, s)
-	k.accept(s)
+	k.save(s)
+	k.publish()
 	log := k.Log.With("kind", s.kind, "version", s.version,
 		"expires_in", s.expiry.Sub(now).Round(time.Second), "next_call_in", s.next().Sub(now).Round(time.Second))
 	if rotated {

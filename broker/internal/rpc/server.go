@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"time"
 
@@ -11,11 +12,23 @@ import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/wxbroker/wxbroker/broker/internal/fanout"
+	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
 // drain is how long calls may take to end once the server stops.
 const drain = 5 * time.Second
+
+// Options are what the services need.
+type Options struct {
+	Fanout *fanout.Fanout
+	Edges  *Edges
+	// Claim is told what an edge holds, whatever account and kind it names.
+	Claim func(appid string, kind credential.Kind, version int64)
+	Clock credential.Clock
+	Log   *slog.Logger
+}
 
 // Server is the broker's gRPC server. Make it with NewServer.
 type Server struct {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
-	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -187,14 +185,4 @@ func addressOf(ctx context.Context) string {
 		return p.Addr.String()
 	}
 	return ""
-}
-
-// Options are what the services need.
-type Options struct {
-	Fanout *fanout.Fanout
-	Edges  *Edges
-	// Claim is told what an edge holds, whatever account and kind it names.
-	Claim func(appid string, kind credential.Kind, version int64)
-	Clock credential.Clock
-	Log   *slog.Logger
 }

@@ -29,7 +29,7 @@ func lock(path string) (*os.File, error) {
 		case !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR):
 			return nil, errors.Join(fmt.Errorf("locking %s: %w", f.Name(), err), f.Close())
 		case time.Now().After(deadline):
-			return nil, errors.Join(fmt.Errorf("%w: stop it, or name another file under the key data", ErrHeld), f.Close())
+			return nil, errors.Join(ErrHeld, f.Close())
 		}
 		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // bounded above, and nothing to interrupt
 	}

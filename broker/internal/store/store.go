@@ -21,7 +21,7 @@ var (
 )
 
 // ErrHeld is returned by Open when another process holds the file.
-var ErrHeld = errors.New("another broker holds it")
+var ErrHeld = errors.New("another broker holds it: stop it, or name another file under the key data")
 
 // Store is an open database. It is safe for concurrent use.
 type Store struct {
@@ -84,7 +84,7 @@ func openSound(path string) (*bolt.DB, error) {
 		return err
 	})
 	if errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("%w: stop it, or name another file under the key data", ErrHeld)
+		return nil, ErrHeld
 	}
 	if err != nil {
 		return nil, err
