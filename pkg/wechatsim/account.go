@@ -33,9 +33,11 @@ type account struct {
 	tokens  map[TokenAPI]*series
 	tickets map[TicketType]*series
 
-	used       map[string]int // calls today, by the name of the quota
-	usedDay    int64
-	lastForced time.Time
+	used        map[string]int // calls today, by the name of the quota
+	usedDay     int64
+	clears      int // of the quotas, by the API, in clearsMonth
+	clearsMonth int
+	lastForced  time.Time
 }
 
 func newAccount(a Account) *account {

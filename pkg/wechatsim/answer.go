@@ -26,6 +26,10 @@ const (
 	codeRequirePOST      = 43002
 	codeQuota            = 45009
 	codeDataFormat       = 47001
+	codeClears           = 48006
+	codeCGIPathForm      = 76003
+	codeCGIPathUnknown   = 76021
+	codeCGIPathForbidden = 76022
 )
 
 var messages = map[int]string{
@@ -43,6 +47,10 @@ var messages = map[int]string{
 	codeRequirePOST:      "require POST method",
 	codeQuota:            "reach max api daily quota limit",
 	codeDataFormat:       "data format error",
+	codeClears:           "forbid to clear quota because of reaching the limit",
+	codeCGIPathForm:      "invalid cgi_path", // our words: WeChat documents the code alone
+	codeCGIPathUnknown:   "cgi_path not found, please check",
+	codeCGIPathForbidden: "could not use this cgi_path,no permission",
 }
 
 // answer is what an API call comes to: a code, and the body that says so.

@@ -18,6 +18,8 @@ const (
 	PathTicket      = "/cgi-bin/ticket/getticket"
 	PathDomainIP    = "/cgi-bin/get_api_domain_ip"
 	PathCallbackIP  = "/cgi-bin/getcallbackip"
+	PathQuota       = "/cgi-bin/openapi/quota/get"
+	PathClearQuota  = "/cgi-bin/clear_quota/v2"
 )
 
 // bodyLimit bounds what is read of a request; WeChat's own limit is unknown and
@@ -31,6 +33,8 @@ var apis = map[string]func(*Sim, *call) answer{
 	PathTicket:      (*Sim).ticket,
 	PathDomainIP:    (*Sim).addresses,
 	PathCallbackIP:  (*Sim).addresses,
+	PathQuota:       (*Sim).quota,
+	PathClearQuota:  (*Sim).clearQuotaBySecret,
 }
 
 // call is an API request, read to its end.

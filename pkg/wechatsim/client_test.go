@@ -97,6 +97,11 @@ type reply struct {
 	Ticket    string      `json:"ticket"`
 	ExpiresIn json.Number `json:"expires_in"`
 	IPs       []string    `json:"ip_list"`
+	Quota     struct {
+		Limit  int `json:"daily_limit"`
+		Used   int `json:"used"`
+		Remain int `json:"remain"`
+	} `json:"quota"`
 }
 
 // do sends a request and reads a JSON answer with status 200.

@@ -40,6 +40,7 @@ func (s *Sim) controlHandler() http.Handler {
 		AppID string `json:"appid"`
 	}
 	mux.Handle("POST /sim/rotate-token", action(func(q account) error { return s.RotateToken(q.AppID) }))
+	mux.Handle("POST /sim/force-token", action(func(q account) error { return s.ForceToken(q.AppID) }))
 	mux.Handle("POST /sim/clear-quota", action(func(q account) error { return s.ClearQuota(q.AppID) }))
 	mux.Handle("POST /sim/kill-token", action(func(q struct {
 		AppID string   `json:"appid"`

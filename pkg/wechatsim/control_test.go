@@ -59,6 +59,10 @@ func TestControlCallsDoWhatTheirMethodsDo(t *testing.T) {
 		if w.granted(w.stable(false)) != stable || w.TokenAlive(stable) {
 			t.Error("kill-token: the token is not stuck")
 		}
+		ok("/sim/force-token", `{`+id+`}`)
+		if next := w.granted(w.stable(false)); next == stable || w.probe(next) != 0 {
+			t.Error("force-token: the token is not replaced")
+		}
 		ok("/sim/allow-list", `{`+id+`,"allow":["203.0.113.7"]}`)
 		if r := w.classic(); r.Code != 40164 {
 			t.Errorf("allow-list: %d", r.Code)
@@ -99,6 +103,7 @@ func TestControlCallsThatAreWrong(t *testing.T) {
 			{"unknown kind", "POST", "/sim/faults", `{"kind":"boom"}`, "unknown kind"},
 			{"no duration", "POST", "/sim/faults", `{"kind":"delay","duration":"soon"}`, "invalid duration"},
 			{"unknown account", "POST", "/sim/rotate-token", `{"appid":"wx1"}`, "no account"},
+			{"unknown account to force", "POST", "/sim/force-token", `{"appid":"wx1"}`, "no account"},
 			{"stuck classic", "POST", "/sim/kill-token", `{"appid":"` + appid + `","api":"classic","stuck":true}`, "cannot be stuck"},
 			{"empty secret", "POST", "/sim/secret", `{"appid":"` + appid + `"}`, "empty"},
 			{"no address", "POST", "/sim/allow-list", `{"appid":"` + appid + `","allow":["here"]}`, "neither"},
@@ -145,6 +150,13 @@ func TestVerifyOverHTTP(t *testing.T) {
 		q.Set("url", "https://a/")
 		if _, text := w.control("GET", "/sim/verify?"+q.Encode(), ""); !strings.HasPrefix(text, `{"accepted":false,`) {
 			t.Errorf("another page: %s", text)
+		}
+		q.Set("url", page)
+		if err := w.KillTicket(appid, wechatsim.JSAPI); err != nil {
+			t.Fatal(err)
+		}
+		if _, text := w.control("GET", "/sim/verify?"+q.Encode(), ""); !strings.HasSuffix(text, `,"ticket":1,"ended":"killed"}`) {
+			t.Errorf("killed: %s", text)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 // Package wechatsim is a simulated WeChat: the few calls of api.weixin.qq.com
-// that hand out an Official Account's access_token and its tickets, and a judge
-// that says whether WeChat would accept a JS-SDK signature right now.
+// that hand out an Official Account's access_token and its tickets, or tell and
+// clear the daily quotas of such calls, and a judge that says whether WeChat would
+// accept a JS-SDK signature right now.
 //
 // It exists so that a test can ask WeChat instead of repeating the arithmetic of
 // the code it tests. For that reason it imports nothing of this project, and it
@@ -12,6 +13,8 @@
 //   - Tickets and signatures: https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/JS-SDK.html (appendix 1)
 //   - Return codes: https://developers.weixin.qq.com/doc/offiaccount/Getting_Started/Global_Return_Code.html
 //   - Daily quotas: https://developers.weixin.qq.com/doc/offiaccount/Message_Management/API_Call_Limits.html
+//   - Asking for a quota: https://developers.weixin.qq.com/doc/service/en/api/apimanage/api_getapiquota.html
+//   - Clearing the quotas: https://developers.weixin.qq.com/doc/service/en/api/apimanage/api_clearquotabyappsecret.html
 //
 // # What it knows
 //
@@ -24,12 +27,17 @@
 // one lives five minutes more at most. A stable call returns the current token
 // until its last minutes. A ticket is sticky in the same way.
 //
+// Each account has a count of today's calls for each of its quotas. WeChat's days
+// and months turn at midnight in China. The account can ask for a count
+// ([PathQuota]) and, ten times a month, clear all of them ([PathClearQuota]).
+//
 // # What a test can do to it
 //
 // [Settings] holds every number; [Sim.Change] alters them while the simulator
 // runs. [Sim.Inject] makes calls fail: error codes, lost answers, hung or reset
-// connections, bodies that are no JSON. [Sim.RotateToken], [Sim.KillToken] and
-// their like are the things other people do to an account behind our back.
+// connections, bodies that are no JSON. [Sim.RotateToken], [Sim.ForceToken],
+// [Sim.KillToken] and their like are the things other people do to an account
+// behind our back.
 // [Sim.Verify], [Sim.TokenAlive] and [Sim.TicketAlive] judge; [Sim.Count],
 // [Sim.State] and [Sim.Events] tell what happened. Everything may be called at
 // any time from any goroutine.
@@ -46,5 +54,8 @@
 // failing calls count against a quota. Here a call counts once the caller has
 // proved itself (right secret and allowed address, or a live token). WeChat
 // limits calls per minute as well; the simulator does not, an injected 45011
-// does. The page's domain is not compared with the account's registered domains.
+// does, and what [PathQuota] says of such limits is made up. WeChat has a second
+// call that clears the quotas (/cgi-bin/clear_quota, by token) out of the same
+// ten a month; the simulator has not. The page's domain is not compared with the
+// account's registered domains.
 package wechatsim

@@ -257,6 +257,45 @@ func TestFaultsMatchByPathAndCountDown(t *testing.T) {
 	})
 }
 
+func TestFaultsHitTheQuotaCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := inMemory(t, wechatsim.Settings{ClearsPerMonth: 1})
+		token := w.granted(w.classic())
+		for _, f := range []wechatsim.Fault{
+			{Kind: wechatsim.FaultCode, Code: 76021, Path: wechatsim.PathQuota, Count: 1},
+			{Kind: wechatsim.FaultCode, Code: 48006, Path: wechatsim.PathClearQuota, Count: 1},
+			{Kind: wechatsim.FaultLost, Path: wechatsim.PathClearQuota, Count: 1},
+		} {
+			if err := w.Inject(f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if r := w.quota(token, wechatsim.PathToken); r.Code != 76021 || !strings.HasPrefix(r.Message, "cgi_path not found, please check rid: ") {
+			t.Errorf("quota: %d %q", r.Code, r.Message)
+		}
+		if r := w.clear(); r.Code != 48006 || !strings.HasPrefix(r.Message, "forbid to clear quota because of reaching the limit rid: ") {
+			t.Errorf("clear: %d %q", r.Code, r.Message)
+		}
+		if r := w.quota(token, wechatsim.PathToken); r.Quota.Used != 1 {
+			t.Errorf("a refused clear took effect: %+v", r.Quota)
+		}
+		if _, _, _, err := w.exchange("POST", wechatsim.PathClearQuota, clearBody(appid, secret)); err == nil {
+			t.Error("the lost answer arrived")
+		}
+		if r := w.quota(token, wechatsim.PathToken); r.Quota.Used != 0 {
+			t.Errorf("a clear whose answer was lost had no effect: %+v", r.Quota)
+		}
+		if r := w.clear(); r.Code != 48006 {
+			t.Errorf("after the only clear of the month: %d, want 48006", r.Code)
+		}
+		for _, outcome := range []string{"fault:errcode", "fault:lost", "48006"} {
+			if n := w.Count(wechatsim.Call{AppID: appid, API: wechatsim.PathClearQuota, Outcome: outcome}); n != 1 {
+				t.Errorf("%s counted %d times, want once", outcome, n)
+			}
+		}
+	})
+}
+
 func TestFaultsThatMakeNoSense(t *testing.T) {
 	tests := []struct {
 		name  string

@@ -103,6 +103,9 @@ func (s *Sim) attribute(c *call) string {
 		if json.Unmarshal(c.body, &q) == nil {
 			appid = q.AppID
 		}
+	case PathClearQuota:
+		q, _ := clearRequest(c) // what can be read of a malformed one will do
+		appid = q.AppID
 	default:
 		if a := s.tokens[c.query.Get("access_token")]; a != nil {
 			return a.appid

@@ -23,16 +23,24 @@ func TestCounts(t *testing.T) {
 		w.ticket("x", "jsapi")
 		w.do("GET", classicPath(appid, "x"), "")
 		w.do("GET", classicPath("wx1", "x"), "")
+		w.do("POST", wechatsim.PathClearQuota, clearBody(appid, "x"))
+		w.do("POST", wechatsim.PathClearQuota+"?appid="+appid, "no JSON")
+		w.do("POST", wechatsim.PathClearQuota, clearBody(secret, secret)) // somebody swapped the two
+		w.quota(w.granted(w.classic()), "token")
 		synctest.Wait()
 		tests := []struct {
 			match wechatsim.Call
 			want  int
 		}{
-			{wechatsim.Call{}, 6},
-			{wechatsim.Call{API: wechatsim.PathToken}, 4},
-			{wechatsim.Call{Outcome: "ok"}, 3},
-			{wechatsim.Call{AppID: appid}, 4},
-			{wechatsim.Call{AppID: wechatsim.UnknownApp}, 2},
+			{wechatsim.Call{}, 11},
+			{wechatsim.Call{API: wechatsim.PathToken}, 5},
+			{wechatsim.Call{Outcome: "ok"}, 4},
+			{wechatsim.Call{AppID: appid}, 8},
+			{wechatsim.Call{AppID: wechatsim.UnknownApp}, 3},
+			{wechatsim.Call{AppID: appid, API: wechatsim.PathClearQuota, Outcome: "40125"}, 1},
+			{wechatsim.Call{AppID: appid, API: wechatsim.PathClearQuota, Outcome: "47001"}, 1},
+			{wechatsim.Call{AppID: wechatsim.UnknownApp, API: wechatsim.PathClearQuota, Outcome: "40013"}, 1},
+			{wechatsim.Call{AppID: appid, API: wechatsim.PathQuota, Outcome: "76003"}, 1},
 			{wechatsim.Call{AppID: appid, API: wechatsim.PathToken, Outcome: "40125"}, 1},
 			{wechatsim.Call{AppID: wechatsim.UnknownApp, API: wechatsim.PathTicket, Outcome: "40014"}, 1},
 		}
@@ -41,7 +49,7 @@ func TestCounts(t *testing.T) {
 				t.Errorf("%+v: %d, want %d", tt.match, got, tt.want)
 			}
 		}
-		if len(told) != 6 || told[0] != (wechatsim.Call{AppID: appid, API: wechatsim.PathToken, Outcome: "ok"}) {
+		if len(told) != 11 || told[0] != (wechatsim.Call{AppID: appid, API: wechatsim.PathToken, Outcome: "ok"}) {
 			t.Errorf("told of %v", told)
 		}
 	})

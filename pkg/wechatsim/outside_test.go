@@ -29,6 +29,38 @@ func TestSomebodyElseRotates(t *testing.T) {
 	})
 }
 
+func TestSomebodyElseForces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := inMemory(t, wechatsim.Settings{StableQuota: 3, ForceQuota: 1})
+		if err := w.ForceToken(appid); err != nil {
+			t.Fatal("before there is any token: ", err)
+		}
+		classic, token := w.granted(w.classic()), w.granted(w.stable(false))
+		for range 2 { // nobody keeps the other's calls apart by 30 s
+			if err := w.ForceToken(appid); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if code := w.probe(token); code != 40001 {
+			t.Errorf("the token before: %d, want 40001 at once", code)
+		}
+		if code := w.probe(classic); code != 0 {
+			t.Errorf("the classic token: %d", code)
+		}
+		next := w.granted(w.stable(true))
+		if n := len(w.Issued(appid)); n != 4 || w.probe(next) != 0 {
+			t.Errorf("forced within 30 s of the other: %d values minted, want the other's token", n)
+		}
+		time.Sleep(30 * time.Second)
+		if again := w.granted(w.stable(true)); again == next {
+			t.Error("the other spent our forced refresh")
+		}
+		if n := w.Count(wechatsim.Call{API: wechatsim.PathStableToken}); n != 3 {
+			t.Errorf("%d calls counted, want our own alone", n)
+		}
+	})
+}
+
 func TestKilledTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := inMemory(t, wechatsim.Settings{})
@@ -101,6 +133,7 @@ func TestOutsideEventsThatCannotBe(t *testing.T) {
 		err  error
 	}{
 		{"rotate for nobody", sim.RotateToken("wx1")},
+		{"force for nobody", sim.ForceToken("wx1")},
 		{"kill for nobody", sim.KillToken("wx1", wechatsim.Classic)},
 		{"kill a token that is not there", sim.KillToken(appid, wechatsim.Classic)},
 		{"kill at no endpoint", sim.KillToken(appid, "other")},

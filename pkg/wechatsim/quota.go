@@ -19,22 +19,48 @@ func day(now time.Time) int64 {
 	return (now.Unix() + 8*60*60) / (24 * 60 * 60)
 }
 
-// spend counts a call against a quota and says whether it was still within it.
-// A refused call is not counted, so that usage never reads above the quota.
-func (a *account) spend(name string, limit int, now time.Time) bool {
+// month numbers the months, which turn when those days do.
+func month(now time.Time) int {
+	china := now.UTC().Add(8 * time.Hour)
+	return china.Year()*12 + int(china.Month())
+}
+
+// today returns the calls of today, which midnight has emptied.
+func (a *account) today(now time.Time) map[string]int {
 	if today := day(now); today != a.usedDay {
 		a.usedDay = today
 		clear(a.used)
 	}
-	if limit >= 0 && a.used[name] >= limit {
+	return a.used
+}
+
+// spend counts a call against a quota and says whether it was still within it.
+// A refused call is not counted, so that usage never reads above the quota.
+func (a *account) spend(name string, limit int, now time.Time) bool {
+	used := a.today(now)
+	if limit >= 0 && used[name] >= limit {
 		return false
 	}
-	a.used[name]++
+	used[name]++
 	return true
 }
 
-// ClearQuota forgets today's calls of an account, as its owner can do at
-// WeChat. The error says that there is no such account.
+// spendClear counts a clearing against the month and says whether it was still
+// within it.
+func (a *account) spendClear(limit int, now time.Time) bool {
+	if current := month(now); current != a.clearsMonth {
+		a.clearsMonth, a.clears = current, 0
+	}
+	if limit >= 0 && a.clears >= limit {
+		return false
+	}
+	a.clears++
+	return true
+}
+
+// ClearQuota forgets today's calls of an account, as [PathClearQuota] does, but
+// is no call and does not count against the month. The error says that there is
+// no such account.
 func (s *Sim) ClearQuota(appid string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -42,7 +68,12 @@ func (s *Sim) ClearQuota(appid string) error {
 	if err != nil {
 		return err
 	}
-	clear(a.used)
-	s.history.add(Event{At: s.now(), AppID: appid, Kind: EventChange, Detail: "quota cleared"})
+	s.clearQuota(a, s.now())
 	return nil
+}
+
+// clearQuota forgets every count of today, forced refreshes included.
+func (s *Sim) clearQuota(a *account, now time.Time) {
+	clear(a.used)
+	s.history.add(Event{At: now, AppID: a.appid, Kind: EventChange, Detail: "quota cleared"})
 }

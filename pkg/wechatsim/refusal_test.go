@@ -17,6 +17,8 @@ func TestRefusals(t *testing.T) {
 		classic = wechatsim.PathToken
 		stable  = wechatsim.PathStableToken
 		ticket  = wechatsim.PathTicket
+		quota   = wechatsim.PathQuota
+		clears  = wechatsim.PathClearQuota
 		grant   = "?grant_type=client_credential"
 	)
 	unknown := "?access_token=80_" + strings.Repeat("A", 147)
@@ -48,6 +50,18 @@ func TestRefusals(t *testing.T) {
 		{"ticket with an unknown token", "GET", ticket + unknown + "&type=jsapi", "", 40001, "invalid credential, access_token is invalid or not latest"},
 		{"addresses without token", "GET", wechatsim.PathDomainIP, "", 41001, "access_token missing"},
 		{"addresses with an unknown token", "GET", wechatsim.PathCallbackIP + unknown, "", 40001, "invalid credential, access_token is invalid or not latest"},
+		{"quota by GET", "GET", quota + unknown, "", 43002, "require POST method"},
+		{"quota without token", "POST", quota, `{"cgi_path":"/cgi-bin/token"}`, 41001, "access_token missing"},
+		{"quota with a malformed token", "POST", quota + "?access_token=abc", `{"cgi_path":"/cgi-bin/token"}`, 40014, "invalid access_token"},
+		{"quota with an unknown token", "POST", quota + unknown, `{"cgi_path":"/cgi-bin/token"}`, 40001, "invalid credential, access_token is invalid or not latest"},
+		{"clear by GET", "GET", clears + "?appid=" + appid + "&appsecret=" + secret, "", 43002, "require POST method"},
+		{"clear with nothing", "POST", clears, "", 41002, "appid missing"},
+		{"clear without appid", "POST", clears, `{"appsecret":"x"}`, 41002, "appid missing"},
+		{"clear without secret", "POST", clears, `{"appid":"` + appid + `"}`, 41004, "appsecret missing"},
+		{"clear by query without secret", "POST", clears + "?appid=" + appid + "&secret=" + secret, "", 41004, "appsecret missing"},
+		{"clear with an unknown appid", "POST", clears, clearBody("wx1", secret), 40013, "invalid appid"},
+		{"clear with a wrong secret", "POST", clears, clearBody(appid, "x"), 40125, "invalid appsecret"},
+		{"clear with a form", "POST", clears + "?appid=" + appid + "&appsecret=" + secret, "appid=x", 47001, "data format error"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -98,6 +112,9 @@ func TestWrongSecretCode(t *testing.T) {
 		if r := w.do("GET", classicPath(appid, "x"), ""); r.Code != 40001 {
 			t.Errorf("%d, want 40001", r.Code)
 		}
+		if r := w.do("POST", wechatsim.PathClearQuota, clearBody(appid, "x")); r.Code != 40001 {
+			t.Errorf("clearing the quotas: %d, want 40001", r.Code)
+		}
 	})
 }
 
@@ -138,8 +155,14 @@ func TestAllowList(t *testing.T) {
 						t.Errorf("%s: %d %q, want %q", api, r.Code, message, tt.message)
 					}
 				}
+				if r := w.clear(); (tt.message != "") != (r.Code == 40164) || r.Code != 0 && !withRID(r.Message, tt.message) {
+					t.Errorf("clear: %d %q, want %q", r.Code, r.Message, tt.message)
+				}
 				if r := w.ticket(token, "jsapi"); r.Code != 0 {
 					t.Errorf("a ticket call met the allow-list: %d", r.Code)
+				}
+				if r := w.quota(token, wechatsim.PathToken); r.Code != 0 {
+					t.Errorf("a quota call met the allow-list: %d", r.Code)
 				}
 			})
 		})

@@ -39,6 +39,9 @@ type Settings struct {
 	// TicketQuota limits ticket calls of both types together. WeChat says "very
 	// limited" and gives no number, so there is no limit by default.
 	TicketQuota int
+	// ClearsPerMonth is how often a month an account may clear its own quotas
+	// by calling the API; [Sim.ClearQuota] is not counted. WeChat: 10.
+	ClearsPerMonth int
 
 	// FreshTicketExpiry makes a repeated ticket come with the full lifetime as
 	// its expires_in, though less of it is left.
@@ -65,6 +68,7 @@ func (s Settings) resolved() Settings {
 	s.StableQuota = quota(s.StableQuota, 500000)
 	s.ForceQuota = quota(s.ForceQuota, 20)
 	s.TicketQuota = quota(s.TicketQuota, unlimited)
+	s.ClearsPerMonth = quota(s.ClearsPerMonth, 10)
 	if s.WrongSecretCode == 0 {
 		s.WrongSecretCode = codeInvalidSecret
 	}

@@ -62,9 +62,7 @@ func (s *Sim) State(appid string) (State, error) {
 		Credentials: []Credential{},
 		Events:      []Event{},
 	}
-	if a.usedDay == day(now) {
-		maps.Copy(st.UsedToday, a.used)
-	}
+	maps.Copy(st.UsedToday, a.today(now))
 	for _, values := range a.allSeries() {
 		st.Credentials = append(st.Credentials, values.describe(now)...)
 	}

@@ -16,7 +16,7 @@ type ticketAnswer struct {
 // ticket answers GET /cgi-bin/ticket/getticket: the current ticket while it has
 // more than the overlap left, then a new one.
 func (s *Sim) ticket(c *call) answer {
-	a, refusal := s.bearer(c)
+	a, refusal := s.bearer(c, http.MethodGet)
 	if a == nil {
 		return refusal
 	}
@@ -43,7 +43,7 @@ func (s *Sim) ticket(c *call) answer {
 // addresses answers the calls that list WeChat's own addresses. People use them
 // to try a token out, because they change nothing.
 func (s *Sim) addresses(c *call) answer {
-	a, refusal := s.bearer(c)
+	a, refusal := s.bearer(c, http.MethodGet)
 	if a == nil {
 		return refusal
 	}
@@ -53,11 +53,14 @@ func (s *Sim) addresses(c *call) answer {
 }
 
 // bearer returns the account whose live token a call carries, or why the call
-// is refused. Both kinds of token serve.
-func (s *Sim) bearer(c *call) (*account, answer) {
+// is refused. Both kinds of token serve. method is the one the API wants, GET
+// or POST.
+func (s *Sim) bearer(c *call, method string) (*account, answer) {
 	token := c.query.Get("access_token")
 	switch {
-	case c.method != http.MethodGet:
+	case c.method != method && method == http.MethodPost:
+		return nil, refuse(codeRequirePOST, c.now)
+	case c.method != method:
 		return nil, refuse(codeRequireGET, c.now)
 	case token == "":
 		return nil, refuse(codeTokenMissing, c.now)

@@ -79,9 +79,7 @@ func (s *Sim) stableToken(c *call) answer {
 		if !a.spend(quotaForce, set.ForceQuota, c.now) {
 			return refuse(codeQuota, c.now)
 		}
-		a.lastForced = c.now
-		s.replaceStable(a, c.now)
-		token = nil
+		token = s.forceStable(a, set, c.now)
 	}
 	if token == nil {
 		token = s.mintToken(a, Stable, set, c.now)
@@ -91,19 +89,26 @@ func (s *Sim) stableToken(c *call) answer {
 
 // authenticate returns the account a token call is for, or why it is refused.
 func (s *Sim) authenticate(q tokenRequest, c *call) (*account, answer) {
-	switch {
-	case q.GrantType != "client_credential":
+	if q.GrantType != "client_credential" {
 		return nil, refuse(codeInvalidGrantType, c.now)
-	case q.AppID == "":
+	}
+	return s.owner(q.AppID, q.Secret, c)
+}
+
+// owner returns the account whose appid and secret a call carries, or why the
+// call is refused.
+func (s *Sim) owner(appid, secret string, c *call) (*account, answer) {
+	switch {
+	case appid == "":
 		return nil, refuse(codeAppIDMissing, c.now)
-	case q.Secret == "":
+	case secret == "":
 		return nil, refuse(codeSecretMissing, c.now)
 	}
-	a := s.accounts[q.AppID]
+	a := s.accounts[appid]
 	switch {
 	case a == nil:
 		return nil, refuse(codeInvalidAppID, c.now)
-	case subtle.ConstantTimeCompare([]byte(a.secret), []byte(q.Secret)) != 1:
+	case subtle.ConstantTimeCompare([]byte(a.secret), []byte(secret)) != 1:
 		return nil, refuse(s.settings.resolved().WrongSecretCode, c.now)
 	case !a.allows(c.from):
 		return nil, refuseSaying(codeAddress, notAllowed(c), c.now)
@@ -128,6 +133,13 @@ func (s *Sim) mintClassic(a *account, set Settings, now time.Time) *issued {
 		s.history.add(Event{At: now, AppID: a.appid, Kind: EventReplace, Detail: a.tokens[Classic].name, Number: old.number})
 	}
 	return s.mintToken(a, Classic, set, now)
+}
+
+// forceStable mints a stable token whatever the current one is like.
+func (s *Sim) forceStable(a *account, set Settings, now time.Time) *issued {
+	a.lastForced = now
+	s.replaceStable(a, now)
+	return s.mintToken(a, Stable, set, now)
 }
 
 // replaceStable ends every stable token at once: a forced refresh is for tokens

@@ -17,6 +17,10 @@ type Verdict struct {
 	// Ticket is the number of the ticket that made the signature, dead or
 	// alive; zero if none of the account's jsapi tickets did.
 	Ticket int `json:"ticket,omitempty"`
+	// Ended says how that ticket ended: "expired" if it reached its own expiry,
+	// killed before or not, and "killed" if it is refused though its own expiry
+	// has not come. It is empty if the ticket lives or there is none.
+	Ended string `json:"ended,omitempty"`
 }
 
 // Verify says whether WeChat would accept a JS-SDK signature at this moment:
@@ -51,6 +55,7 @@ func (s *Sim) Verify(appid, noncestr, timestamp, url, signature string) Verdict 
 		return Verdict{
 			Reason: fmt.Sprintf("no live ticket makes this signature; ticket #%d that %s ago does", v.number, v.fate(now)),
 			Ticket: v.number,
+			Ended:  v.ended(now),
 		}
 	case newest(a.tickets[WxCard], made) != nil:
 		return Verdict{Reason: "no jsapi ticket makes this signature; a wx_card ticket does"}
@@ -69,6 +74,15 @@ func newest(s *series, match func(*issued) bool) *issued {
 		}
 	}
 	return nil
+}
+
+// ended names the end of a dead value for programs. Whoever still holds a value
+// past its own expiry has themselves to blame, whatever else befell it.
+func (v *issued) ended(now time.Time) string {
+	if v.expired(now) {
+		return "expired"
+	}
+	return "killed"
 }
 
 // fate words how and when a dead value ended.

@@ -121,6 +121,46 @@ func TestVerifyKnowsWhichTicketsLive(t *testing.T) {
 	})
 }
 
+func TestVerifyTellsExpiredFromKilled(t *testing.T) {
+	const page = "https://a/"
+	tests := []struct {
+		name   string
+		kill   time.Duration // the ticket's age when it is killed; zero: never
+		age    time.Duration // when it is judged
+		wanted string
+	}{
+		{"alive to the last second", 0, 7199 * time.Second, ""},
+		{"at its expiry", 0, 7200 * time.Second, "expired"},
+		{"long after", 0, 24 * time.Hour, "expired"},
+		{"killed just now", time.Hour, time.Hour, "killed"},
+		{"killed, a second before its expiry", time.Hour, 7199 * time.Second, "killed"},
+		{"killed, at its expiry", time.Hour, 7200 * time.Second, "expired"},
+		{"killed, long after", time.Hour, 24 * time.Hour, "expired"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := inMemory(t, wechatsim.Settings{})
+				ticket := w.granted(w.ticket(w.granted(w.classic()), "jsapi"))
+				time.Sleep(tt.kill)
+				if tt.kill != 0 {
+					if err := w.KillTicket(appid, wechatsim.JSAPI); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(tt.age - tt.kill)
+				v := w.Verify(appid, "n", "1", page, sign(ticket, "n", "1", page))
+				if v.Ended != tt.wanted || v.Accepted != (tt.wanted == "") || v.Ticket != 1 {
+					t.Errorf("%+v, want ended %q", v, tt.wanted)
+				}
+				if v := w.Verify(appid, "m", "1", page, sign(ticket, "n", "1", page)); v.Ended != "" {
+					t.Errorf("no ticket makes it: %+v", v)
+				}
+			})
+		})
+	}
+}
+
 func TestTheClockIsTheOneGiven(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	sim := wechatsim.New(wechatsim.Config{

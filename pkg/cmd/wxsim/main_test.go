@@ -241,6 +241,7 @@ func TestCommandLine(t *testing.T) {
 		{"seen address that is none", []string{"--seen-address", "here"}, 2, "", "--seen-address: "},
 		{"no lifetime", []string{"--ticket-lifetime", "0s"}, 2, "", "a second at least"},
 		{"no quota", []string{"--force-quota", "0"}, 2, "", "--force-quota: "},
+		{"no clears", []string{"--clears-per-month", "0"}, 2, "", "--clears-per-month: "},
 		{"no such code", []string{"--wrong-secret-code", "1"}, 2, "", "--wrong-secret-code"},
 		{"empty secret", []string{"--secret", ""}, 2, "", "cannot be empty"},
 	}

@@ -13,7 +13,8 @@ import (
 )
 
 const description = `A simulated WeChat: the calls of api.weixin.qq.com that hand out an Official
-Account's access_token and its tickets, and a judge of JS-SDK signatures.
+Account's access_token and its tickets, or tell and clear their daily quotas, and
+a judge of JS-SDK signatures.
 
 Appids and secrets given here are fake by nature: they are good for this
 simulator only, so nothing keeps them off the command line. Never give it a real
@@ -43,6 +44,8 @@ type flags struct {
 	StableQuota  int `default:"500000" env:"WXSIM_STABLE_QUOTA" placeholder:"N" help:"Stable token calls a day; -1: no limit. Default: ${default}."`
 	ForceQuota   int `default:"20" env:"WXSIM_FORCE_QUOTA" placeholder:"N" help:"Forced refreshes a day; -1: no limit. Default: ${default}."`
 	TicketQuota  int `default:"-1" env:"WXSIM_TICKET_QUOTA" placeholder:"N" help:"Ticket calls a day; -1: no limit. Default: ${default}."`
+
+	ClearsPerMonth int `default:"10" env:"WXSIM_CLEARS_PER_MONTH" placeholder:"N" help:"How often a month the account may clear its quotas; -1: no limit. Default: ${default}."`
 
 	FreshExpiry     bool `env:"WXSIM_FRESH_EXPIRY" help:"A repeated ticket comes with the full lifetime as its expires_in, though less is left."`
 	ExpiresInString bool `env:"WXSIM_EXPIRES_IN_STRING" help:"Write expires_in as a JSON string."`
@@ -86,6 +89,9 @@ func (f *flags) settings() (wechatsim.Settings, error) {
 			return wechatsim.Settings{}, fmt.Errorf("%s: a quota of 0 is not simulated; inject an errcode fault of 45009 instead", flag)
 		}
 	}
+	if f.ClearsPerMonth == 0 {
+		return wechatsim.Settings{}, errors.New("--clears-per-month: 0 is not simulated; inject an errcode fault of 48006 instead")
+	}
 	s := wechatsim.Settings{
 		TokenLifetime:     f.TokenLifetime,
 		TicketLifetime:    f.TicketLifetime,
@@ -96,6 +102,7 @@ func (f *flags) settings() (wechatsim.Settings, error) {
 		StableQuota:       f.StableQuota,
 		ForceQuota:        f.ForceQuota,
 		TicketQuota:       f.TicketQuota,
+		ClearsPerMonth:    f.ClearsPerMonth,
 		FreshTicketExpiry: f.FreshExpiry,
 		ExpiresInString:   f.ExpiresInString,
 		WrongSecretCode:   f.WrongSecretCode,

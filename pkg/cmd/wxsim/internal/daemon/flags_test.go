@@ -12,7 +12,7 @@ import (
 func TestZeroMeansZeroAtTheCommandLine(t *testing.T) {
 	whole := wechatsim.Settings{
 		TokenLifetime: 2 * time.Hour, TicketLifetime: 2 * time.Hour, TokenOverlap: 5 * time.Minute,
-		ClassicQuota: 2000, StableQuota: 500000, ForceQuota: 20, TicketQuota: wechatsim.None, WrongSecretCode: 40125,
+		ClassicQuota: 2000, StableQuota: 500000, ForceQuota: 20, TicketQuota: wechatsim.None, ClearsPerMonth: 10, WrongSecretCode: 40125,
 	}
 	with := func(change func(*wechatsim.Settings)) wechatsim.Settings {
 		s := whole
@@ -34,6 +34,7 @@ func TestZeroMeansZeroAtTheCommandLine(t *testing.T) {
 		{"quotas", []string{"--classic-quota=1", "--stable-quota=2", "--force-quota=-1", "--ticket-quota=3"}, with(func(s *wechatsim.Settings) {
 			s.ClassicQuota, s.StableQuota, s.ForceQuota, s.TicketQuota = 1, 2, -1, 3
 		})},
+		{"clears", []string{"--clears-per-month=-1"}, with(func(s *wechatsim.Settings) { s.ClearsPerMonth = -1 })},
 		{"styles", []string{"--fresh-expiry", "--expires-in-string"}, with(func(s *wechatsim.Settings) {
 			s.FreshTicketExpiry, s.ExpiresInString = true, true
 		})},
