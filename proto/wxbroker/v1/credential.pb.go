@@ -642,6 +642,127 @@ func (x *Credential) GetExpireTime() *timestamppb.Timestamp {
 	return nil
 }
 
+// ReportInvalidRequest names the credential that WeChat refused.
+type ReportInvalidRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Appid string                 `protobuf:"bytes,1,opt,name=appid,proto3" json:"appid,omitempty"`
+	Kind  CredentialKind         `protobuf:"varint,2,opt,name=kind,proto3,enum=wxbroker.v1.CredentialKind" json:"kind,omitempty"`
+	// SHA-256 of Credential.value, 32 bytes.
+	ValueSha256   []byte `protobuf:"bytes,3,opt,name=value_sha256,json=valueSha256,proto3" json:"value_sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportInvalidRequest) Reset() {
+	*x = ReportInvalidRequest{}
+	mi := &file_wxbroker_v1_credential_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportInvalidRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportInvalidRequest) ProtoMessage() {}
+
+func (x *ReportInvalidRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wxbroker_v1_credential_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportInvalidRequest.ProtoReflect.Descriptor instead.
+func (*ReportInvalidRequest) Descriptor() ([]byte, []int) {
+	return file_wxbroker_v1_credential_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ReportInvalidRequest) GetAppid() string {
+	if x != nil {
+		return x.Appid
+	}
+	return ""
+}
+
+func (x *ReportInvalidRequest) GetKind() CredentialKind {
+	if x != nil {
+		return x.Kind
+	}
+	return CredentialKind_CREDENTIAL_KIND_UNSPECIFIED
+}
+
+func (x *ReportInvalidRequest) GetValueSha256() []byte {
+	if x != nil {
+		return x.ValueSha256
+	}
+	return nil
+}
+
+// ReportInvalidResponse says how things stand. If current_version is above
+// reported_version there is a newer value. If they are equal WeChat takes the
+// value, or could not be asked, or was asked less than a minute ago: the
+// trouble lies elsewhere, or a later report will find it.
+type ReportInvalidResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Credential.version of the value that was reported.
+	ReportedVersion int64 `protobuf:"varint,1,opt,name=reported_version,json=reportedVersion,proto3" json:"reported_version,omitempty"`
+	// Credential.version of the current value, 0 while there is none that
+	// WeChat honours.
+	CurrentVersion int64 `protobuf:"varint,2,opt,name=current_version,json=currentVersion,proto3" json:"current_version,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ReportInvalidResponse) Reset() {
+	*x = ReportInvalidResponse{}
+	mi := &file_wxbroker_v1_credential_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportInvalidResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportInvalidResponse) ProtoMessage() {}
+
+func (x *ReportInvalidResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wxbroker_v1_credential_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportInvalidResponse.ProtoReflect.Descriptor instead.
+func (*ReportInvalidResponse) Descriptor() ([]byte, []int) {
+	return file_wxbroker_v1_credential_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ReportInvalidResponse) GetReportedVersion() int64 {
+	if x != nil {
+		return x.ReportedVersion
+	}
+	return 0
+}
+
+func (x *ReportInvalidResponse) GetCurrentVersion() int64 {
+	if x != nil {
+		return x.CurrentVersion
+	}
+	return 0
+}
+
 var File_wxbroker_v1_credential_proto protoreflect.FileDescriptor
 
 const file_wxbroker_v1_credential_proto_rawDesc = "" +
@@ -683,14 +804,22 @@ const file_wxbroker_v1_credential_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tB\x03\x80\x01\x01R\x05value\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x03R\aversion\x12;\n" +
 	"\vexpire_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime*\x99\x01\n" +
+	"expireTime\"\x80\x01\n" +
+	"\x14ReportInvalidRequest\x12\x14\n" +
+	"\x05appid\x18\x01 \x01(\tR\x05appid\x12/\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x1b.wxbroker.v1.CredentialKindR\x04kind\x12!\n" +
+	"\fvalue_sha256\x18\x03 \x01(\fR\vvalueSha256\"k\n" +
+	"\x15ReportInvalidResponse\x12)\n" +
+	"\x10reported_version\x18\x01 \x01(\x03R\x0freportedVersion\x12'\n" +
+	"\x0fcurrent_version\x18\x02 \x01(\x03R\x0ecurrentVersion*\x99\x01\n" +
 	"\x0eCredentialKind\x12\x1f\n" +
 	"\x1bCREDENTIAL_KIND_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cCREDENTIAL_KIND_ACCESS_TOKEN\x10\x01\x12 \n" +
 	"\x1cCREDENTIAL_KIND_JSAPI_TICKET\x10\x02\x12\"\n" +
-	"\x1eCREDENTIAL_KIND_WX_CARD_TICKET\x10\x032W\n" +
+	"\x1eCREDENTIAL_KIND_WX_CARD_TICKET\x10\x032\xaf\x01\n" +
 	"\x11CredentialService\x12B\n" +
-	"\x05Watch\x12\x19.wxbroker.v1.WatchRequest\x1a\x1a.wxbroker.v1.WatchResponse(\x010\x01B;Z9github.com/wxbroker/wxbroker/proto/wxbroker/v1;wxbrokerv1b\x06proto3"
+	"\x05Watch\x12\x19.wxbroker.v1.WatchRequest\x1a\x1a.wxbroker.v1.WatchResponse(\x010\x01\x12V\n" +
+	"\rReportInvalid\x12!.wxbroker.v1.ReportInvalidRequest\x1a\".wxbroker.v1.ReportInvalidResponseB;Z9github.com/wxbroker/wxbroker/proto/wxbroker/v1;wxbrokerv1b\x06proto3"
 
 var (
 	file_wxbroker_v1_credential_proto_rawDescOnce sync.Once
@@ -705,7 +834,7 @@ func file_wxbroker_v1_credential_proto_rawDescGZIP() []byte {
 }
 
 var file_wxbroker_v1_credential_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_wxbroker_v1_credential_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_wxbroker_v1_credential_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_wxbroker_v1_credential_proto_goTypes = []any{
 	(CredentialKind)(0),           // 0: wxbroker.v1.CredentialKind
 	(*WatchRequest)(nil),          // 1: wxbroker.v1.WatchRequest
@@ -716,7 +845,9 @@ var file_wxbroker_v1_credential_proto_goTypes = []any{
 	(*Account)(nil),               // 6: wxbroker.v1.Account
 	(*AccountPolicy)(nil),         // 7: wxbroker.v1.AccountPolicy
 	(*Credential)(nil),            // 8: wxbroker.v1.Credential
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*ReportInvalidRequest)(nil),  // 9: wxbroker.v1.ReportInvalidRequest
+	(*ReportInvalidResponse)(nil), // 10: wxbroker.v1.ReportInvalidResponse
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
 }
 var file_wxbroker_v1_credential_proto_depIdxs = []int32{
 	2,  // 0: wxbroker.v1.WatchRequest.subscription:type_name -> wxbroker.v1.Subscription
@@ -725,20 +856,23 @@ var file_wxbroker_v1_credential_proto_depIdxs = []int32{
 	3,  // 3: wxbroker.v1.Subscription.held:type_name -> wxbroker.v1.HeldVersion
 	0,  // 4: wxbroker.v1.HeldVersion.kind:type_name -> wxbroker.v1.CredentialKind
 	3,  // 5: wxbroker.v1.Acknowledgement.held:type_name -> wxbroker.v1.HeldVersion
-	9,  // 6: wxbroker.v1.WatchResponse.server_time:type_name -> google.protobuf.Timestamp
+	11, // 6: wxbroker.v1.WatchResponse.server_time:type_name -> google.protobuf.Timestamp
 	6,  // 7: wxbroker.v1.WatchResponse.accounts:type_name -> wxbroker.v1.Account
 	7,  // 8: wxbroker.v1.Account.policy:type_name -> wxbroker.v1.AccountPolicy
 	0,  // 9: wxbroker.v1.Account.kinds:type_name -> wxbroker.v1.CredentialKind
 	8,  // 10: wxbroker.v1.Account.credentials:type_name -> wxbroker.v1.Credential
 	0,  // 11: wxbroker.v1.Credential.kind:type_name -> wxbroker.v1.CredentialKind
-	9,  // 12: wxbroker.v1.Credential.expire_time:type_name -> google.protobuf.Timestamp
-	1,  // 13: wxbroker.v1.CredentialService.Watch:input_type -> wxbroker.v1.WatchRequest
-	5,  // 14: wxbroker.v1.CredentialService.Watch:output_type -> wxbroker.v1.WatchResponse
-	14, // [14:15] is the sub-list for method output_type
-	13, // [13:14] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	11, // 12: wxbroker.v1.Credential.expire_time:type_name -> google.protobuf.Timestamp
+	0,  // 13: wxbroker.v1.ReportInvalidRequest.kind:type_name -> wxbroker.v1.CredentialKind
+	1,  // 14: wxbroker.v1.CredentialService.Watch:input_type -> wxbroker.v1.WatchRequest
+	9,  // 15: wxbroker.v1.CredentialService.ReportInvalid:input_type -> wxbroker.v1.ReportInvalidRequest
+	5,  // 16: wxbroker.v1.CredentialService.Watch:output_type -> wxbroker.v1.WatchResponse
+	10, // 17: wxbroker.v1.CredentialService.ReportInvalid:output_type -> wxbroker.v1.ReportInvalidResponse
+	16, // [16:18] is the sub-list for method output_type
+	14, // [14:16] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_wxbroker_v1_credential_proto_init() }
@@ -756,7 +890,7 @@ func file_wxbroker_v1_credential_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wxbroker_v1_credential_proto_rawDesc), len(file_wxbroker_v1_credential_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   8,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

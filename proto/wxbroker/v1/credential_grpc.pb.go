@@ -25,7 +25,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	CredentialService_Watch_FullMethodName = "/wxbroker.v1.CredentialService/Watch"
+	CredentialService_Watch_FullMethodName         = "/wxbroker.v1.CredentialService/Watch"
+	CredentialService_ReportInvalid_FullMethodName = "/wxbroker.v1.CredentialService/ReportInvalid"
 )
 
 // CredentialServiceClient is the client API for CredentialService service.
@@ -53,6 +54,22 @@ type CredentialServiceClient interface {
 	//	PERMISSION_DENIED  the caller may have nothing: it must drop every
 	//	                   credential it holds at once.
 	Watch(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[WatchRequest, WatchResponse], error)
+	// ReportInvalid says that WeChat refused a credential that the broker handed
+	// out. The caller names it by hash; nothing is taken on its word.
+	//
+	// A value that was replaced since is answered at once. For the current one
+	// the broker asks WeChat, at most once a minute however many report it, and
+	// replaces it only if WeChat refuses it too. Whoever is told of a newer
+	// version gets its value from Watch.
+	//
+	// Errors:
+	//
+	//	INVALID_ARGUMENT   the kind is unspecified or the hash is not one.
+	//	NOT_FOUND          the broker has handed out no such value, or has
+	//	                   forgotten it: it remembers the last 32 of each kind.
+	//	RESOURCE_EXHAUSTED this caller reports too often.
+	//	UNAVAILABLE        the broker stops.
+	ReportInvalid(ctx context.Context, in *ReportInvalidRequest, opts ...grpc.CallOption) (*ReportInvalidResponse, error)
 }
 
 type credentialServiceClient struct {
@@ -75,6 +92,16 @@ func (c *credentialServiceClient) Watch(ctx context.Context, opts ...grpc.CallOp
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type CredentialService_WatchClient = grpc.BidiStreamingClient[WatchRequest, WatchResponse]
+
+func (c *credentialServiceClient) ReportInvalid(ctx context.Context, in *ReportInvalidRequest, opts ...grpc.CallOption) (*ReportInvalidResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReportInvalidResponse)
+	err := c.cc.Invoke(ctx, CredentialService_ReportInvalid_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
 
 // CredentialServiceServer is the server API for CredentialService service.
 // All implementations must embed UnimplementedCredentialServiceServer
@@ -101,6 +128,22 @@ type CredentialServiceServer interface {
 	//	PERMISSION_DENIED  the caller may have nothing: it must drop every
 	//	                   credential it holds at once.
 	Watch(grpc.BidiStreamingServer[WatchRequest, WatchResponse]) error
+	// ReportInvalid says that WeChat refused a credential that the broker handed
+	// out. The caller names it by hash; nothing is taken on its word.
+	//
+	// A value that was replaced since is answered at once. For the current one
+	// the broker asks WeChat, at most once a minute however many report it, and
+	// replaces it only if WeChat refuses it too. Whoever is told of a newer
+	// version gets its value from Watch.
+	//
+	// Errors:
+	//
+	//	INVALID_ARGUMENT   the kind is unspecified or the hash is not one.
+	//	NOT_FOUND          the broker has handed out no such value, or has
+	//	                   forgotten it: it remembers the last 32 of each kind.
+	//	RESOURCE_EXHAUSTED this caller reports too often.
+	//	UNAVAILABLE        the broker stops.
+	ReportInvalid(context.Context, *ReportInvalidRequest) (*ReportInvalidResponse, error)
 	mustEmbedUnimplementedCredentialServiceServer()
 }
 
@@ -113,6 +156,9 @@ type UnimplementedCredentialServiceServer struct{}
 
 func (UnimplementedCredentialServiceServer) Watch(grpc.BidiStreamingServer[WatchRequest, WatchResponse]) error {
 	return status.Error(codes.Unimplemented, "method Watch not implemented")
+}
+func (UnimplementedCredentialServiceServer) ReportInvalid(context.Context, *ReportInvalidRequest) (*ReportInvalidResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReportInvalid not implemented")
 }
 func (UnimplementedCredentialServiceServer) mustEmbedUnimplementedCredentialServiceServer() {}
 func (UnimplementedCredentialServiceServer) testEmbeddedByValue()                           {}
@@ -142,13 +188,36 @@ func _CredentialService_Watch_Handler(srv interface{}, stream grpc.ServerStream)
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type CredentialService_WatchServer = grpc.BidiStreamingServer[WatchRequest, WatchResponse]
 
+func _CredentialService_ReportInvalid_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReportInvalidRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CredentialServiceServer).ReportInvalid(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CredentialService_ReportInvalid_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CredentialServiceServer).ReportInvalid(ctx, req.(*ReportInvalidRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // CredentialService_ServiceDesc is the grpc.ServiceDesc for CredentialService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
 var CredentialService_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "wxbroker.v1.CredentialService",
 	HandlerType: (*CredentialServiceServer)(nil),
-	Methods:     []grpc.MethodDesc{},
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "ReportInvalid",
+			Handler:    _CredentialService_ReportInvalid_Handler,
+		},
+	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "Watch",
