@@ -24,25 +24,26 @@ type Grant struct {
 
 // Token fetches a classic access_token. Every call replaces the token at
 // WeChat, which honours the one before for five more minutes.
-func (c *Client) Token(ctx context.Context, a Account) (Grant, error) {
-	return c.do(ctx, call{
-		appid: a.AppID, api: TokenAPI, method: http.MethodGet, path: "/cgi-bin/token",
+func (c *Client) Token(ctx context.Context, a Account) (got Grant, err error) {
+	err = c.do(ctx, call{
+		appid: a.AppID, api: TokenAPI, method: http.MethodGet,
 		query: url.Values{
 			"grant_type": {"client_credential"},
 			"appid":      {a.AppID},
 			"secret":     {a.Secret.Reveal()},
 		},
 		secrets: secretForms(a.Secret),
-		value:   func(got answer) string { return got.AccessToken },
+		take:    func(a answer) (err error) { got, err = a.grant(a.AccessToken); return err },
 	})
+	return got, err
 }
 
 // StableToken fetches the stable access_token: the same one until its last
 // five minutes, unless force makes WeChat replace it at once (at most 20 times
 // a day, 30 seconds apart).
-func (c *Client) StableToken(ctx context.Context, a Account, force bool) (Grant, error) {
-	return c.do(ctx, call{
-		appid: a.AppID, api: StableTokenAPI, method: http.MethodPost, path: "/cgi-bin/stable_token",
+func (c *Client) StableToken(ctx context.Context, a Account, force bool) (got Grant, err error) {
+	err = c.do(ctx, call{
+		appid: a.AppID, api: StableTokenAPI, method: http.MethodPost,
 		body: struct {
 			GrantType    string `json:"grant_type"`
 			AppID        string `json:"appid"`
@@ -50,8 +51,9 @@ func (c *Client) StableToken(ctx context.Context, a Account, force bool) (Grant,
 			ForceRefresh bool   `json:"force_refresh"`
 		}{"client_credential", a.AppID, a.Secret.Reveal(), force},
 		secrets: secretForms(a.Secret),
-		value:   func(got answer) string { return got.AccessToken },
+		take:    func(a answer) (err error) { got, err = a.grant(a.AccessToken); return err },
 	})
+	return got, err
 }
 
 // ticketTypes are WeChat's names for the kinds of ticket.
@@ -61,23 +63,23 @@ var ticketTypes = map[credential.Kind]string{
 }
 
 // Ticket reads a ticket. WeChat may return the same one again.
-func (c *Client) Ticket(ctx context.Context, a Account, token credential.Secret, kind credential.Kind) (Grant, error) {
-	return c.do(ctx, call{
-		appid: a.AppID, api: TicketAPI, method: http.MethodGet, path: "/cgi-bin/ticket/getticket",
+func (c *Client) Ticket(ctx context.Context, a Account, token credential.Secret, kind credential.Kind) (got Grant, err error) {
+	err = c.do(ctx, call{
+		appid: a.AppID, api: TicketAPI, method: http.MethodGet,
 		query:   url.Values{"access_token": {token.Reveal()}, "type": {ticketTypes[kind]}},
 		secrets: secretForms(a.Secret, token),
-		value:   func(got answer) string { return got.Ticket },
+		take:    func(a answer) (err error) { got, err = a.grant(a.Ticket); return err },
 	})
+	return got, err
 }
 
 // Probe asks WeChat whether it still honours token, with a call that changes
 // nothing: nil means yes, an [Error] of class RefusedToken no, and any other
 // error says nothing about the token.
 func (c *Client) Probe(ctx context.Context, a Account, token credential.Secret) error {
-	_, err := c.do(ctx, call{
-		appid: a.AppID, api: ProbeAPI, method: http.MethodGet, path: "/cgi-bin/get_api_domain_ip",
+	return c.do(ctx, call{
+		appid: a.AppID, api: ProbeAPI, method: http.MethodGet,
 		query:   url.Values{"access_token": {token.Reveal()}},
 		secrets: secretForms(a.Secret, token),
 	})
-	return err
 }

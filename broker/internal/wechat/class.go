@@ -25,11 +25,14 @@ const (
 	Approval Class = "approval"
 	// RefusedToken: the access_token that was sent is not, or no longer, valid.
 	RefusedToken Class = "refused_token"
+	// Budget: the broker itself holds the call back, to stay within WeChat's
+	// limits. WeChat was not asked.
+	Budget Class = "budget"
 )
 
 // Classes lists every class, for whoever counts by it.
 func Classes() []Class {
-	return []Class{Transient, Rate, Quota, Configuration, Address, Approval, RefusedToken}
+	return []Class{Transient, Rate, Quota, Configuration, Address, Approval, RefusedToken, Budget}
 }
 
 // meaning is what is known of one of WeChat's codes.
@@ -61,6 +64,7 @@ var meanings = map[int]meaning{
 	48001: {class: Configuration, advice: "the account may not use this API: see its permissions at mp.weixin.qq.com"},
 	50004: {class: Configuration, advice: "the account is forbidden to use this API: see its notices at mp.weixin.qq.com"},
 	50007: {class: Configuration, advice: "the account is frozen: see its notices at mp.weixin.qq.com"},
+	48006: {class: Configuration, advice: "the quota was cleared ten times this month, and WeChat allows no more"},
 	61024: {class: Configuration, advice: "the appid belongs to a third-party platform: fetch its token there"},
 	40164: {class: Address, advice: "add the address to the IP allow-list at mp.weixin.qq.com"},
 	89501: {class: Approval, advice: "an administrator of the account has to confirm this address"},

@@ -28,10 +28,25 @@ const (
 	StableTokenAPI API = "stable_token"
 	TicketAPI      API = "ticket"
 	ProbeAPI       API = "get_api_domain_ip"
+	QuotaAPI       API = "quota"
+	ClearQuotaAPI  API = "clear_quota"
+	// ForceRefreshAPI is a stable_token call with force_refresh, which WeChat
+	// counts besides.
+	ForceRefreshAPI API = "force_refresh"
 )
 
+// paths are where WeChat has each API.
+var paths = map[API]string{
+	TokenAPI:       "/cgi-bin/token",
+	StableTokenAPI: "/cgi-bin/stable_token",
+	TicketAPI:      "/cgi-bin/ticket/getticket",
+	ProbeAPI:       "/cgi-bin/get_api_domain_ip",
+	QuotaAPI:       "/cgi-bin/openapi/quota/get",
+	ClearQuotaAPI:  "/cgi-bin/clear_quota/v2",
+}
+
 // takesToken reports whether the call is made with an access_token.
-func (a API) takesToken() bool { return a == TicketAPI || a == ProbeAPI }
+func (a API) takesToken() bool { return a == TicketAPI || a == ProbeAPI || a == QuotaAPI }
 
 const (
 	// callTimeout bounds one call from dialling to the last byte.
@@ -94,41 +109,41 @@ func New(o Options) *Client {
 // Upstream returns the host that the next call goes to.
 func (c *Client) Upstream() string { return c.upstreams.pick(time.Now()).Host }
 
+// Upstreams returns every host, in the configured order.
+func (c *Client) Upstreams() []Upstream { return c.upstreams.list(time.Now()) }
+
 // call is one request to be made.
 type call struct {
 	appid   string
 	api     API
 	method  string
-	path    string
 	query   url.Values
 	body    any      // marshalled as JSON, nil for none
 	secrets []string // what the answer may echo and no error may show
-	// value picks what was asked for out of the answer, nil where only the
-	// errcode matters.
-	value func(answer) string
+	// take takes what was asked for out of the answer, nil where only the
+	// errcode matters. Its error quotes nothing.
+	take func(answer) error
 }
 
 // do makes the call. The error is always an *Error, or the context's when that
 // ended first.
-func (c *Client) do(ctx context.Context, call call) (Grant, error) {
+func (c *Client) do(ctx context.Context, call call) error {
 	upstream := c.upstreams.pick(time.Now())
-	grant, failure := c.ask(ctx, upstream, call)
+	failure := c.ask(ctx, upstream, call)
 	if err := ctx.Err(); err != nil && failure != nil {
-		return Grant{}, fmt.Errorf("calling %s: %w", call.api, err)
+		return fmt.Errorf("calling %s: %w", call.api, err)
 	}
 	c.done(call.appid, call.api, failure)
+	c.upstreams.called(upstream, failure, time.Now())
 	if failure == nil {
-		return grant, nil
+		return nil // not failure: a nil *Error is an error that is not nil
 	}
-	if failure.Class == Transient {
-		c.upstreams.leave(upstream, time.Now())
-	}
-	return Grant{}, failure
+	return failure
 }
 
-func (c *Client) ask(ctx context.Context, upstream *url.URL, call call) (Grant, *Error) {
-	failed := func(class Class, status int, detail string) (Grant, *Error) {
-		return Grant{}, &Error{
+func (c *Client) ask(ctx context.Context, upstream *url.URL, call call) *Error {
+	failed := func(class Class, status int, detail string) *Error {
+		return &Error{
 			API: call.api, Upstream: upstream.Host, Class: class,
 			HTTPStatus: status, Detail: quote(detail, call.secrets),
 		}
@@ -159,23 +174,22 @@ func (c *Client) ask(ctx context.Context, upstream *url.URL, call call) (Grant, 
 	got, err := decode(raw)
 	switch {
 	case err == nil && got.ErrCode != 0:
-		return Grant{}, refusal(call.api, upstream.Host, status, int(got.ErrCode), quote(got.ErrMsg, call.secrets))
+		return refusal(call.api, upstream.Host, status, int(got.ErrCode), quote(got.ErrMsg, call.secrets))
 	case status >= 400:
 		return failed(Transient, status, "answered HTTP "+resp.Status)
 	case err != nil:
 		return failed(Transient, status, err.Error())
-	case call.value == nil:
-		return Grant{}, nil
+	case call.take == nil:
+		return nil
 	}
-	grant, err := got.grant(call.value(got))
-	if err != nil {
+	if err := call.take(got); err != nil {
 		return failed(Transient, status, err.Error())
 	}
-	return grant, nil
+	return nil
 }
 
 func newRequest(ctx context.Context, upstream *url.URL, call call) (*http.Request, error) {
-	target := upstream.JoinPath(call.path)
+	target := upstream.JoinPath(paths[call.api])
 	target.RawQuery = call.query.Encode()
 	if call.body == nil {
 		return http.NewRequestWithContext(ctx, call.method, target.String(), nil)

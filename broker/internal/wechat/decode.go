@@ -21,11 +21,12 @@ const maxValue = 4 << 10
 
 // answer is everything that the answers of all calls have in common.
 type answer struct {
-	ErrCode     code     `json:"errcode"`
-	ErrMsg      string   `json:"errmsg"`
-	AccessToken string   `json:"access_token"`
-	Ticket      string   `json:"ticket"`
-	ExpiresIn   *seconds `json:"expires_in"`
+	ErrCode     code      `json:"errcode"`
+	ErrMsg      string    `json:"errmsg"`
+	AccessToken string    `json:"access_token"`
+	Ticket      string    `json:"ticket"`
+	ExpiresIn   *seconds  `json:"expires_in"`
+	Quota       *DayQuota `json:"quota"`
 }
 
 // decode reads an answer's body. Its errors quote nothing of it.

@@ -39,8 +39,13 @@ func TestTheFirstUpstreamIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second := &url.URL{Host: "first"}, &url.URL{Host: "second"}
 		u := newUpstreams([]*url.URL{first, second})
-		u.leave(first, time.Now())
-		u.leave(first, time.Now()) // by another account that asked at the same time
+		down := &Error{Class: Transient}
+		u.called(first, down, time.Now())
+		u.called(first, down, time.Now()) // by another account that asked at the same time
+		if seen := u.list(time.Now()); seen[0].Failure != down || seen[0].InUse || !seen[1].InUse {
+			t.Fatalf("an operator sees %+v", seen)
+		}
+		u.called(second, &Error{Class: Configuration}, time.Now()) // a refusal is no failure of the host
 		if got := u.pick(time.Now()); got != second {
 			t.Fatalf("after the first failed: %s", got.Host)
 		}

@@ -10,7 +10,7 @@ import (
 // Error is a call that gave no usable answer. It holds no secret.
 type Error struct {
 	API      API
-	Upstream string // the host that was asked
+	Upstream string // the host that was asked, "" where none was
 	Class    Class
 	// Code is WeChat's errcode, 0 when there was none to read.
 	Code int
@@ -26,10 +26,9 @@ type Error struct {
 	SeenAddress string
 }
 
-// Error says what was called where, what happened, and what to do.
-func (e *Error) Error() string {
+// Sentence says what happened and what to do, without what was called where.
+func (e *Error) Sentence() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "calling %s at %s: ", e.API, e.Upstream)
 	if e.Code != 0 {
 		fmt.Fprintf(&b, "errcode %d: ", e.Code)
 	}
@@ -41,6 +40,16 @@ func (e *Error) Error() string {
 		b.WriteString("; " + e.Advice)
 	}
 	return b.String()
+}
+
+// Error says what was called where, what happened, and what to do.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("calling " + string(e.API))
+	if e.Upstream != "" {
+		b.WriteString(" at " + e.Upstream)
+	}
+	return b.String() + ": " + e.Sentence()
 }
 
 // refusal is the error for an errcode.
