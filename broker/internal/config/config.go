@@ -12,6 +12,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 )
@@ -38,6 +39,9 @@ type Account struct {
 	Stable     bool // the stable token, not the classic one
 	Tickets    []credential.Kind
 	SignHosts  credential.HostRules
+	// Limits are the calls a day of an API where the keeper's default is not
+	// wanted.
+	Limits map[wechat.API]int
 }
 
 // maxFile bounds the configuration file, in bytes.
@@ -189,6 +193,7 @@ func (r *reader) account(key string, written fileAccount) {
 		}
 		a.SignHosts = append(a.SignHosts, rule)
 	}
+	a.Limits = r.limits(key+".limits", written.Limits)
 	a.Secret = r.secret(key, written)
 	if path := written.SecretFile; path != "" {
 		a.ReadSecret = func() (credential.Secret, error) {

@@ -16,12 +16,23 @@ type fileListen struct {
 }
 
 type fileAccount struct {
-	AppID      string   `yaml:"appid"`
-	SecretFile string   `yaml:"secret_file"`
-	SecretEnv  string   `yaml:"secret_env"`
-	TokenAPI   string   `yaml:"token_api"`
-	Tickets    []string `yaml:"tickets"`
-	SignHosts  []string `yaml:"sign_hosts"`
+	AppID      string     `yaml:"appid"`
+	SecretFile string     `yaml:"secret_file"`
+	SecretEnv  string     `yaml:"secret_env"`
+	TokenAPI   string     `yaml:"token_api"`
+	Tickets    []string   `yaml:"tickets"`
+	SignHosts  []string   `yaml:"sign_hosts"`
+	Limits     fileLimits `yaml:"limits"`
+}
+
+// fileLimits are nil where the default is good.
+type fileLimits struct {
+	Token        *int `yaml:"token"`
+	StableToken  *int `yaml:"stable_token"`
+	ForceRefresh *int `yaml:"force_refresh"`
+	Ticket       *int `yaml:"ticket"`
+	Probe        *int `yaml:"get_api_domain_ip"`
+	Quota        *int `yaml:"quota"`
 }
 
 // defaults are what a key means that is not there.

@@ -7,35 +7,46 @@ import (
 	"time"
 
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
+	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// betweenChecks is the shortest time between two probes of a token, and so
-// between two rotations for its being refused.
+// betweenChecks is the shortest time between two questions to WeChat whether a
+// value is still good, and so between two rotations for its being refused.
 const betweenChecks = time.Minute
 
+// mayCheck reports whether WeChat may be asked now, and notes that it was.
+func (s *slot) mayCheck(now credential.Instant) bool {
+	if !s.checked.IsZero() && s.checked.Elapsed(now) < betweenChecks {
+		return false
+	}
+	s.checked = now
+	return true
+}
+
 // checkToken finds out whether WeChat really refuses the current token, as
-// refusal says, and rotates it if so. It reports whether there is a new token
+// reason says, and rotates it if so. It reports whether there is a new token
 // to try with. Codes like 40001 come for other reasons too, so the token is
 // probed first, and at most once a minute: an API that always answers 40001
 // rotates nothing.
-func (k *Keeper) checkToken(ctx context.Context, refusal error) bool {
-	now := k.Clock.Now()
-	if !k.checked.IsZero() && k.checked.Elapsed(now) < betweenChecks {
+func (k *Keeper) checkToken(ctx context.Context, reason error) bool {
+	if !k.token.mayCheck(k.Clock.Now()) {
 		return false
 	}
-	k.checked = now
-	probe := k.WeChat.Probe(ctx, k.Account, k.token.value)
+	probe := k.budget.spend(wechat.ProbeAPI, recovery)
 	if probe == nil {
-		k.Log.WarnContext(ctx, "WeChat refused the token on one API and takes it on another, keeping it", "error", refusal)
+		probe = k.WeChat.Probe(ctx, k.Account, k.token.value)
+	}
+	switch {
+	case probe == nil:
+		k.Log.WarnContext(ctx, "WeChat takes a token that is said to be refused, keeping it", "reason", reason)
+		return false
+	case !isRefusedToken(probe):
+		k.Log.WarnContext(ctx, "cannot find out whether WeChat refuses the token, keeping it", "reason", reason, "error", probe)
 		return false
 	}
-	if !isRefusedToken(probe) {
-		return false // says nothing about the token
-	}
-	k.Log.WarnContext(ctx, "WeChat refuses the current token before its time, fetching another; "+
-		"does something else fetch tokens for this appid?", "version", k.token.version, "error", probe)
+	k.diedEarly(ctx, k.token)
 	k.token.refused = true
-	k.token.expiry = now
+	k.token.expiry = k.Clock.Now()
 	k.publish()
 	return k.refreshToken(ctx)
 }
@@ -51,9 +62,13 @@ func (k *Keeper) failed(ctx context.Context, s *slot, err error) {
 	}
 	now := k.Clock.Now()
 	wait := s.trouble.add(e, now)
+	if k.budget.uncounted() && wait < uncountedRetry {
+		wait = uncountedRetry
+		s.trouble.retry = now.Add(wait)
+	}
 	k.Log.WarnContext(ctx, "WeChat call failed", "kind", s.kind, "class", e.Class, "error", e,
 		"retry_in", wait, "still_serving", s.isLive(now))
-	k.report()
+	k.show()
 }
 
 // recovered notes that a call for s succeeded.

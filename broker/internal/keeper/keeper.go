@@ -18,7 +18,7 @@ type Store interface {
 }
 
 // Options are what a Keeper needs. All of them are required but ReadSecret,
-// Tickets and SignHosts.
+// Tickets, SignHosts, Limits and HalfSpent.
 type Options struct {
 	Account wechat.Account
 	// ReadSecret reads the AppSecret anew, nil where it cannot change.
@@ -26,6 +26,10 @@ type Options struct {
 	Stable     bool              // fetch the stable token instead of the classic one
 	Tickets    []credential.Kind // tickets to keep
 	SignHosts  credential.HostRules
+	Limits     Limits // instead of the DefaultLimits of these APIs
+	// HalfSpent says that what was counted today is lost: half of each limit
+	// counts as spent.
+	HalfSpent bool
 
 	WeChat  *wechat.Client
 	Store   Store
@@ -39,11 +43,12 @@ type Keeper struct {
 	Options
 	token   *slot
 	tickets []*slot
-	checked credential.Instant // when the token was last probed
-	forced  forcedRefreshes
+	budget  *budget
 	// unreadable is set while ReadSecret fails.
 	unreadable bool
 	claims     *inbox
+	questions  chan question
+	stopped    chan struct{} // closed when Run ends
 	status     atomic.Pointer[Status]
 }
 
@@ -51,11 +56,19 @@ type Keeper struct {
 // who watches from now on is told that the account holds nothing.
 func New(o Options) *Keeper {
 	o.Log = o.Log.With("appid", o.Account.AppID)
-	k := &Keeper{Options: o, token: &slot{kind: credential.AccessToken}, claims: newInbox()}
+	k := &Keeper{
+		Options: o, token: &slot{kind: credential.AccessToken},
+		claims: newInbox(), questions: make(chan question), stopped: make(chan struct{}),
+	}
 	for _, kind := range o.Tickets {
 		k.tickets = append(k.tickets, &slot{kind: kind, seen: sightings{}})
 	}
-	k.load()
+	stored, err := o.Store.All(o.Account.AppID)
+	if err != nil {
+		o.Log.Error("cannot read the database, fetching new credentials", "error", err)
+	}
+	k.budget = newBudget(k.Options, stored, o.HalfSpent || err != nil)
+	k.load(stored)
 	k.publish()
 	return k
 }
@@ -72,6 +85,7 @@ const lastCall = 5 * time.Second
 
 // Run works until ctx ends.
 func (k *Keeper) Run(ctx context.Context) {
+	defer close(k.stopped)
 	calls, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastCall, cancel) })()
@@ -84,9 +98,12 @@ func (k *Keeper) Run(ctx context.Context) {
 		case <-timer.C:
 		case <-k.claims.wake:
 			k.takeClaims()
+		case q := <-k.questions:
+			q(calls)
 		}
 		k.noticeSecret()
 		k.work(ctx, calls)
+		k.show()
 		timer.Reset(k.sleep())
 	}
 }
@@ -108,6 +125,7 @@ func (k *Keeper) work(ctx, calls context.Context) {
 			k.save(s)
 		}
 	}
+	k.budget.saveAgain()
 }
 
 // sleep returns how long there is nothing to do.
@@ -119,7 +137,7 @@ func (k *Keeper) sleep() time.Duration {
 		if s == k.token || k.token.isLive(now) {
 			wait = min(wait, s.next().Sub(now))
 		}
-		if s.unsaved {
+		if s.unsaved || k.budget.uncounted() {
 			wait = min(wait, retrySave)
 		}
 		if k.ReadSecret != nil && s.trouble.is(wechat.Configuration) {
@@ -143,7 +161,7 @@ func (k *Keeper) publish() {
 		}
 	}
 	k.Publish(account)
-	k.report()
+	k.show()
 }
 
 // version returns the version of a value that arrives now in s: the current

@@ -18,6 +18,10 @@ type record struct {
 	Due      time.Time     `json:"due"`
 	// Seen is, for a ticket, every value that is still remembered, by hash.
 	Seen sightings `json:"seen,omitempty"`
+	// Past are the values before this one, by hash.
+	Past []issue `json:"past,omitempty"`
+	// Died are when values ended before their time, in the last day.
+	Died []time.Time `json:"died,omitempty"`
 }
 
 // save writes s to the store. When that fails the value is served all the
@@ -25,7 +29,8 @@ type record struct {
 func (k *Keeper) save(s *slot) {
 	r := record{
 		Value: s.value.Reveal(), Version: s.version, Fetched: s.fetched.Wall(),
-		Lifetime: s.lifetime, Expiry: s.expiry.Wall(), Due: s.due.Wall(), Seen: s.seen,
+		Lifetime: s.lifetime, Expiry: s.expiry.Wall(), Due: s.due.Wall(),
+		Seen: s.seen, Past: s.past, Died: s.died,
 	}
 	raw, err := json.Marshal(r)
 	if err == nil {
@@ -39,20 +44,15 @@ func (k *Keeper) save(s *slot) {
 	}
 	if s.unsaved != (err != nil) {
 		s.unsaved = err != nil
-		k.report()
+		k.show()
 	}
 }
 
 // load takes what the store has, so that a restart costs no call. What it
 // cannot read it fetches again.
-func (k *Keeper) load() {
-	all, err := k.Store.All(k.Account.AppID)
-	if err != nil {
-		k.Log.Error("cannot read stored credentials, fetching new ones", "error", err)
-		return
-	}
+func (k *Keeper) load(stored map[string][]byte) {
 	for _, s := range k.slots() {
-		raw, ok := all[string(s.kind)]
+		raw, ok := stored[string(s.kind)]
 		if !ok {
 			continue
 		}
@@ -81,6 +81,7 @@ func (k *Keeper) restore(s *slot, raw []byte) error {
 	if r.Seen != nil {
 		s.seen = r.Seen
 	}
+	s.past, s.died = r.Past, r.Died
 	k.Log.Info("restored", "kind", s.kind, "version", s.version,
 		"expires_in", s.expiry.Sub(now).Round(time.Second), "next_call_in", s.due.Sub(now).Round(time.Second))
 	return nil

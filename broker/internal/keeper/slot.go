@@ -19,6 +19,13 @@ type slot struct {
 	due      credential.Instant // zero: at once
 	refused  bool               // WeChat said that value is no good
 
+	// past are the values before this one, the newest last.
+	past []issue
+	// died are the moments of the last day at which a value turned out to have
+	// ended before its time.
+	died    []time.Time
+	checked credential.Instant // when WeChat was last asked because it was reported
+
 	claimed int64 // the highest version that an edge was seen to hold
 	remint  bool  // the next answer is a new version even if it is the same value
 
@@ -28,11 +35,38 @@ type slot struct {
 	unsaved bool // the store does not have this yet
 }
 
+// issue is a value that was handed out, by SHA-256 in hex.
+type issue struct {
+	Hash    string `json:"hash"`
+	Version int64  `json:"version"`
+}
+
+// rememberedIssues is how many values of a kind are known when they are
+// reported, besides the current one.
+const rememberedIssues = 32
+
+// retire remembers the current value, which is about to be replaced.
+func (s *slot) retire() {
+	if !s.held() {
+		return
+	}
+	s.past = append(s.past, issue{hash(s.value), s.version})
+	s.past = s.past[max(0, len(s.past)-rememberedIssues):]
+}
+
 func (s *slot) held() bool { return !s.value.IsZero() }
 
 // isLive reports whether the value may be used at now.
 func (s *slot) isLive(now credential.Instant) bool {
 	return s.held() && !s.refused && !s.expiry.Passed(now)
+}
+
+// purpose says what a call for this kind is for at now.
+func (s *slot) purpose(now credential.Instant) purpose {
+	if s.isLive(now) {
+		return scheduled
+	}
+	return recovery
 }
 
 // next returns when something is to be done: the end of a back-off, else the

@@ -1,16 +1,19 @@
 package keeper
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// Status is one account as an operator sees it. It holds no secret.
+// Status is one account as an operator sees it. It holds no secret, and
+// nothing in it changes once it was returned.
 type Status struct {
-	AppID string
-	Kinds []KindStatus
+	AppID  string
+	Kinds  []KindStatus
+	Budget []Spent
 }
 
 // KindStatus is one kind of credential. Times are the wall clock's.
@@ -18,22 +21,88 @@ type KindStatus struct {
 	Kind    credential.Kind
 	Version int64     // 0 while there is none
 	Expiry  time.Time // hard expiry, zero while there is none
-	NextTry time.Time // the next scheduled call
+	Refused bool      // WeChat refused the value, and there is no other yet
+	NextTry time.Time // the next scheduled call, zero when it is due
 	// Unsaved is set while the store does not have this version.
 	Unsaved bool
+	// Died are when values ended before their time, the oldest first. What is
+	// more than a day old may still be there.
+	Died []time.Time
 	// LastError is the last call's failure, nil when it succeeded; Since is
-	// when the row of failures began.
+	// when the row of failures began, and Failures how long it is.
 	LastError *wechat.Error
 	Since     time.Time
+	Failures  int
+}
+
+// DiedSince returns how many values ended before their time after that moment.
+func (s KindStatus) DiedSince(after time.Time) int {
+	n := 0
+	for _, t := range s.Died {
+		if t.After(after) {
+			n++
+		}
+	}
+	return n
+}
+
+// Spent is what was spent of one API in the day, or for clear_quota the month,
+// in which the last call was made.
+type Spent struct {
+	API         wechat.API
+	Used, Limit int
+	Reset       time.Time // when counting begins anew
+	Unsaved     bool      // counted in memory only
+}
+
+// Advice says in a sentence each what a person should look at, the gravest
+// first. None means that all is well.
+func (s Status) Advice(now time.Time) []string {
+	var advice []string
+	add := func(format string, args ...any) { advice = append(advice, fmt.Sprintf(format, args...)) }
+	for _, k := range s.Kinds {
+		gone := k.Version == 0 || k.Refused || !k.Expiry.After(now)
+		switch e := k.LastError; {
+		case e != nil && gone:
+			add("there is no live %s: %s", k.Kind, e.Sentence())
+		case e != nil:
+			add("the %s is good until %s and cannot be renewed: %s", k.Kind, k.Expiry.UTC().Format(time.RFC3339), e.Sentence())
+		case gone:
+			add("there is no live %s yet", k.Kind)
+		}
+	}
+	for _, k := range s.Kinds {
+		if n := k.DiedSince(now.Add(-diedWindow)); n > 1 {
+			add("%d values of the %s ended before their time in the last 24 hours: %s", n, k.Kind, outsideAdvice)
+		}
+	}
+	for _, k := range s.Kinds {
+		if k.Unsaved {
+			add("the database does not have the current %s: make room on its disk, or a restart loses it", k.Kind)
+		}
+	}
+	for _, b := range s.Budget {
+		if b.Used >= paceFrom(b.Limit) && b.API != wechat.ClearQuotaAPI && now.Before(b.Reset) {
+			add("%d of the %d calls of %s that the broker allows itself are spent: find out on what", b.Used, b.Limit, b.API)
+		}
+		if b.Unsaved {
+			add("calls of %s cannot be counted in the database: make room on its disk", b.API)
+		}
+	}
+	return advice
 }
 
 // Status returns the account's state as of its last change.
 func (k *Keeper) Status() Status { return *k.status.Load() }
 
-func (k *Keeper) report() {
-	status := Status{AppID: k.Account.AppID}
+// show makes the present state what Status returns.
+func (k *Keeper) show() {
+	status := Status{AppID: k.Account.AppID, Budget: k.budget.list()}
 	for _, s := range k.slots() {
-		kind := KindStatus{Kind: s.kind, Unsaved: s.unsaved, LastError: s.trouble.last, Since: s.trouble.since}
+		kind := KindStatus{
+			Kind: s.kind, Refused: s.refused, Unsaved: s.unsaved, Died: s.died,
+			LastError: s.trouble.shown(), Since: s.trouble.since, Failures: s.trouble.count,
+		}
 		if s.held() {
 			kind.Version, kind.Expiry = s.version, s.expiry.Wall()
 		}

@@ -94,6 +94,13 @@ func TestFullDisk(t *testing.T) {
 		w := newWorld(t, wechatsim.Settings{}, nil)
 		w.disk.setFull(true)
 		w.start(t)
+		time.Sleep(59 * time.Second)
+		synctest.Wait()
+		if n := w.allCalls(); n != 0 {
+			t.Fatalf("%d calls in the first minute, though nobody would remember them", n)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		if _, live := w.get(credential.JSAPITicket); !live {
 			t.Fatal("not published though WeChat gave it")
 		}

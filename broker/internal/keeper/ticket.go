@@ -28,10 +28,10 @@ const (
 // refused and there is a new one.
 func (k *Keeper) refreshTicket(ctx context.Context, s *slot) {
 	start := k.Clock.Now()
-	grant, err := k.WeChat.Ticket(ctx, k.Account, k.token.value, s.kind)
+	grant, err := k.callTicket(ctx, s)
 	if isRefusedToken(err) && k.checkToken(ctx, err) {
 		start = k.Clock.Now()
-		grant, err = k.WeChat.Ticket(ctx, k.Account, k.token.value, s.kind)
+		grant, err = k.callTicket(ctx, s)
 	}
 	if err == nil {
 		err = k.checkGrant(s, wechat.TicketAPI, grant)
@@ -40,9 +40,19 @@ func (k *Keeper) refreshTicket(ctx context.Context, s *slot) {
 		k.failed(ctx, s, err)
 		return
 	}
+	if s.isLive(start) && !grant.Value.Equal(s.value) && s.seen.left(s.value, start) > early(s.lifetime) {
+		k.diedEarly(ctx, s)
+	}
 	s.fetched, s.lifetime = start, grant.Lifetime
 	s.expiry, s.due = s.seen.age(grant, start)
 	k.settle(ctx, s, grant.Value)
+}
+
+func (k *Keeper) callTicket(ctx context.Context, s *slot) (wechat.Grant, error) {
+	if err := k.budget.spend(wechat.TicketAPI, s.purpose(k.Clock.Now())); err != nil {
+		return wechat.Grant{}, err
+	}
+	return k.WeChat.Ticket(ctx, k.Account, k.token.value, s.kind)
 }
 
 func isRefusedToken(err error) bool {
@@ -74,6 +84,15 @@ func remembered(lifetime time.Duration) time.Duration { return min(24*time.Hour,
 func hash(value credential.Secret) string {
 	sum := sha256.Sum256([]byte(value.Reveal()))
 	return hex.EncodeToString(sum[:])
+}
+
+// left returns how long after start a value that was seen is expected to live.
+func (seen sightings) left(value credential.Secret, start credential.Instant) time.Duration {
+	s := seen[hash(value)]
+	if s.at.IsZero() { // from the store
+		return s.Expected.Sub(start.Wall())
+	}
+	return s.at.Sub(start)
 }
 
 // age says when a ticket that was read at start hard-expires, and when

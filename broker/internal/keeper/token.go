@@ -25,7 +25,7 @@ const (
 // that WeChat honours.
 func (k *Keeper) refreshToken(ctx context.Context) bool {
 	got := k.fetchToken(ctx, false)
-	if got == refusedAgain && k.Stable && k.forced.allow(k.Clock.Now()) {
+	if got == refusedAgain && k.Stable && k.mayForce(ctx) {
 		// WeChat refused the value and then handed it out again: only force
 		// makes it mint another.
 		k.Log.WarnContext(ctx, "WeChat returned the stable token it refused, forcing a new one")
@@ -40,6 +40,15 @@ func (k *Keeper) refreshToken(ctx context.Context) bool {
 	return got == fetched
 }
 
+// mayForce reports whether one more forced refresh may be made, and counts it.
+func (k *Keeper) mayForce(ctx context.Context) bool {
+	err := k.budget.spend(wechat.ForceRefreshAPI, recovery)
+	if err != nil {
+		k.Log.WarnContext(ctx, "WeChat returned the stable token it refused, and no refresh may be forced now", "error", err)
+	}
+	return err == nil
+}
+
 // fetchedToken is what came of one call for the token.
 type fetchedToken int
 
@@ -52,13 +61,7 @@ const (
 func (k *Keeper) fetchToken(ctx context.Context, force bool) fetchedToken {
 	s := k.token
 	start := k.Clock.Now()
-	var grant wechat.Grant
-	var err error
-	if k.Stable {
-		grant, err = k.WeChat.StableToken(ctx, k.Account, force)
-	} else {
-		grant, err = k.WeChat.Token(ctx, k.Account)
-	}
+	grant, err := k.callToken(ctx, force)
 	if err == nil {
 		err = k.checkGrant(s, k.tokenAPI(), grant)
 	}
@@ -76,6 +79,16 @@ func (k *Keeper) fetchToken(ctx context.Context, force bool) fetchedToken {
 	s.due = start.Add(k.tokenWait(grant.Lifetime, same))
 	k.settle(ctx, s, grant.Value)
 	return fetched
+}
+
+func (k *Keeper) callToken(ctx context.Context, force bool) (wechat.Grant, error) {
+	if err := k.budget.spend(k.tokenAPI(), k.token.purpose(k.Clock.Now())); err != nil {
+		return wechat.Grant{}, err
+	}
+	if k.Stable {
+		return k.WeChat.StableToken(ctx, k.Account, force)
+	}
+	return k.WeChat.Token(ctx, k.Account)
 }
 
 func (k *Keeper) tokenAPI() wechat.API {
@@ -119,6 +132,9 @@ func (k *Keeper) tokenWait(lifetime time.Duration, same bool) time.Duration {
 func (k *Keeper) settle(ctx context.Context, s *slot, value credential.Secret) {
 	now := k.Clock.Now()
 	rotated := !value.Equal(s.value)
+	if rotated {
+		s.retire()
+	}
 	if rotated || s.remint {
 		s.version = k.version(s)
 		s.remint = false

@@ -47,6 +47,7 @@ func TestTokenOverADay(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, tt.settings, func(o *keeper.Options) {
 					o.Tickets = nil
+					o.Limits = keeper.Limits{wechat.TokenAPI: 1e6, wechat.StableTokenAPI: 1e6} // these tokens are short
 					if tt.change != nil {
 						tt.change(o)
 					}

@@ -11,20 +11,35 @@ import (
 // trouble is a row of calls for one kind that failed. The zero value is none.
 type trouble struct {
 	last  *wechat.Error
-	since time.Time // of the first failure, by the wall clock
-	count int       // failures in a row
-	run   int       // failures in a row of last's class
+	held  *wechat.Error // why no call was made when the last was due, nil if one was
+	since time.Time     // of the first failure, by the wall clock
+	count int           // failures in a row
+	run   int           // failures in a row of last's class
 	retry credential.Instant
 }
 
 // is reports whether there is trouble and its last failure was of that class.
 func (t *trouble) is(class wechat.Class) bool { return t.last != nil && t.last.Class == class }
 
+// shown returns what an operator is to see, nil without trouble.
+func (t *trouble) shown() *wechat.Error {
+	if t.held != nil {
+		return t.held
+	}
+	return t.last
+}
+
 // add notes a failure at now and returns how long to wait.
 func (t *trouble) add(e *wechat.Error, now credential.Instant) time.Duration {
-	if t.count == 0 {
+	if t.shown() == nil {
 		t.since = now.Wall()
 	}
+	if e.Class == wechat.Budget {
+		t.held = e
+		t.retry = now.Add(e.Wait)
+		return e.Wait
+	}
+	t.held = nil
 	if t.last == nil || t.last.Class != e.Class {
 		t.run = 0
 	}
@@ -36,9 +51,6 @@ func (t *trouble) add(e *wechat.Error, now credential.Instant) time.Duration {
 	return wait
 }
 
-// quotaZone is where WeChat's day begins: UTC+8 without daylight saving.
-var quotaZone = time.FixedZone("UTC+8", 8*60*60)
-
 // backoff returns how long to wait after the run-th failure in a row of e's
 // class.
 func backoff(e *wechat.Error, run int, wall time.Time) time.Duration {
@@ -47,7 +59,7 @@ func backoff(e *wechat.Error, run int, wall time.Time) time.Duration {
 		return time.Minute + transientWait(run)
 	case wechat.Quota:
 		// Hourly, in case somebody clears it, and when the new day begins.
-		return min(time.Hour, untilMidnight(wall)) + jitter(10*time.Second)
+		return min(time.Hour, resetTime(e.API, wall).Sub(wall)) + jitter(10*time.Second)
 	case wechat.Approval:
 		if e.Wait > 0 {
 			return e.Wait
@@ -55,6 +67,8 @@ func backoff(e *wechat.Error, run int, wall time.Time) time.Duration {
 		return doubled(time.Minute, run, 10*time.Minute)
 	case wechat.Configuration, wechat.Address, wechat.RefusedToken:
 		return doubled(time.Minute, run, 10*time.Minute)
+	case wechat.Budget:
+		return e.Wait
 	case wechat.Transient:
 	}
 	return transientWait(run)
@@ -76,10 +90,4 @@ func doubled(first time.Duration, run int, limit time.Duration) time.Duration {
 		first *= 2
 	}
 	return min(first, limit)
-}
-
-func untilMidnight(wall time.Time) time.Duration {
-	local := wall.In(quotaZone)
-	year, month, day := local.Date()
-	return time.Date(year, month, day+1, 0, 0, 0, 0, quotaZone).Sub(local)
 }

@@ -1,0 +1,42 @@
+package keeper
+
+import (
+	"context"
+	"time"
+)
+
+// died values are looked back at for this long.
+const diedWindow = 24 * time.Hour
+
+// early returns how long before its expected end a value of that lifetime has
+// to be gone for that to be no ordinary replacement. WeChat has a new ticket or
+// stable token in the last minutes of the one before.
+func early(lifetime time.Duration) time.Duration { return min(maxLead, lifetime/4) }
+
+// diedEarly notes that the value of s ended before its time. Once can be a
+// person at mp.weixin.qq.com; more often it is another program that fetches
+// tokens for this appid, and then every value dies soon after it was fetched.
+func (k *Keeper) diedEarly(ctx context.Context, s *slot) {
+	now := k.Clock()
+	s.died = append(s.diedSince(now.Add(-diedWindow)), now)
+	log := k.Log.With("kind", s.kind, "version", s.version, "expected_expiry", s.expiry.Wall(), "in_24h", len(s.died))
+	if len(s.died) == 1 {
+		log.WarnContext(ctx, "WeChat ended a value before its time")
+		return
+	}
+	log.ErrorContext(ctx, "WeChat ends values before their time, again and again: "+outsideAdvice)
+}
+
+const outsideAdvice = "something else refreshes this appid; look for another broker, old token scripts, or a platform that was given " +
+	"the AppSecret, and reset the AppSecret at mp.weixin.qq.com if you cannot find it"
+
+// diedSince returns the early deaths after that moment.
+func (s *slot) diedSince(after time.Time) []time.Time {
+	var recent []time.Time
+	for _, t := range s.died {
+		if t.After(after) {
+			recent = append(recent, t)
+		}
+	}
+	return recent
+}
