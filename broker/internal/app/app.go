@@ -4,6 +4,7 @@ package app
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/config"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
+	"github.com/wxbroker/wxbroker/broker/internal/operator"
 	"github.com/wxbroker/wxbroker/broker/internal/ops"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/broker/internal/store"
@@ -91,6 +93,7 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 			Account:    wechat.Account{AppID: account.AppID, Secret: account.Secret},
 			ReadSecret: account.ReadSecret,
 			Stable:     account.Stable, Tickets: account.Tickets, SignHosts: account.SignHosts,
+			Limits: account.Limits, HalfSpent: a.store.Aside() != nil,
 			WeChat: client, Store: a.store, Publish: states.Publish, Clock: o.Clock, Log: o.Log,
 		})
 		a.keepers = append(a.keepers, k)
@@ -104,8 +107,23 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 				k.Claim(kind, version)
 			}
 		},
+		Report: func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (reported, current int64, err error) {
+			k, ok := byAppID[appid]
+			if !ok {
+				return 0, 0, rpc.ErrUnknownValue
+			}
+			versions, err := k.Report(ctx, kind, hash)
+			if errors.Is(err, keeper.ErrUnknownValue) {
+				err = rpc.ErrUnknownValue
+			}
+			return versions.Reported, versions.Current, err
+		},
+		Operator: &operator.Service{
+			Version: o.Version, Started: o.Clock(), Clock: o.Clock,
+			Keepers: a.keepers, Edges: edges, Upstreams: client.Upstreams, SetAside: a.store.Aside(),
+		},
 	})
-	a.metrics.Watch(a.keepers, edges)
+	a.metrics.Watch(a.keepers, edges, client.Upstreams)
 	return a, nil
 }
 

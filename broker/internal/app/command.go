@@ -13,6 +13,8 @@ import (
 type commandLine struct {
 	Version kong.VersionFlag `help:"Print the version and exit."`
 	Serve   serveCommand     `cmd:"" help:"Keep the credentials of the configured accounts and stream them to edges."`
+	Status  statusCommand    `cmd:"" help:"Show how a running broker is, and what needs a person."`
+	Quota   quotaCommand     `cmd:"" help:"Show today's calls by the broker's count and by WeChat's, or clear them at WeChat."`
 }
 
 const description = `The broker owns the credentials of WeChat Official Accounts: it fetches each

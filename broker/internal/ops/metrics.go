@@ -51,56 +51,9 @@ func (m *Metrics) Called(appid string, api wechat.API, err *wechat.Error) {
 	m.calls.WithLabelValues(appid, string(api), result).Inc()
 }
 
-// Watch makes the accounts and the edges part of what is collected.
-func (m *Metrics) Watch(keepers []*keeper.Keeper, edges *rpc.Edges) {
-	m.Registry.MustRegister(accounts(keepers), connections{edges})
-}
-
-var (
-	credentialLabels = []string{"appid", "kind"}
-
-	versionDesc = prometheus.NewDesc("wxbroker_credential_version",
-		"Version of the current credential: when it was minted, milliseconds since 1970; 0 while there is none.", credentialLabels, nil)
-	expiryDesc = prometheus.NewDesc("wxbroker_credential_expiry_timestamp_seconds",
-		"When the current credential hard-expires, seconds since 1970; absent while there is none.", credentialLabels, nil)
-	nextCallDesc = prometheus.NewDesc("wxbroker_credential_next_call_timestamp_seconds",
-		"When WeChat is called next for the credential, seconds since 1970.", credentialLabels, nil)
-	unsavedDesc = prometheus.NewDesc("wxbroker_credential_unsaved",
-		"1 while the current credential could not be written to the database.", credentialLabels, nil)
-	failingDesc = prometheus.NewDesc("wxbroker_credential_failing",
-		"1 while WeChat calls for the credential fail, labelled with the class of the last failure.", append(credentialLabels, "class"), nil)
-)
-
-// accounts collects what the keepers report.
-type accounts []*keeper.Keeper
-
-func (accounts) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{versionDesc, expiryDesc, nextCallDesc, unsavedDesc, failingDesc} {
-		descs <- d
-	}
-}
-
-func (a accounts) Collect(metrics chan<- prometheus.Metric) {
-	for _, k := range a {
-		status := k.Status()
-		for _, s := range status.Kinds {
-			gauge := func(desc *prometheus.Desc, value float64, more ...string) {
-				labels := append([]string{status.AppID, string(s.Kind)}, more...)
-				metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
-			}
-			gauge(versionDesc, float64(s.Version))
-			if !s.Expiry.IsZero() {
-				gauge(expiryDesc, float64(s.Expiry.UnixMilli())/1000)
-			}
-			if !s.NextTry.IsZero() {
-				gauge(nextCallDesc, float64(s.NextTry.UnixMilli())/1000)
-			}
-			gauge(unsavedDesc, boolean(s.Unsaved))
-			for _, class := range wechat.Classes() {
-				gauge(failingDesc, boolean(s.LastError != nil && s.LastError.Class == class), string(class))
-			}
-		}
-	}
+// Watch makes the accounts, the edges and WeChat's hosts part of what is collected.
+func (m *Metrics) Watch(keepers []*keeper.Keeper, edges *rpc.Edges, hosts func() []wechat.Upstream) {
+	m.Registry.MustRegister(accounts(keepers), connections{edges}, upstreams(hosts))
 }
 
 func boolean(b bool) float64 {
@@ -108,31 +61,4 @@ func boolean(b bool) float64 {
 		return 1
 	}
 	return 0
-}
-
-var (
-	edgesDesc = prometheus.NewDesc("wxbroker_edges",
-		"Edges with an open stream.", nil, nil)
-	behindDesc = prometheus.NewDesc("wxbroker_edges_behind",
-		"Edges with an open stream that have not acknowledged the current version of every credential they may have.", nil, nil)
-)
-
-// connections collects what the edges acknowledged.
-type connections struct{ edges *rpc.Edges }
-
-func (connections) Describe(descs chan<- *prometheus.Desc) {
-	descs <- edgesDesc
-	descs <- behindDesc
-}
-
-func (c connections) Collect(metrics chan<- prometheus.Metric) {
-	open := c.edges.List()
-	behind := 0
-	for _, edge := range open {
-		if len(edge.Behind()) > 0 {
-			behind++
-		}
-	}
-	metrics <- prometheus.MustNewConstMetric(edgesDesc, prometheus.GaugeValue, float64(len(open)))
-	metrics <- prometheus.MustNewConstMetric(behindDesc, prometheus.GaugeValue, float64(behind))
 }

@@ -92,7 +92,7 @@ func (w *world) run(appids ...string) {
 		cancel()
 		running.Wait()
 	})
-	w.metrics.Watch(keepers, &w.edges)
+	w.metrics.Watch(keepers, &w.edges, w.wechat.Upstreams)
 }
 
 // Put and All make the world the keepers' store.
@@ -179,10 +179,16 @@ func TestMetricsOfABrokerInTrouble(t *testing.T) {
 		w.answers["/cgi-bin/ticket/getticket"] = `{"errcode":48001,"errmsg":"unauthorized ` + appSecret + ` ` + accessToken + `"}`
 		w.diskFull = true
 		w.run("wx1")
+		w.check(map[string]string{
+			`wxbroker_budget_unsaved{api="token",appid="wx1"}`:                 "1",
+			failing("wx1", credential.AccessToken, wechat.Budget):              "1", // uncounted, so not at once
+			`wxbroker_wechat_calls_total{api="token",appid="wx1",result="ok"}`: "",
+		})
+		time.Sleep(time.Minute)
 		trouble := map[string]string{
 			of("version", "wx1", credential.JSAPITicket):                           "0",
 			of("expiry_timestamp_seconds", "wx1", credential.JSAPITicket):          "",
-			of("next_call_timestamp_seconds", "wx1", credential.JSAPITicket):       "9.4668486e+08", // in a minute
+			of("next_call_timestamp_seconds", "wx1", credential.JSAPITicket):       "9.4668492e+08", // a minute after its call
 			of("unsaved", "wx1", credential.AccessToken):                           "1",
 			failing("wx1", credential.JSAPITicket, wechat.Configuration):           "1",
 			failing("wx1", credential.JSAPITicket, wechat.Transient):               "0",
@@ -195,7 +201,7 @@ func TestMetricsOfABrokerInTrouble(t *testing.T) {
 		w.mu.Lock()
 		w.answers["/cgi-bin/ticket/getticket"] = "<html>" + accessToken // no errcode to count by
 		w.mu.Unlock()
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute + time.Second)
 		w.check(map[string]string{
 			failing("wx1", credential.JSAPITicket, wechat.Configuration):               "0",
 			failing("wx1", credential.JSAPITicket, wechat.Transient):                   "1",

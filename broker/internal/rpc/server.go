@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"net"
@@ -26,8 +27,13 @@ type Options struct {
 	Edges  *Edges
 	// Claim is told what an edge holds, whatever account and kind it names.
 	Claim func(appid string, kind credential.Kind, version int64)
-	Clock credential.Clock
-	Log   *slog.Logger
+	// Report is told that WeChat refused the value with that hash. It returns
+	// the value's version and the current one, 0 for none.
+	Report func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (reported, current int64, err error)
+	// Operator is registered besides, nil for none.
+	Operator wxbrokerv1.OperatorServiceServer
+	Clock    credential.Clock
+	Log      *slog.Logger
 }
 
 // Server is the broker's gRPC server. Make it with NewServer.
@@ -55,6 +61,10 @@ func NewServer(o Options) *Server {
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	s.health.SetServingStatus(wxbrokerv1.CredentialService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)
 	wxbrokerv1.RegisterCredentialServiceServer(s.grpc, &credentials{Options: o, stopping: s.stopping})
+	if o.Operator != nil {
+		wxbrokerv1.RegisterOperatorServiceServer(s.grpc, o.Operator)
+		s.health.SetServingStatus(wxbrokerv1.OperatorService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)
+	}
 	return s
 }
 

@@ -28,7 +28,8 @@ const (
 type credentials struct {
 	wxbrokerv1.UnimplementedCredentialServiceServer
 	Options
-	stopping <-chan struct{}
+	stopping  <-chan struct{}
+	reporters reporters
 }
 
 // Watch serves one stream; the .proto file says what it promises.

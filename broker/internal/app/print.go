@@ -1,0 +1,146 @@
+package app
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+// table prints rows in columns, each row's cells parted by tabs.
+type table struct{ *tabwriter.Writer }
+
+func newTable(w io.Writer) table { return table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)} }
+
+func (t table) row(cells ...any) {
+	text := make([]string, len(cells))
+	for i, c := range cells {
+		text[i] = fmt.Sprint(c)
+	}
+	fmt.Fprintln(t, strings.Join(text, "\t")) // Flush tells of errors
+}
+
+// printStatus prints what needs a person first.
+func printStatus(w io.Writer, s *wxbrokerv1.GetStatusResponse) error {
+	now := s.GetServerTime().AsTime()
+	t := newTable(w)
+	fmt.Fprintf(t, "wxbroker %s, up %s\n", s.GetVersion(), span(now.Sub(s.GetStartTime().AsTime())))
+	if aside := s.GetSetAside(); aside != nil {
+		fmt.Fprintf(t, "! the database was damaged and is set aside as %s: %s\n", aside.GetPath(), aside.GetReason())
+	}
+	for _, a := range s.GetAccounts() {
+		fmt.Fprintf(t, "\n%s\n", a.GetAppid())
+		for _, sentence := range a.GetAdvice() {
+			fmt.Fprintf(t, "! %s\n", sentence)
+		}
+		t.row("CREDENTIAL", "VERSION", "EXPIRES", "NEXT CALL", "STATE")
+		for _, c := range a.GetCredentials() {
+			t.row(kindName(c.GetKind()), version(c.GetVersion()), in(c.GetExpireTime(), now), in(c.GetNextCallTime(), now), state(c, now))
+		}
+		t.row("API", "CALLS", "LIMIT", "COUNTED ANEW", "")
+		for _, b := range a.GetBudget() {
+			t.row(b.GetApi(), b.GetUsed(), b.GetLimit(), in(b.GetResetTime(), now), "")
+		}
+	}
+	fmt.Fprintln(t)
+	t.row("UPSTREAM", "STATE")
+	for _, u := range s.GetUpstreams() {
+		text := "standing by"
+		if u.GetInUse() {
+			text = "in use"
+		}
+		if u.GetFailedTime() != nil {
+			text += fmt.Sprintf("; failed %s ago: %s", span(now.Sub(u.GetFailedTime().AsTime())), u.GetFailure())
+		}
+		t.row(u.GetHost(), text)
+	}
+	fmt.Fprintf(t, "\n%d edges\n", len(s.GetEdges()))
+	if len(s.GetEdges()) > 0 {
+		t.row("EDGE", "VERSION", "ADDRESS", "CONNECTED FOR", "STATE")
+	}
+	for _, e := range s.GetEdges() {
+		text := "current"
+		if e.GetBehind() > 0 {
+			text = fmt.Sprintf("%d credentials behind", e.GetBehind())
+		}
+		t.row(e.GetName(), e.GetVersion(), e.GetAddress(), span(now.Sub(e.GetSince().AsTime())), text)
+	}
+	return t.Flush()
+}
+
+// state says in a few words how a credential is.
+func state(c *wxbrokerv1.CredentialStatus, now time.Time) string {
+	words := []string{"good"}
+	switch {
+	case c.GetVersion() == 0:
+		words[0] = "none"
+	case c.GetRefused():
+		words[0] = "refused by WeChat"
+	case !c.GetExpireTime().AsTime().After(now):
+		words[0] = "expired"
+	}
+	if f := c.GetFailure(); f != nil {
+		words = append(words, fmt.Sprintf("%s for %s, %d calls failed", f.GetClass(), span(now.Sub(f.GetSince().AsTime())), f.GetCount()))
+	}
+	if c.GetUnsaved() {
+		words = append(words, "not in the database")
+	}
+	if n := c.GetEarlyDeaths(); n > 0 {
+		words = append(words, fmt.Sprintf("%d ended early in 24 h", n))
+	}
+	return strings.Join(words, "; ")
+}
+
+// printQuota prints our count of calls beside WeChat's.
+func printQuota(w io.Writer, appid string, q *wxbrokerv1.GetQuotaResponse) error {
+	t := newTable(w)
+	fmt.Fprintf(t, "%s\n", appid)
+	t.row("API", "OURS", "LIMIT", "WECHAT'S", "LIMIT", "LEFT", "")
+	for _, c := range q.GetApis() {
+		cells := []any{c.GetOurs().GetApi(), c.GetOurs().GetUsed(), c.GetOurs().GetLimit(), "-", "-", "-", c.GetFailure()}
+		if theirs := c.GetWechat(); theirs != nil {
+			cells[3], cells[4], cells[5] = theirs.GetUsed(), theirs.GetDailyLimit(), theirs.GetRemain()
+			if theirs.GetUsed() > c.GetOurs().GetUsed()+theirs.GetUsed()/20 { // WeChat's count is off by a percent or so
+				cells[6] = "WeChat counts more than the broker: something else calls this API for this appid"
+			}
+		}
+		t.row(cells...)
+	}
+	return t.Flush()
+}
+
+func kindName(k wxbrokerv1.CredentialKind) string {
+	if kind, ok := credential.KindFromWire(k); ok {
+		return string(kind)
+	}
+	return k.String()
+}
+
+func version(v int64) string {
+	if v == 0 {
+		return "-"
+	}
+	return strconv.FormatInt(v, 10)
+}
+
+// in says how far away a moment is, "-" for none.
+func in(at *timestamppb.Timestamp, now time.Time) string {
+	switch {
+	case at == nil:
+		return "-"
+	case at.AsTime().Before(now):
+		return span(now.Sub(at.AsTime())) + " ago"
+	default:
+		return "in " + span(at.AsTime().Sub(now))
+	}
+}
+
+// span is a duration in whole seconds.
+func span(d time.Duration) string { return d.Round(time.Second).String() }

@@ -1,0 +1,119 @@
+// Package operator answers people: how the broker is, what WeChat's quotas
+// are, and the few things that only a person should decide. Nothing here holds
+// a secret.
+package operator
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/wxbroker/wxbroker/broker/internal/keeper"
+	"github.com/wxbroker/wxbroker/broker/internal/rpc"
+	"github.com/wxbroker/wxbroker/broker/internal/store"
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+// Service is the OperatorService. All fields but SetAside are required.
+type Service struct {
+	wxbrokerv1.UnimplementedOperatorServiceServer
+	Version string
+	Started time.Time
+	Clock   credential.Clock
+	Keepers []*keeper.Keeper
+	Edges   *rpc.Edges
+	// Upstreams returns WeChat's hosts.
+	Upstreams func() []wechat.Upstream
+	SetAside  *store.Aside
+}
+
+// keeperOf returns the keeper of an account.
+func (s *Service) keeperOf(appid string) (*keeper.Keeper, error) {
+	for _, k := range s.Keepers {
+		if k.Status().AppID == appid {
+			return k, nil
+		}
+	}
+	return nil, status.Errorf(codes.NotFound, "this broker keeps no account %q", appid)
+}
+
+// GetStatus tells how the broker is.
+func (s *Service) GetStatus(_ context.Context, r *wxbrokerv1.GetStatusRequest) (*wxbrokerv1.GetStatusResponse, error) {
+	chosen := s.Keepers
+	if appid := r.GetAppid(); appid != "" {
+		k, err := s.keeperOf(appid)
+		if err != nil {
+			return nil, err
+		}
+		chosen = []*keeper.Keeper{k}
+	}
+	now := s.Clock()
+	response := &wxbrokerv1.GetStatusResponse{
+		ServerTime: timestamppb.New(now), StartTime: timestamppb.New(s.Started), Version: s.Version,
+	}
+	for _, k := range chosen {
+		response.Accounts = append(response.Accounts, account(k.Status(), now))
+	}
+	slices.SortFunc(response.GetAccounts(), func(a, b *wxbrokerv1.AccountStatus) int { return strings.Compare(a.GetAppid(), b.GetAppid()) })
+	for _, u := range s.Upstreams() {
+		host := &wxbrokerv1.UpstreamStatus{Host: u.Host, InUse: u.InUse, FailedTime: timestamp(u.Failed)}
+		if u.Failure != nil {
+			host.Failure = u.Failure.Sentence()
+		}
+		response.Upstreams = append(response.Upstreams, host)
+	}
+	for _, e := range s.Edges.List() {
+		response.Edges = append(response.Edges, &wxbrokerv1.EdgeStatus{
+			Name: e.Name, Version: e.Version, Address: e.Address, Since: timestamp(e.Since), Behind: int32(len(e.Behind())),
+		})
+	}
+	if s.SetAside != nil {
+		response.SetAside = &wxbrokerv1.SetAsideDatabase{Path: s.SetAside.Path, Reason: s.SetAside.Reason.Error()}
+	}
+	return response, nil
+}
+
+func account(in keeper.Status, now time.Time) *wxbrokerv1.AccountStatus {
+	out := &wxbrokerv1.AccountStatus{Appid: in.AppID, Advice: in.Advice(now)}
+	for _, k := range in.Kinds {
+		c := &wxbrokerv1.CredentialStatus{
+			Kind: k.Kind.Wire(), Version: k.Version, ExpireTime: timestamp(k.Expiry), Refused: k.Refused,
+			NextCallTime: timestamp(k.NextTry), Unsaved: k.Unsaved, EarlyDeaths: int32(k.DiedSince(now.Add(-24 * time.Hour))),
+		}
+		if n := len(k.Died); n > 0 {
+			c.LastEarlyDeathTime = timestamp(k.Died[n-1])
+		}
+		if e := k.LastError; e != nil {
+			c.Failure = &wxbrokerv1.CallFailure{
+				Class: string(e.Class), Errcode: int32(e.Code), Message: e.Error(), Advice: e.Advice, SeenAddress: e.SeenAddress,
+				Since: timestamp(k.Since), Count: int32(k.Failures), RetryTime: timestamp(k.NextTry),
+			}
+		}
+		out.Credentials = append(out.Credentials, c)
+	}
+	for _, b := range in.Budget {
+		out.Budget = append(out.Budget, budget(b))
+	}
+	return out
+}
+
+func budget(b keeper.Spent) *wxbrokerv1.CallBudget {
+	return &wxbrokerv1.CallBudget{
+		Api: string(b.API), Used: int64(b.Used), Limit: int64(b.Limit), ResetTime: timestamp(b.Reset), Unsaved: b.Unsaved,
+	}
+}
+
+// timestamp returns nil for a time that was never set.
+func timestamp(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}

@@ -1,0 +1,63 @@
+package operator
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+// GetQuota compares our count of calls with WeChat's.
+func (s *Service) GetQuota(ctx context.Context, r *wxbrokerv1.GetQuotaRequest) (*wxbrokerv1.GetQuotaResponse, error) {
+	k, err := s.keeperOf(r.GetAppid())
+	if err != nil {
+		return nil, err
+	}
+	quotas, err := k.Quota(ctx)
+	if err != nil {
+		return nil, failure(ctx, err)
+	}
+	response := new(wxbrokerv1.GetQuotaResponse)
+	for _, q := range quotas {
+		comparison := &wxbrokerv1.QuotaComparison{Ours: budget(q.Ours)}
+		if q.Err != nil {
+			comparison.Failure = q.Err.Error()
+		}
+		if q.WeChat != nil {
+			comparison.Wechat = &wxbrokerv1.WeChatQuota{DailyLimit: q.WeChat.DailyLimit, Used: q.WeChat.Used, Remain: q.WeChat.Remain}
+		}
+		response.Apis = append(response.Apis, comparison)
+	}
+	return response, nil
+}
+
+// ClearQuota clears the quota at WeChat.
+func (s *Service) ClearQuota(ctx context.Context, r *wxbrokerv1.ClearQuotaRequest) (*wxbrokerv1.ClearQuotaResponse, error) {
+	k, err := s.keeperOf(r.GetAppid())
+	if err != nil {
+		return nil, err
+	}
+	spent, err := k.ClearQuota(ctx)
+	if err != nil {
+		return nil, failure(ctx, err)
+	}
+	return &wxbrokerv1.ClearQuotaResponse{Ours: budget(spent)}, nil
+}
+
+// failure is what a caller is told of an error.
+func failure(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return status.FromContextError(ctx.Err()).Err()
+	}
+	code := codes.Unavailable
+	if e, ok := errors.AsType[*wechat.Error](err); ok && e.Class == wechat.Budget {
+		code = codes.ResourceExhausted
+	} else if ok && e.Code > 0 {
+		code = codes.FailedPrecondition
+	}
+	return status.Error(code, err.Error())
+}
