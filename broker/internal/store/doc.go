@@ -8,6 +8,7 @@
 // It is a map from (appid, key) to bytes and does not know what they mean. A
 // Put is on the disk (fsync) when it returns.
 //
-// Layout: bucket "accounts", in it a bucket for each appid, in it the keys;
+// Layout: bucket "accounts", in it a bucket for each appid, in it the keys,
+// each value behind a CRC-32C of appid, key and value (big-endian, 4 bytes);
 // and bucket "meta" with the key "schema", the layout's number in decimal.
 package store

@@ -11,8 +11,9 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// schema is the layout in doc.go. A newer one is for a newer broker.
-const schema = 1
+// schema is the layout in doc.go. A newer one is for a newer broker; 1 had
+// values without checksums.
+const schema = 2
 
 var (
 	metaBucket     = []byte("meta")
@@ -90,6 +91,9 @@ func openSound(path string) (*bolt.DB, error) {
 		return nil, err
 	}
 	err = check(db)
+	if err == nil { // before anything is written: what is set aside stays as it was
+		err = guarded(func() error { return db.View(checkSums) })
+	}
 	if err == nil {
 		err = guarded(func() error { return db.Update(prepare) })
 	}
@@ -101,16 +105,18 @@ func openSound(path string) (*bolt.DB, error) {
 
 // prepare makes the buckets and refuses a layout that this code does not know.
 func prepare(tx *bolt.Tx) error {
-	if _, err := tx.CreateBucketIfNotExists(accountsBucket); err != nil {
+	accounts, err := tx.CreateBucketIfNotExists(accountsBucket)
+	if err != nil {
 		return err
 	}
 	meta, err := tx.CreateBucketIfNotExists(metaBucket)
 	if err != nil {
 		return err
 	}
+	current := []byte(strconv.Itoa(schema))
 	written := meta.Get(schemaKey)
 	if written == nil {
-		return meta.Put(schemaKey, []byte(strconv.Itoa(schema)))
+		return meta.Put(schemaKey, current)
 	}
 	n, err := strconv.Atoi(string(written))
 	switch {
@@ -118,8 +124,44 @@ func prepare(tx *bolt.Tx) error {
 		return fmt.Errorf("%w: its schema is not a number", errDamaged)
 	case n > schema:
 		return fmt.Errorf("it has schema %q and this broker knows %d: use the broker that wrote it, or a newer one", written, schema)
+	case n == 1:
+		if err := addSums(accounts); err != nil {
+			return err
+		}
+		return meta.Put(schemaKey, current)
 	}
 	return nil
+}
+
+// addSums brings values from schema 1 to 2.
+func addSums(accounts *bolt.Bucket) error {
+	return accounts.ForEachBucket(func(appid []byte) error {
+		account, wrapped := accounts.Bucket(appid), map[string][]byte{}
+		err := account.ForEach(func(key, value []byte) error {
+			wrapped[string(key)] = wrap(string(appid), string(key), value)
+			return nil
+		})
+		for key, value := range wrapped {
+			err = errors.Join(err, account.Put([]byte(key), value))
+		}
+		return err
+	})
+}
+
+// checkSums reads every value that has a checksum.
+func checkSums(tx *bolt.Tx) error {
+	meta, accounts := tx.Bucket(metaBucket), tx.Bucket(accountsBucket)
+	if meta == nil || accounts == nil || string(meta.Get(schemaKey)) != strconv.Itoa(schema) {
+		return nil // new, or of another schema
+	}
+	return accounts.ForEachBucket(func(appid []byte) error {
+		return accounts.Bucket(appid).ForEach(func(key, stored []byte) error {
+			if _, err := unwrap(string(appid), string(key), stored); err != nil {
+				return fmt.Errorf("%w: %w", errDamaged, err)
+			}
+			return nil
+		})
+	})
 }
 
 // Put stores value under key of appid. It is durable once Put returns nil.
@@ -129,7 +171,7 @@ func (s *Store) Put(appid, key string, value []byte) error {
 		if err != nil {
 			return err
 		}
-		return account.Put([]byte(key), value)
+		return account.Put([]byte(key), wrap(appid, key, value))
 	})
 	if err != nil {
 		return fmt.Errorf("writing %s of %s to the database: %w", key, appid, err)
@@ -145,9 +187,10 @@ func (s *Store) All(appid string) (map[string][]byte, error) {
 		if account == nil {
 			return nil
 		}
-		return account.ForEach(func(key, value []byte) error {
-			all[string(key)] = append([]byte(nil), value...)
-			return nil
+		return account.ForEach(func(key, stored []byte) error {
+			value, err := unwrap(appid, string(key), stored)
+			all[string(key)] = value
+			return err
 		})
 	})
 	if err != nil {

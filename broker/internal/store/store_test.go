@@ -62,6 +62,66 @@ func TestOpenRefusesADatabaseInUse(t *testing.T) {
 	}
 }
 
+// TestTheFirstSchemaIsBroughtUp: a database without checksums keeps its values.
+func TestTheFirstSchemaIsBroughtUp(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "wxbroker.db")
+	db, err := bolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		meta, err := tx.CreateBucket([]byte("meta"))
+		accounts, err2 := tx.CreateBucket([]byte("accounts"))
+		if err := errors.Join(err, err2); err != nil {
+			return err
+		}
+		account, err := accounts.CreateBucket([]byte("wx1"))
+		if err != nil {
+			return err
+		}
+		return errors.Join(meta.Put([]byte("schema"), []byte("1")), account.Put([]byte("a"), []byte("old")), account.Put([]byte("b"), nil))
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // brought up, and opened as it is then
+		s := open(t, path)
+		got, err := s.All("wx1")
+		if err != nil || len(got) != 2 || string(got["a"]) != "old" || len(got["b"]) != 0 || s.Aside() != nil {
+			t.Errorf("All(wx1) = %q, %v; aside %v", got, err, s.Aside())
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestATurnedBitIsNotHandedOut: bbolt has no checksum of values.
+func TestATurnedBitIsNotHandedOut(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "wxbroker.db")
+	s := open(t, path)
+	err := s.Put("wx1", "jsapi_ticket", []byte("kgt8ON7yVITDhtdwci0qef"))
+	if err := errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw = []byte(strings.ReplaceAll(string(raw), "kgt8ON7y", "kgt8OO7y"))
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, path)
+	defer s.Close()
+	if s.Aside() == nil {
+		t.Error("not set aside")
+	}
+	if got, err := s.All("wx1"); err != nil || len(got) != 0 {
+		t.Errorf("All(wx1) = %q, %v", got, err)
+	}
+}
+
 func TestOpenRefusesANewerSchema(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "wxbroker.db")
 	if err := open(t, path).Close(); err != nil {
@@ -71,11 +131,11 @@ func TestOpenRefusesANewerSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = db.Update(func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte("2")) })
+	err = db.Update(func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte("3")) })
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.Open(path); err == nil || !strings.Contains(err.Error(), `schema "2"`) {
+	if _, err := store.Open(path); err == nil || !strings.Contains(err.Error(), `schema "3"`) {
 		t.Errorf("error %v", err)
 	}
 }
