@@ -15,6 +15,10 @@ import (
 const (
 	// maxReread is the longest time between two readings of a ticket.
 	maxReread = 10 * time.Minute
+	// maxLate is the longest once a ticket should have expired and has not. With
+	// proofMargin it stays below the five minutes for which WeChat keeps the
+	// old one beside a new one, so the end is seen before it comes.
+	maxLate = 3 * time.Minute
 	// minReread is the shortest, for lifetimes like WeChat's.
 	minReread = 30 * time.Second
 	// proofMargin is added to the next reading when a ticket that should have
@@ -107,6 +111,11 @@ func (seen sightings) age(grant wechat.Grant, start credential.Instant) (expiry,
 		first.at = start.Add(min(first.Expected.Sub(start.Wall()), first.Lifetime))
 	}
 	left := func(i credential.Instant) time.Duration { return i.Sub(start) }
+	if really := -first.at.Elapsed(start); left(first.at) <= 0 && really > 0 {
+		// The wall clock says that it is over and WeChat still hands it out: it
+		// was the clock that was stepped.
+		first.at = start.Add(really)
+	}
 	if left(first.at) > left(claimed)+rounding {
 		first.at = claimed // WeChat says that it dies earlier: believe it
 	}
@@ -121,7 +130,7 @@ func (seen sightings) age(grant wechat.Grant, start credential.Instant) (expiry,
 	if left(first.at) <= 0 {
 		// It lives longer than it should: less and less often, unless WeChat
 		// itself says that its end is near.
-		wait = min(doubled(wait, first.Late, maxReread), reread(grant.Lifetime, first.Lifetime))
+		wait = min(doubled(wait, first.Late, min(maxLate, first.Lifetime/7)), reread(grant.Lifetime, first.Lifetime))
 	}
 	due = start.Add(wait)
 	// That WeChat returned it proves it good now, whatever its age. So it is
