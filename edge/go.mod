@@ -9,6 +9,7 @@ require (
 	github.com/wxbroker/wxbroker/pkg v0.0.0
 	github.com/wxbroker/wxbroker/proto v0.0.0
 	golang.org/x/sync v0.24.0
+	golang.org/x/time v0.16.0
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12
 )

@@ -15,73 +15,125 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/internal/app"
 	"github.com/wxbroker/wxbroker/broker/internal/config"
+	"github.com/wxbroker/wxbroker/broker/internal/keeper"
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
 // Config is what a test says of its broker.
 type Config struct {
-	Data     string // path of the database
+	Data string // path of the database
+	// Disk is what the database lies on, nil for the file system.
+	Disk     *Disk
 	Accounts []Account
-	// DialWeChat opens connections to the simulated WeChat.
-	DialWeChat func(context.Context) (net.Conn, error)
+	// DialWeChat opens connections to the simulated WeChat, which has two hosts,
+	// wechat.invalid:80 and, when that fails, wechat2.invalid:80.
+	DialWeChat func(ctx context.Context, host string) (net.Conn, error)
 	Clock      credential.Clock
 	Log        *slog.Logger
 }
 
-// Account is one account, with its jsapi_ticket.
+// Account is one account.
 type Account struct {
 	AppID, Secret string
-	Classic       bool // the classic token instead of the stable one
-	SignHosts     []string
+	// ReadSecret reads the AppSecret anew, nil where it never changes.
+	ReadSecret func() string
+	Classic    bool              // the classic token instead of the stable one
+	Tickets    []credential.Kind // jsapi_ticket where there are none
+	SignHosts  []string
 }
 
 // Broker is a running broker.
 type Broker struct {
-	grpc *bufconn.Listener
-	stop func()
+	app     *app.App
+	grpc    *bufconn.Listener
+	wires   wires
+	cancel  context.CancelFunc
+	running sync.WaitGroup
 }
 
-// Start runs a broker until Stop or the test's end. Its listeners are in
-// memory: Dial reaches its gRPC API.
+// Start runs a broker until it is stopped, killed, or the test ends. Its
+// listeners are in memory: Dial reaches its gRPC API.
 func Start(t testing.TB, c Config) *Broker {
 	t.Helper()
-	loaded := config.Config{Data: c.Data, Upstreams: []*url.URL{{Scheme: "http", Host: "wechat.invalid"}}}
+	b := &Broker{grpc: bufconn.Listen(64 << 10)}
+	options := app.Options{
+		Version: "test", Log: c.Log, Clock: c.Clock, GRPC: b.grpc, Ops: bufconn.Listen(1 << 10),
+		DialWeChat: func(ctx context.Context, _, host string) (net.Conn, error) {
+			return b.wires.add(c.DialWeChat(ctx, host))
+		},
+	}
+	if c.Disk != nil {
+		options.OpenStore = c.Disk.open
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	b.cancel = cancel
+	a, err := app.New(ctx, c.loaded(t), options)
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	b.app = a
+	b.running.Go(func() {
+		if err := a.Run(ctx); err != nil && !b.wires.areCut() {
+			t.Errorf("broker: %v", err)
+		}
+	})
+	t.Cleanup(b.Stop)
+	return b
+}
+
+// loaded is the configuration as it would have been read from a file.
+func (c Config) loaded(t testing.TB) config.Config {
+	t.Helper()
+	loaded := config.Config{Data: c.Data, Upstreams: []*url.URL{{Scheme: "http", Host: "wechat.invalid"}, {Scheme: "http", Host: "wechat2.invalid"}}}
 	for _, a := range c.Accounts {
 		rules, err := credential.ParseHostRules(a.SignHosts)
 		if err != nil {
 			t.Fatal(err)
 		}
-		loaded.Accounts = append(loaded.Accounts, config.Account{
-			AppID: a.AppID, Secret: credential.NewSecret(a.Secret), Stable: !a.Classic,
-			Tickets: []credential.Kind{credential.JSAPITicket}, SignHosts: rules,
-		})
-	}
-	b := &Broker{grpc: bufconn.Listen(64 << 10)}
-	ctx, cancel := context.WithCancel(context.Background())
-	a, err := app.New(ctx, loaded, app.Options{
-		Version: "test", Log: c.Log, Clock: c.Clock, GRPC: b.grpc, Ops: bufconn.Listen(1 << 10),
-		DialWeChat: func(ctx context.Context, _, _ string) (net.Conn, error) { return c.DialWeChat(ctx) },
-	})
-	if err != nil {
-		cancel()
-		t.Fatal(err)
-	}
-	var running sync.WaitGroup
-	running.Go(func() {
-		if err := a.Run(ctx); err != nil {
-			t.Errorf("broker: %v", err)
+		account := config.Account{
+			AppID: a.AppID, Secret: credential.NewSecret(a.Secret), Stable: !a.Classic, Tickets: a.Tickets, SignHosts: rules,
 		}
-	})
-	b.stop = sync.OnceFunc(func() {
-		cancel()
-		running.Wait()
-	})
-	t.Cleanup(b.stop)
-	return b
+		if len(a.Tickets) == 0 {
+			account.Tickets = []credential.Kind{credential.JSAPITicket}
+		}
+		if a.ReadSecret != nil {
+			account.Secret = credential.NewSecret(a.ReadSecret())
+			account.ReadSecret = func() (credential.Secret, error) { return credential.NewSecret(a.ReadSecret()), nil }
+		}
+		loaded.Accounts = append(loaded.Accounts, account)
+	}
+	return loaded
 }
 
 // Dial connects to the broker's gRPC API.
-func (b *Broker) Dial(ctx context.Context) (net.Conn, error) { return b.grpc.DialContext(ctx) }
+func (b *Broker) Dial(ctx context.Context) (net.Conn, error) {
+	return b.wires.add(b.grpc.DialContext(ctx))
+}
+
+// Status returns the state of an account's keeper.
+func (b *Broker) Status(appid string) keeper.Status { return b.app.Status(appid) }
 
 // Stop stops the broker as SIGTERM does and waits for its end.
-func (b *Broker) Stop() { b.stop() }
+func (b *Broker) Stop() {
+	b.cancel()
+	b.running.Wait()
+}
+
+// Cut does to the outside what SIGKILL does: every connection ends, nothing is
+// said and nobody is heard any more. It does not wait, so that it can be done
+// between any two steps of the broker's; Bury waits.
+func (b *Broker) Cut() {
+	b.wires.cut()
+	_ = b.grpc.Close() // closed twice is no error worth telling
+}
+
+// Bury waits for what is left of a broker that was Cut.
+func (b *Broker) Bury() {
+	b.Stop()
+}
+
+// Limit returns how many calls a day the broker allows itself of WeChat's API
+// at that path, without a limit of the configuration's.
+func Limit(path string) int { return keeper.DefaultLimits()[wechat.APIAt(path)] }

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -16,6 +18,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/edge/internal/app"
+	"github.com/wxbroker/wxbroker/edge/internal/localkey"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
@@ -23,6 +26,10 @@ import (
 type Config struct {
 	Name   string
 	AppIDs []string
+	// LocalKeys are those of a file of local keys: a key, or lines of `name
+	// key`. With one the edge asks for access_tokens too, and hands out what it
+	// holds.
+	LocalKeys string
 	// Dial connects to the broker's gRPC API.
 	Dial  func(context.Context) (net.Conn, error)
 	Clock credential.Clock
@@ -39,7 +46,8 @@ type Edge struct {
 // Handler is asked directly.
 func Start(t testing.TB, c Config) *Edge {
 	t.Helper()
-	a := app.New(app.Config{
+	a, err := app.New(app.Config{
+		Keys:   c.keys(t),
 		Broker: "passthrough:///broker", AppIDs: c.AppIDs, Name: c.Name, Version: "test",
 		Log: c.Log, Clock: c.Clock, Listen: bufconn.Listen(1 << 10), Ops: bufconn.Listen(1 << 10),
 		Dial: []grpc.DialOption{
@@ -47,6 +55,9 @@ func Start(t testing.TB, c Config) *Edge {
 			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return c.Dial(ctx) }),
 		},
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -60,6 +71,22 @@ func Start(t testing.TB, c Config) *Edge {
 	})}
 	t.Cleanup(e.stop)
 	return e
+}
+
+func (c Config) keys(t testing.TB) localkey.Keys {
+	t.Helper()
+	if c.LocalKeys == "" {
+		return localkey.Keys{}
+	}
+	path := filepath.Join(t.TempDir(), "keys")
+	if err := os.WriteFile(path, []byte(c.LocalKeys), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keys, _, err := localkey.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
 }
 
 // Handler returns the edge's HTTP API.

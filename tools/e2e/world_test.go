@@ -62,7 +62,7 @@ func newWorld(t *testing.T, settings wechatsim.Settings, account brokertest.Acco
 	w.config = brokertest.Config{
 		Data:       filepath.Join(t.TempDir(), "wxbroker.db"),
 		Accounts:   []brokertest.Account{account},
-		DialWeChat: listener.DialContext,
+		DialWeChat: func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) },
 		Clock:      time.Now, Log: quiet,
 	}
 	return w

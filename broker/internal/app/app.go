@@ -36,12 +36,22 @@ type Options struct {
 	DialWeChat func(ctx context.Context, network, address string) (net.Conn, error)
 	// GRPC and Ops are listened on instead of the configured addresses.
 	GRPC, Ops net.Listener
+	// OpenStore opens the database, nil for a file.
+	OpenStore func(path string) (Store, error)
+}
+
+// Store is an open database: a file, or what a simulation puts in its place.
+type Store interface {
+	keeper.Store
+	// Aside returns the damaged database that was set aside, nil if none.
+	Aside() *store.Aside
+	Close() error
 }
 
 // App is a broker that has opened what it needs and serves once Run is called.
 type App struct {
 	log       *slog.Logger
-	store     *store.Store
+	store     Store
 	keepers   []*keeper.Keeper
 	server    *rpc.Server
 	metrics   *ops.Metrics
@@ -67,9 +77,14 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 	if c.Insecure && !c.GRPC.IsLocal() {
 		o.Log.Warn("insecure: credentials cross the network in plain text, and whoever reaches the listener gets them", "listen", c.GRPC)
 	}
-	if a.store, err = store.Open(c.Data); err != nil {
+	if o.OpenStore == nil {
+		o.OpenStore = func(path string) (Store, error) { return store.Open(path) }
+	}
+	opened, err := o.OpenStore(c.Data)
+	if err != nil {
 		return nil, err
 	}
+	a.store = opened // not before: a nil *store.Store is a Store that is not nil
 	if aside := a.store.Aside(); aside != nil {
 		o.Log.Error("the database was damaged and is set aside: what it held is fetched again",
 			"database", c.Data, "now", aside.Path, "reason", aside.Reason)
@@ -125,6 +140,16 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 	})
 	a.metrics.Watch(a.keepers, edges, client.Upstreams)
 	return a, nil
+}
+
+// Status returns the state of an account that the broker keeps.
+func (a *App) Status(appid string) keeper.Status {
+	for _, k := range a.keepers {
+		if status := k.Status(); status.AppID == appid {
+			return status
+		}
+	}
+	return keeper.Status{}
 }
 
 // Run serves until ctx ends or a listener fails. It stops in the reverse order

@@ -45,6 +45,16 @@ var paths = map[API]string{
 	ClearQuotaAPI:  "/cgi-bin/clear_quota/v2",
 }
 
+// APIAt returns the API at that path of WeChat's, "" for none of these.
+func APIAt(path string) API {
+	for api, at := range paths {
+		if at == path {
+			return api
+		}
+	}
+	return ""
+}
+
 // takesToken reports whether the call is made with an access_token.
 func (a API) takesToken() bool { return a == TicketAPI || a == ProbeAPI || a == QuotaAPI }
 

@@ -1,5 +1,5 @@
 // Package app wires the edge: stream from the broker → signing state → HTTP
-// API, and the ops listener beside them.
+// API → reports to the broker, and the ops listener beside them.
 package app
 
 import (
@@ -17,6 +17,7 @@ import (
 	"github.com/wxbroker/wxbroker/edge/internal/httpapi"
 	"github.com/wxbroker/wxbroker/edge/internal/localkey"
 	"github.com/wxbroker/wxbroker/edge/internal/ops"
+	"github.com/wxbroker/wxbroker/edge/internal/report"
 	"github.com/wxbroker/wxbroker/edge/internal/signing"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
@@ -25,7 +26,7 @@ import (
 
 // Config is what an edge has to know.
 type Config struct {
-	Broker      string // target of the stream
+	Broker      string // target of the stream, and of reports
 	Dial        []grpc.DialOption
 	AppIDs      []string // accounts served, none for all that are granted
 	Keys        localkey.Keys
@@ -40,6 +41,7 @@ type Config struct {
 type App struct {
 	log         *slog.Logger
 	client      *watch.Client
+	reports     *report.Client // nil without local keys
 	state       *signing.State
 	metrics     *ops.Metrics
 	api         http.Handler
@@ -47,7 +49,7 @@ type App struct {
 }
 
 // New wires an edge. Nothing is served and nobody is called before Run.
-func New(c Config) *App {
+func New(c Config) (*App, error) {
 	a := &App{log: c.Log, state: signing.New(c.AppIDs, c.Clock), listen: c.Listen, ops: c.Ops}
 	kinds := []credential.Kind{credential.JSAPITicket}
 	if c.Keys.Any() { // what nobody here may ask for is not asked for
@@ -59,8 +61,16 @@ func New(c Config) *App {
 		Apply: a.apply,
 	})
 	a.metrics = ops.New(c.Version, a.state, a.client.Connected)
-	a.api = &httpapi.API{State: a.state, Keys: c.Keys, Answered: a.metrics.Answered}
-	return a
+	api := &httpapi.API{State: a.state, Keys: c.Keys, Answered: a.metrics.Answered}
+	a.api = api
+	if c.Keys.Any() { // without them nobody may report
+		var err error
+		if a.reports, err = report.New(c.Broker, c.Dial); err != nil {
+			return nil, err
+		}
+		api.Report = a.reports.Report
+	}
+	return a, nil
 }
 
 // The longest that the broker takes, in bytes.
@@ -99,9 +109,12 @@ func (a *App) Handler() http.Handler { return a.api }
 // Ready says why the edge is not ready, nil if it is.
 func (a *App) Ready() error { return a.state.Ready() }
 
+// Held returns what the broker said last.
+func (a *App) Held() []credential.Account { return a.state.Accounts() }
+
 // Run serves until ctx ends or a listener fails. Then it stops in the reverse
-// order of starting: requests under way are answered, the stream is left, the
-// ops listener closes.
+// order of starting: requests under way are answered, reports and the stream
+// end, the ops listener closes.
 func (a *App) Run(ctx context.Context) error {
 	a.log.Info("edge is up", "listen", a.listen.Addr().String(), "ops", a.ops.Addr().String(), "broker", a.client.Target)
 	opsCtx, stopOps := context.WithCancel(context.WithoutCancel(ctx))
@@ -121,6 +134,9 @@ func (a *App) Run(ctx context.Context) error {
 	stream.Go(func() { a.client.Run(streamCtx) })
 	group.Go(func() error {
 		err := daemon.ServeHTTP(apiCtx, a.listen, a.api, a.log)
+		if a.reports != nil {
+			a.reports.Close()
+		}
 		stopStream()
 		stream.Wait()
 		stopOps()

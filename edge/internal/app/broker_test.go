@@ -3,10 +3,12 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,12 +39,22 @@ type fakeBroker struct {
 	ends     chan error
 	// ahead is how far the broker's clock is ahead of the edge's.
 	ahead time.Duration
+	// dials counts connections; away refuses them.
+	dials atomic.Int64
+	away  atomic.Bool
+	// reported is how reports are answered; while it is nil they are not.
+	reported atomic.Pointer[reportAnswer]
 
 	mu            sync.Mutex
 	revision      uint64
 	subscriptions []*wxbrokerv1.Subscription
 	held          []*wxbrokerv1.HeldVersion // of the last acknowledgement
 	open          int
+}
+
+type reportAnswer struct {
+	reported, current int64
+	err               error
 }
 
 func startBroker(t *testing.T) *fakeBroker {
@@ -71,7 +83,21 @@ func startBroker(t *testing.T) *fakeBroker {
 }
 
 func (b *fakeBroker) dial(ctx context.Context, _ string) (net.Conn, error) {
+	if b.away.Load() {
+		return nil, errors.New("connection refused")
+	}
+	b.dials.Add(1)
 	return b.listener.DialContext(ctx)
+}
+
+// ReportInvalid answers one report.
+func (b *fakeBroker) ReportInvalid(ctx context.Context, _ *wxbrokerv1.ReportInvalidRequest) (*wxbrokerv1.ReportInvalidResponse, error) {
+	answer := b.reported.Load()
+	if answer == nil {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return &wxbrokerv1.ReportInvalidResponse{ReportedVersion: answer.reported, CurrentVersion: answer.current}, answer.err
 }
 
 // Watch answers one stream.

@@ -22,7 +22,7 @@ type serveCommand struct {
 	OpsListen      string   `default:"127.0.0.1:7611" env:"WXEDGE_OPS_LISTEN" placeholder:"ADDR" help:"Where /healthz, /readyz and /metrics are served; ${default} if not given."`
 	AppID          []string `name:"appid" env:"WXEDGE_APPID" placeholder:"ID" help:"Account to serve. For several, repeat it or put commas between them. Without it, every account that the broker grants."`
 	Name           string   `env:"WXEDGE_NAME" placeholder:"NAME" help:"What the broker's operator sees this edge as. The host's name if not given."`
-	LocalKeyFile   string   `env:"WXEDGE_LOCAL_KEY_FILE" type:"path" placeholder:"FILE" help:"File with a key, or lines of 'name key', that unlock /token and /ticket. Without it they are refused."`
+	LocalKeyFile   string   `env:"WXEDGE_LOCAL_KEY_FILE" type:"path" placeholder:"FILE" help:"File with a key, or lines of 'name key', that unlock /token, /ticket and /v1/report. Without it they are refused."`
 	InsecureBroker bool     `env:"WXEDGE_INSECURE_BROKER" help:"Allow plain text to a broker on another machine."`
 	InsecureListen bool     `env:"WXEDGE_INSECURE_LISTEN" help:"Allow --listen in plain text on an address that other machines can reach."`
 	daemon.LogFlags
@@ -40,7 +40,11 @@ func (c serveCommand) Run(r daemon.Running) error {
 	if config.Ops, err = c.listen(r.Context, "--ops-listen", c.OpsListen, true); err != nil {
 		return errors.Join(err, config.Listen.Close())
 	}
-	return New(config).Run(r.Context)
+	edge, err := New(config)
+	if err != nil {
+		return errors.Join(err, config.Listen.Close(), config.Ops.Close())
+	}
+	return edge.Run(r.Context)
 }
 
 // configure turns the flags into a Config without its listeners.

@@ -71,7 +71,10 @@ func startEdge(t *testing.T, b *fakeBroker, keys string, appids ...string) *runn
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	e.stop = stop
-	edge := New(config)
+	edge, err := New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
 	go func() { e.done <- edge.Run(ctx) }()
 	t.Cleanup(func() {
 		stop()
@@ -115,6 +118,11 @@ func (e *runningEdge) get(client *http.Client, path, authorization string) (int,
 	if authorization != "" {
 		r.Header.Set("Authorization", authorization)
 	}
+	return e.send(client, r)
+}
+
+func (e *runningEdge) send(client *http.Client, r *http.Request) (int, string) {
+	e.t.Helper()
 	response, err := client.Do(r)
 	if err != nil {
 		e.t.Fatal(err)

@@ -21,9 +21,9 @@ func refuse(status int, format string, args ...any) error {
 	return &refusal{status, fmt.Sprintf(format, args...)}
 }
 
-// retryAfter is when a caller that was told 503 may ask again, in seconds:
-// about how long an edge needs to find its broker again.
-const retryAfter = "5"
+// retryAfter is when a caller that was told this status may ask again, in
+// seconds: 503, about how long an edge needs to find its broker again.
+var retryAfter = map[int]string{http.StatusServiceUnavailable: "5", http.StatusTooManyRequests: "1"}
 
 // failure returns the status and the answer for err.
 func failure(w http.ResponseWriter, err error) (int, any) {
@@ -32,14 +32,16 @@ func failure(w http.ResponseWriter, err error) (int, any) {
 	switch {
 	case errors.As(err, &known):
 		status = known.status
-		if status == http.StatusUnauthorized { // RFC 9110 wants to hear how
-			w.Header().Set("WWW-Authenticate", "Bearer")
-		}
 	case errors.Is(err, signing.ErrHost):
 		status = http.StatusForbidden
 	case errors.Is(err, signing.ErrUnavailable):
 		status = http.StatusServiceUnavailable
-		w.Header().Set("Retry-After", retryAfter)
+	}
+	if status == http.StatusUnauthorized { // RFC 9110 wants to hear how
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	if seconds, ok := retryAfter[status]; ok {
+		w.Header().Set("Retry-After", seconds)
 	}
 	return status, daemon.Refusal{ErrCode: status, ErrMsg: err.Error()}
 }

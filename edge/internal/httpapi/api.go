@@ -1,20 +1,27 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/wxbroker/wxbroker/edge/internal/localkey"
+	"github.com/wxbroker/wxbroker/edge/internal/report"
 	"github.com/wxbroker/wxbroker/edge/internal/signing"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 )
 
-// API answers pages and apps. It is an http.Handler; all fields are required.
+// API answers pages and apps. It is an http.Handler; all fields are required,
+// but Report only where there are Keys.
 type API struct {
 	State *signing.State
-	// Keys unlock what hands out credentials; with none it is refused.
+	// Keys unlock what hands out credentials or calls WeChat; with none it is
+	// refused.
 	Keys localkey.Keys
+	// Report tells the broker, for whoever holds the key of that name. Its
+	// errors are gRPC statuses.
+	Report func(ctx context.Context, key string, r report.Report) (report.Versions, error)
 	// Answered is told of every answer, by route and HTTP status.
 	Answered func(route string, status int)
 }
@@ -31,6 +38,7 @@ var (
 	routes    = map[string]route{
 		"/v1/jsapi/config":    {getOrPost, (*API).config},
 		"/v1/jsapi/signature": {[]string{http.MethodPost}, (*API).signature},
+		"/v1/report":          {[]string{http.MethodPost}, (*API).report},
 		"/getApi":             {getOrPost, (*API).getAPI},
 		"/all":                {getOrPost, (*API).all},
 		"/nonce":              {getOrPost, (*API).nonce},

@@ -77,3 +77,41 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+// FuzzReport: whatever is sent, the answer is an error of a few words, or
+// exactly one report of a kind that there is.
+func FuzzReport(f *testing.F) {
+	for _, form := range []string{
+		"", "kind=access_token", "kind=access_token&value=abc", "kind=jsapi_ticket&sha256=" + refusedHash, "kind=wx_card_ticket&appid=" + shop,
+		"value=abc", "%76alue=abc", "kind=access_token&value=abc&value=abc", "kind=access_token&value=%0a", "kind=access_token&sha256=zz", "url=https://a/?b&kind",
+	} {
+		f.Add(form, "", []byte(nil))
+		f.Add("", formType, []byte(form))
+	}
+	for _, body := range []string{
+		`{"kind":"access_token","value":"abc"}`, `{"kind":"access_token","value":"\ud800"}`, `{"kind":"access_token","value":null,"sha256":"00"}`,
+		`{"kind":["access_token"]}`, `{"kind":"access_token","value":57}`, `{"value":"a","value":"b"}`, `{"\u0076alue":"a"}`, `[]`, `{`,
+	} {
+		f.Add("", jsonType, []byte(body))
+		f.Add("kind=access_token", jsonType, []byte(body))
+	}
+	w := oneShop(f)
+	b := new(reported)
+	w.setBroker(b)
+	f.Fuzz(func(t *testing.T, query, contentType string, body []byte) {
+		w.t = t
+		b.reports = nil
+		r := post("/v1/report", contentType, string(body))
+		r.URL.RawQuery = query
+		r.Header.Set("Authorization", "Bearer k")
+		a := w.ask(r)
+		if (a.status == http.StatusOK) != (len(b.reports) == 1) || len(b.reports) > 1 || len(a.raw) > 512 {
+			t.Fatalf("HTTP %d after %d reports: %s", a.status, len(b.reports), a.raw)
+		}
+		for _, refused := range b.reports {
+			if refused.Kind.Wire() == 0 || refused.AppID == "" || refused.Hash == [32]byte{} {
+				t.Errorf("reported %v", refused)
+			}
+		}
+	})
+}

@@ -9,7 +9,7 @@ import (
 
 // addJSON reads a JSON object. Members that are not ours mean nothing; one that
 // is ours may be there once, though encoding/json would take the last.
-func (given raw) addJSON(body []byte) error {
+func (given raw) addJSON(body []byte, ours names) error {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	start, err := decoder.Token()
 	// encoding/json would replace what is not UTF-8, and another URL than the
@@ -28,7 +28,7 @@ func (given raw) addJSON(body []byte) error {
 			return refuse(http.StatusBadRequest, "the body is JSON that cannot be read")
 		}
 		name, _ := key.(string) // always: the object is valid
-		if !ours[name] {
+		if ours[name] == 0 {
 			continue
 		}
 		if seen[name] {

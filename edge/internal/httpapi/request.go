@@ -36,29 +36,59 @@ type parameters struct {
 // every name that is ours, from query and body.
 type raw map[string][]string
 
-// ours are the names of the parameters that mean something.
-var ours = map[string]bool{
-	"url": true, "appid": true, "noncestr": true, "timestamp": true,
-	"debug": true, "jsApiList": true, "openTagList": true,
+// names are the parameters that mean something to a path, and where each may
+// stand. A name that means nothing there is not among them, or it would hide
+// that a url was not escaped.
+type names map[string]place
+
+type place int
+
+const (
+	anywhere place = iota + 1
+	inBody         // a secret: query strings end up in logs
+)
+
+// pageNames are what a page asks with.
+var pageNames = names{
+	"url": anywhere, "appid": anywhere, "noncestr": anywhere, "timestamp": anywhere,
+	"debug": anywhere, "jsApiList": anywhere, "openTagList": anywhere,
 }
 
-// readParameters reads query and body. A parameter may be in either, not in
-// both.
+// readParameters reads what a page asks for.
 func readParameters(r *http.Request) (parameters, error) {
-	given := raw{}
-	if err := given.addForm(r.URL.RawQuery); err != nil {
+	given, err := read(r, pageNames)
+	if err != nil {
 		return parameters{}, err
-	}
-	if r.Method == http.MethodPost {
-		if err := given.addBody(r); err != nil {
-			return parameters{}, err
-		}
 	}
 	return given.understand()
 }
 
+// read reads query and body. A parameter may be in either, not in both.
+func read(r *http.Request, ours names) (raw, error) {
+	given := raw{}
+	if err := given.addForm(r.URL.RawQuery, ours); err != nil {
+		return nil, err
+	}
+	for name := range given {
+		if ours[name] == inBody {
+			return nil, refuse(http.StatusBadRequest, "%s is in the query string, which ends up in logs: send it in the body", name)
+		}
+	}
+	if r.Method == http.MethodPost {
+		if err := given.addBody(r, ours); err != nil {
+			return nil, err
+		}
+	}
+	for name, values := range given {
+		if len(values) > 1 && name != "jsApiList" && name != "openTagList" {
+			return nil, refuse(http.StatusBadRequest, "%s is given %d times", name, len(values))
+		}
+	}
+	return given, nil
+}
+
 // addBody reads the body as what its content type says it is.
-func (given raw) addBody(r *http.Request) error {
+func (given raw) addBody(r *http.Request, ours names) error {
 	body, err := io.ReadAll(r.Body)
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -75,9 +105,9 @@ func (given raw) addBody(r *http.Request) error {
 	}
 	switch kind {
 	case "application/json":
-		return given.addJSON(body)
+		return given.addJSON(body, ours)
 	case "application/x-www-form-urlencoded":
-		return given.addForm(string(body))
+		return given.addForm(string(body), ours)
 	default:
 		return refuse(http.StatusUnsupportedMediaType, "the body is neither application/json nor application/x-www-form-urlencoded")
 	}
@@ -86,7 +116,7 @@ func (given raw) addBody(r *http.Request) error {
 // addForm reads a query or a form. Parameters that are not ours mean nothing
 // (a cache buster, say), unless they follow a url that was not escaped: then
 // they are most likely that URL's own, and what is left of it is only half.
-func (given raw) addForm(form string) error {
+func (given raw) addForm(form string, ours names) error {
 	unescaped := false
 	for part := range strings.SplitSeq(form, "&") {
 		if part == "" && !unescaped {
@@ -98,14 +128,15 @@ func (given raw) addForm(form string) error {
 		if nameErr != nil || valueErr != nil {
 			return refuse(http.StatusBadRequest, "the query or form has a broken %% escape: use encodeURIComponent")
 		}
-		if unescaped && !ours[name] {
+		known := ours[name] != 0
+		if unescaped && !known {
 			return refuse(http.StatusBadRequest,
 				"url is not escaped, so %q after it would be lost: send url=encodeURIComponent(address)", "&"+printable(name))
 		}
-		if ours[name] {
+		if known {
 			given[name] = append(given[name], value)
 		}
-		if name == "url" {
+		if known && name == "url" {
 			unescaped = strings.ContainsAny(rawValue, ":/?")
 		}
 	}
@@ -114,20 +145,13 @@ func (given raw) addForm(form string) error {
 
 // understand checks every parameter.
 func (given raw) understand() (parameters, error) {
-	for name, values := range given {
-		if len(values) > 1 && name != "jsApiList" && name != "openTagList" {
-			return parameters{}, refuse(http.StatusBadRequest, "%s is given %d times", name, len(values))
-		}
-	}
 	var p parameters
+	var err error
 	if values := given["url"]; values != nil {
 		p.url, p.hasURL = values[0], true
 	}
-	if values := given["appid"]; len(values) > 0 && values[0] != "" {
-		if !appidForm.MatchString(values[0]) {
-			return parameters{}, refuse(http.StatusBadRequest, "appid is not one such as wx0123456789abcdef")
-		}
-		p.appid = values[0]
+	if p.appid, err = given.appid(); err != nil {
+		return parameters{}, err
 	}
 	if values := given["noncestr"]; values != nil {
 		if err := jsapi.CheckNonce(values[0]); err != nil {
@@ -151,12 +175,23 @@ func (given raw) understand() (parameters, error) {
 			return parameters{}, refuse(http.StatusBadRequest, "debug is neither true nor false")
 		}
 	}
-	var err error
 	if p.jsAPIList, err = given.list("jsApiList"); err != nil {
 		return parameters{}, err
 	}
 	p.openTagList, err = given.list("openTagList")
 	return p, err
+}
+
+// appid returns the account that is named, "" if none is.
+func (given raw) appid() (string, error) {
+	values := given["appid"]
+	if len(values) == 0 || values[0] == "" {
+		return "", nil
+	}
+	if !appidForm.MatchString(values[0]) {
+		return "", refuse(http.StatusBadRequest, "appid is not one such as wx0123456789abcdef")
+	}
+	return values[0], nil
 }
 
 // appidForm is as wide as the broker's. It bounds what an error says back.

@@ -27,18 +27,28 @@ func (a *API) ticket(r *http.Request) (any, error) {
 
 // reveal returns a live credential to a caller that presents a local key.
 func (a *API) reveal(r *http.Request, kind credential.Kind) (credential.Secret, error) {
-	if !a.Keys.Any() {
-		return credential.Secret{}, refuse(http.StatusForbidden,
-			"this path hands out credentials, and this edge has no local key to protect it with: start it with --local-key-file")
-	}
-	scheme, presented, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if _, ok := a.Keys.Match(presented); !ok || !strings.EqualFold(scheme, "Bearer") {
-		return credential.Secret{}, refuse(http.StatusUnauthorized,
-			"this path hands out credentials: present a local key of this edge as Authorization: Bearer KEY")
+	if _, err := a.unlock(r, "hands out credentials"); err != nil {
+		return credential.Secret{}, err
 	}
 	p, err := readParameters(r)
 	if err != nil {
 		return credential.Secret{}, err
 	}
 	return a.State.Reveal(p.appid, kind)
+}
+
+// unlock returns the name of the local key that the caller of a path presents.
+// Such a path does something that not everybody may have it do.
+func (a *API) unlock(r *http.Request, does string) (name string, err error) {
+	if !a.Keys.Any() {
+		return "", refuse(http.StatusForbidden,
+			"this path %s, and this edge has no local key to protect it with: start it with --local-key-file", does)
+	}
+	scheme, presented, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	name, ok := a.Keys.Match(presented)
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return "", refuse(http.StatusUnauthorized,
+			"this path %s: present a local key of this edge as Authorization: Bearer KEY", does)
+	}
+	return name, nil
 }

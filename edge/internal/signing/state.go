@@ -3,6 +3,7 @@
 package signing
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -28,7 +29,13 @@ var (
 type State struct {
 	appids  []string // that have to be there, none for whatever there is
 	clock   credential.Clock
-	current atomic.Pointer[[]account]
+	current atomic.Pointer[snapshot]
+}
+
+// snapshot is what the broker granted at one time.
+type snapshot struct {
+	accounts []account
+	replaced chan struct{} // closed once there is a newer one
 }
 
 type account struct {
@@ -41,7 +48,7 @@ type account struct {
 // none.
 func New(appids []string, clock credential.Clock) *State {
 	s := &State{appids: appids, clock: clock}
-	s.current.Store(new([]account))
+	s.current.Store(&snapshot{replaced: make(chan struct{})})
 	return s
 }
 
@@ -55,7 +62,8 @@ func (s *State) Apply(accounts []credential.Account) {
 		}
 		next = append(next, entry)
 	}
-	s.current.Store(&next)
+	old := s.current.Swap(&snapshot{next, make(chan struct{})})
+	close(old.replaced)
 }
 
 // Request is one page to be signed.
@@ -107,10 +115,37 @@ func (s *State) Reveal(appid string, kind credential.Kind) (credential.Secret, e
 	return c.Value, nil
 }
 
+// AppID returns the account that Reveal would take it from, whether or not
+// there is a live credential.
+func (s *State) AppID(appid string, kind credential.Kind) (string, error) {
+	a, err := s.choose(appid, kind, func(account) bool { return false })
+	return a.AppID, err
+}
+
+// Await returns when the account's credential of that kind has at least that
+// version, or ctx ends. It does not wait for what is not granted.
+func (s *State) Await(ctx context.Context, appid string, kind credential.Kind, version int64) {
+	for {
+		now := s.current.Load()
+		i := slices.IndexFunc(now.accounts, func(a account) bool { return a.AppID == appid })
+		if i < 0 || !slices.Contains(now.accounts[i].Kinds, kind) {
+			return
+		}
+		if c, ok := now.accounts[i].Credential(kind); ok && c.Version >= version {
+			return
+		}
+		select {
+		case <-now.replaced:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // choose returns the account appid, or without one the only account that has
 // that kind of credential, or the only one of them that meant says is meant.
 func (s *State) choose(appid string, kind credential.Kind, meant func(account) bool) (account, error) {
-	accounts := *s.current.Load()
+	accounts := s.current.Load().accounts
 	if appid != "" {
 		for _, a := range accounts {
 			if a.AppID == appid {
@@ -168,7 +203,7 @@ func (a account) alive(kind credential.Kind, now credential.Instant) error {
 // Ready says why this edge cannot sign for every account that it serves, nil
 // if it can.
 func (s *State) Ready() error {
-	accounts := *s.current.Load()
+	accounts := s.current.Load().accounts
 	now := s.clock.Now()
 	for _, appid := range s.appids {
 		if !slices.ContainsFunc(accounts, func(a account) bool { return a.AppID == appid }) {
@@ -196,7 +231,7 @@ func (s *State) Ready() error {
 // Accounts returns what the broker said last.
 func (s *State) Accounts() []credential.Account {
 	var accounts []credential.Account
-	for _, a := range *s.current.Load() {
+	for _, a := range s.current.Load().accounts {
 		accounts = append(accounts, a.Account)
 	}
 	return accounts

@@ -1,0 +1,117 @@
+package httpapi
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/wxbroker/wxbroker/edge/internal/report"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+)
+
+const (
+	// maxValue bounds a credential that is reported, in bytes.
+	maxValue = 4 << 10
+	// catchUp is how long an answer waits for this edge to hold the newer value
+	// that it tells of: as long as a rotation may take to reach every edge.
+	catchUp = 2 * time.Second
+)
+
+// reportNames are what a report is made of.
+var reportNames = names{"appid": anywhere, "kind": anywhere, "value": inBody, "sha256": anywhere}
+
+type reportAnswer struct {
+	Reported int64 `json:"reported_version"`
+	Current  int64 `json:"current_version"`
+}
+
+// report tells the broker that WeChat refused a credential, and answers with
+// what the broker found out.
+func (a *API) report(r *http.Request) (any, error) {
+	key, err := a.unlock(r, "calls WeChat")
+	if err != nil {
+		return nil, err
+	}
+	given, err := read(r, reportNames)
+	if err != nil {
+		return nil, err
+	}
+	refused, err := given.report()
+	if err != nil {
+		return nil, err
+	}
+	if refused.AppID, err = a.State.AppID(refused.AppID, refused.Kind); err != nil {
+		return nil, err
+	}
+	versions, err := a.Report(r.Context(), key, refused)
+	if err != nil {
+		return nil, brokerSays(err)
+	}
+	if versions.Current > versions.Reported { // whoever asks here next is to get that one
+		ctx, cancel := context.WithTimeout(r.Context(), catchUp)
+		defer cancel()
+		a.State.Await(ctx, refused.AppID, refused.Kind, versions.Current)
+	}
+	return reportAnswer(versions), nil
+}
+
+// report understands the parameters of a report. No error says a value or a
+// hash back.
+func (given raw) report() (report.Report, error) {
+	var r report.Report
+	var err error
+	if r.AppID, err = given.appid(); err != nil {
+		return report.Report{}, err
+	}
+	kind := ""
+	if values := given["kind"]; values != nil {
+		kind = values[0]
+	}
+	switch r.Kind = credential.Kind(kind); r.Kind {
+	case credential.AccessToken, credential.JSAPITicket, credential.WXCardTicket:
+	default:
+		return report.Report{}, refuse(http.StatusBadRequest, "kind has to be %s, %s or %s",
+			credential.AccessToken, credential.JSAPITicket, credential.WXCardTicket)
+	}
+	value, hash := given["value"], given["sha256"]
+	switch {
+	case (value == nil) == (hash == nil):
+		return report.Report{}, refuse(http.StatusBadRequest, "send either value, the credential that WeChat refused, or its sha256")
+	case hash != nil:
+		decoded, err := hex.DecodeString(hash[0])
+		if err != nil || len(decoded) != sha256.Size {
+			return report.Report{}, refuse(http.StatusBadRequest, "sha256 is not the %d hexadecimal digits of a SHA-256", hex.EncodedLen(sha256.Size))
+		}
+		r.Hash = [sha256.Size]byte(decoded)
+	case len(value[0]) > maxValue:
+		return report.Report{}, refuse(http.StatusBadRequest, "value has more than %d bytes, as no credential has", maxValue)
+	case value[0] == "" || strings.ContainsFunc(value[0], func(r rune) bool { return r <= ' ' || r > '~' }):
+		return report.Report{}, refuse(http.StatusBadRequest, "value is empty, or has a space or a character that no credential has")
+	default:
+		r.Hash = sha256.Sum256([]byte(value[0]))
+	}
+	return r, nil
+}
+
+// brokerSays turns the status of a report into what the caller is told.
+func brokerSays(err error) error {
+	s := status.Convert(err)
+	message := cmp.Or(s.Message(), "the broker answers "+s.Code().String())
+	switch s.Code() {
+	case codes.NotFound:
+		return refuse(http.StatusNotFound, "%s", message)
+	case codes.ResourceExhausted:
+		return refuse(http.StatusTooManyRequests, "%s", message)
+	case codes.InvalidArgument:
+		return refuse(http.StatusBadRequest, "%s", message)
+	default:
+		return refuse(http.StatusServiceUnavailable, "the broker cannot be asked: %s", message)
+	}
+}

@@ -1,0 +1,125 @@
+// Package report asks the broker about credentials that WeChat is said to
+// refuse. However many ask about the same one at the same time, the broker
+// hears it once.
+package report
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+// Report names a credential that WeChat is said to refuse.
+type Report struct {
+	AppID string
+	Kind  credential.Kind
+	Hash  [sha256.Size]byte // of its value
+}
+
+// Versions answers a Report.
+type Versions struct {
+	// Reported is the version of the value that was reported.
+	Reported int64
+	// Current is that of the current value, 0 while there is none that WeChat
+	// honours. Above Reported there is a newer value.
+	Current int64
+}
+
+const (
+	// timeout bounds a call: the broker may have to ask WeChat twice.
+	timeout = 15 * time.Second
+	// perSecond is how often the holder of one local key may report, in the
+	// long run, and atOnce how many reports may come together: an app of many
+	// threads reports the same value from each.
+	perSecond = 20
+	atOnce    = 200
+)
+
+// Client reports to the broker. Make it with New.
+type Client struct {
+	conn  *grpc.ClientConn
+	calls singleflight.Group
+
+	mu     sync.Mutex
+	limits map[string]*rate.Limiter // by name of the local key
+}
+
+// New returns a Client with a connection of its own, so that no call waits
+// behind the stream or holds it up. It connects with the first report.
+func New(target string, dial []grpc.DialOption) (*Client, error) {
+	conn, err := grpc.NewClient(target, append(dialOptions(), dial...)...)
+	if err != nil {
+		return nil, fmt.Errorf("setting up the connection for reports: %w", err)
+	}
+	return &Client{conn: conn, limits: make(map[string]*rate.Limiter)}, nil
+}
+
+// dialOptions are the connection's, as those of the stream. Its keepalive has
+// to agree with what the broker enforces: see the broker's rpc package.
+func dialOptions() []grpc.DialOption {
+	// gRPC's own bound, two minutes, would refuse reports long after the broker
+	// is back.
+	retry := backoff.DefaultConfig
+	retry.MaxDelay = 5 * time.Second
+	return []grpc.DialOption{
+		grpc.WithNoProxy(), // a proxy is for WeChat, not for the broker next door
+		grpc.WithDisableServiceConfig(),
+		grpc.WithReadBufferSize(4 << 10),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: retry, MinConnectTimeout: 3 * time.Second}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
+	}
+}
+
+// Close ends what is under way.
+func (c *Client) Close() { c.conn.Close() }
+
+// Report tells the broker, for whoever holds the local key of that name, and
+// returns what it found out. Every error is a gRPC status. A caller that
+// leaves, by its ctx, fails nobody who asks about the same.
+func (c *Client) Report(ctx context.Context, key string, r Report) (Versions, error) {
+	if !c.limit(key).Allow() {
+		return Versions{}, status.Errorf(codes.ResourceExhausted, "more than %d reports a second with this local key", perSecond)
+	}
+	same := r.AppID + " " + string(r.Kind) + " " + string(r.Hash[:])
+	result := c.calls.DoChan(same, func() (any, error) { return c.call(context.WithoutCancel(ctx), r) })
+	select {
+	case <-ctx.Done():
+		return Versions{}, status.FromContextError(ctx.Err()).Err()
+	case got := <-result:
+		versions, _ := got.Val.(Versions)
+		return versions, got.Err
+	}
+}
+
+func (c *Client) call(ctx context.Context, r Report) (Versions, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	answer, err := wxbrokerv1.NewCredentialServiceClient(c.conn).ReportInvalid(ctx, &wxbrokerv1.ReportInvalidRequest{
+		Appid: r.AppID, Kind: r.Kind.Wire(), ValueSha256: r.Hash[:],
+	})
+	return Versions{answer.GetReportedVersion(), answer.GetCurrentVersion()}, err
+}
+
+func (c *Client) limit(key string) *rate.Limiter {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	limiter, ok := c.limits[key]
+	if !ok {
+		limiter = rate.NewLimiter(perSecond, atOnce)
+		c.limits[key] = limiter
+	}
+	return limiter
+}

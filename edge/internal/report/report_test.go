@@ -1,0 +1,247 @@
+package report_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/wxbroker/wxbroker/edge/internal/report"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+// broker answers reports with the versions 1 and 2 once release is closed.
+type broker struct {
+	wxbrokerv1.UnimplementedCredentialServiceServer
+	listener *bufconn.Listener
+	release  chan struct{}
+	fails    error // what it answers instead
+
+	mu    sync.Mutex
+	calls []*wxbrokerv1.ReportInvalidRequest
+	dials int
+	away  bool
+}
+
+func (b *broker) ReportInvalid(ctx context.Context, r *wxbrokerv1.ReportInvalidRequest) (*wxbrokerv1.ReportInvalidResponse, error) {
+	b.mu.Lock()
+	b.calls = append(b.calls, r)
+	b.mu.Unlock()
+	select {
+	case <-b.release:
+		return &wxbrokerv1.ReportInvalidResponse{ReportedVersion: 1, CurrentVersion: 2}, b.fails
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (b *broker) dial(ctx context.Context, _ string) (net.Conn, error) {
+	b.mu.Lock()
+	away := b.away
+	b.dials++
+	b.mu.Unlock()
+	if away {
+		return nil, errors.New("connection refused")
+	}
+	return b.listener.DialContext(ctx)
+}
+
+func (b *broker) seen() (calls, dials int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.calls), b.dials
+}
+
+// inBubble runs a test with a broker that holds its answers back, and a client
+// of it, in time of their own.
+func inBubble(t *testing.T, test func(*testing.T, *broker, *report.Client)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b := &broker{listener: bufconn.Listen(64 << 10), release: make(chan struct{})}
+		server := grpc.NewServer()
+		wxbrokerv1.RegisterCredentialServiceServer(server, b)
+		served := make(chan error, 1)
+		go func() { served <- server.Serve(b.listener) }()
+		c, err := report.New("passthrough:///broker", []grpc.DialOption{
+			grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(b.dial),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			c.Close()
+			server.Stop()
+			if err := <-served; err != nil {
+				t.Error(err)
+			}
+		})
+		test(t, b, c)
+	})
+}
+
+// outcome is how one report ended, and when.
+type outcome struct {
+	versions report.Versions
+	code     codes.Code
+	after    time.Duration
+}
+
+// start reports in the background, and returns once nothing moves any more.
+func start(ctx context.Context, c *report.Client, key string, r report.Report, n int) <-chan outcome {
+	outcomes := make(chan outcome, n)
+	began := time.Now()
+	for range n {
+		go func() {
+			versions, err := c.Report(ctx, key, r)
+			outcomes <- outcome{versions, status.Code(err), time.Since(began)}
+		}()
+	}
+	synctest.Wait()
+	return outcomes
+}
+
+func of(value string) report.Report {
+	return report.Report{AppID: "wx1", Kind: credential.AccessToken, Hash: sha256.Sum256([]byte(value))}
+}
+
+var answered = outcome{report.Versions{Reported: 1, Current: 2}, codes.OK, 0}
+
+func expect(t *testing.T, outcomes <-chan outcome, want outcome) {
+	t.Helper()
+	for range cap(outcomes) {
+		if got := <-outcomes; got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	}
+}
+
+// Who asks about the same at the same time shares one call.
+func TestSameReportsAreOneCall(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *broker, c *report.Client) {
+		first := of("token")
+		same := start(t.Context(), c, "a", first, 50)
+		byAnother := start(t.Context(), c, "b", first, 50)
+		if calls, _ := b.seen(); calls != 1 {
+			t.Errorf("%d calls of 100 who ask the same, want one", calls)
+		}
+		account, kind := first, first
+		account.AppID, kind.Kind = "wx2", credential.JSAPITicket
+		var others []<-chan outcome
+		for i, other := range []report.Report{account, kind, of("another")} {
+			others = append(others, start(t.Context(), c, "a", other, 1))
+			if calls, _ := b.seen(); calls != i+2 {
+				t.Errorf("%d calls, want %d: something else was asked", calls, i+2)
+			}
+		}
+		close(b.release)
+		expect(t, same, answered)
+		expect(t, byAnother, answered)
+		for _, other := range others {
+			expect(t, other, answered)
+		}
+		expect(t, start(t.Context(), c, "a", first, 1), answered)
+		if calls, _ := b.seen(); calls != 5 {
+			t.Errorf("%d calls, want 5: an answer is not kept", calls)
+		}
+		asked := b.calls[0]
+		if asked.GetAppid() != "wx1" || asked.GetKind() != wxbrokerv1.CredentialKind_CREDENTIAL_KIND_ACCESS_TOKEN || [32]byte(asked.GetValueSha256()) != first.Hash {
+			t.Errorf("asked %v", asked)
+		}
+	})
+}
+
+// A caller that leaves goes at once, and fails nobody: not even where its call
+// is the one that all wait for.
+func TestLeavingFailsNobody(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *broker, c *report.Client) {
+		ctx, leave := context.WithCancel(t.Context())
+		leaving := start(ctx, c, "a", of("token"), 1)
+		staying := start(t.Context(), c, "a", of("token"), 3)
+		leave()
+		expect(t, leaving, outcome{code: codes.Canceled})
+		synctest.Wait()
+		close(b.release)
+		expect(t, staying, answered)
+		if calls, _ := b.seen(); calls != 1 {
+			t.Errorf("%d calls, want one", calls)
+		}
+	})
+}
+
+func TestCallIsBounded(t *testing.T) {
+	inBubble(t, func(t *testing.T, _ *broker, c *report.Client) {
+		expect(t, start(t.Context(), c, "a", of("token"), 2), outcome{code: codes.DeadlineExceeded, after: 15 * time.Second})
+	})
+}
+
+// 200 at once and 20 a second, for each key, however few calls they become.
+func TestLimitOfEachKey(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *broker, c *report.Client) {
+		close(b.release)
+		tooMany := outcome{code: codes.ResourceExhausted}
+		expect(t, start(t.Context(), c, "a", of("token"), 200), answered)
+		before, _ := b.seen()
+		expect(t, start(t.Context(), c, "a", of("token"), 5), tooMany)
+		expect(t, start(t.Context(), c, "a", of("another"), 1), tooMany)
+		if calls, _ := b.seen(); calls != before {
+			t.Error("the broker was asked for one who asks too often")
+		}
+		expect(t, start(t.Context(), c, "b", of("token"), 200), answered)
+		time.Sleep(time.Second)
+		expect(t, start(t.Context(), c, "a", of("token"), 20), answered)
+		expect(t, start(t.Context(), c, "a", of("token"), 1), tooMany)
+	})
+}
+
+func TestBrokerRefuses(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *broker, c *report.Client) {
+		b.fails = status.Error(codes.NotFound, "no such value")
+		close(b.release)
+		_, err := c.Report(t.Context(), "a", of("token"))
+		if s := status.Convert(err); s.Code() != codes.NotFound || s.Message() != "no such value" {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// Nothing connects before the first report. While the broker is away reports
+// fail at once, and soon after its return they do not.
+func TestBrokerIsAway(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *broker, c *report.Client) {
+		b.away = true
+		close(b.release)
+		time.Sleep(time.Minute)
+		if _, dials := b.seen(); dials != 0 {
+			t.Errorf("%d connections without a report", dials)
+		}
+		for range 60 {
+			expect(t, start(t.Context(), c, "a", of("token"), 1), outcome{code: codes.Unavailable})
+			time.Sleep(time.Second)
+		}
+		b.mu.Lock()
+		b.away = false
+		b.mu.Unlock()
+		time.Sleep(7 * time.Second) // 5 s, and gRPC's jitter
+		expect(t, start(t.Context(), c, "a", of("token"), 1), answered)
+	})
+}
+
+func TestCloseEndsWhatIsUnderWay(t *testing.T) {
+	inBubble(t, func(t *testing.T, _ *broker, c *report.Client) {
+		waiting := start(t.Context(), c, "a", of("token"), 2)
+		c.Close()
+		expect(t, waiting, outcome{code: codes.Canceled})
+		expect(t, start(t.Context(), c, "a", of("token"), 1), outcome{code: codes.Canceled})
+	})
+}
