@@ -47,7 +47,7 @@ type history struct{ events []Event }
 
 func (h *history) add(e Event) {
 	if len(h.events) >= remembered {
-		h.events = h.events[1:]
+		h.events = slices.Delete(h.events, 0, 1) // a window that slides on would keep what it has left
 	}
 	h.events = append(h.events, e)
 }

@@ -1,6 +1,9 @@
 package wechatsim
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // kept is how many values a series remembers. The dead ones are worth keeping:
 // they tell an expired value from one that never was.
@@ -68,7 +71,7 @@ func (s *series) mint(value string, now time.Time, lifetime time.Duration) (fres
 	s.values = append(s.values, fresh)
 	for len(s.values) > kept && !s.values[0].alive(now) {
 		forgotten = append(forgotten, s.values[0])
-		s.values = s.values[1:]
+		s.values = slices.Delete(s.values, 0, 1)
 	}
 	return fresh, forgotten
 }
