@@ -38,8 +38,8 @@ func DefaultLimits() Limits {
 const (
 	// reserve is the part of a limit that is kept for recovery: 1/10.
 	reserve = 10
-	// quietStart is how long nothing is called after the start while counts
-	// cannot be written: the process before this one may have died of it.
+	// quietStart is how long nothing is called after the start as long as no
+	// count could be written: the process before this one may have died of it.
 	quietStart = time.Minute
 	// uncountedRetry is how soon a failed call is repeated then, at least.
 	uncountedRetry = time.Minute
@@ -67,6 +67,7 @@ type budget struct {
 	clock   credential.Clock
 	log     *slog.Logger
 	started credential.Instant
+	wrote   bool // since then
 	spent   map[wechat.API]*spending
 }
 
@@ -128,7 +129,7 @@ func (b *budget) spend(api wechat.API, why purpose) error {
 	*s.current(api, now.Wall())++
 	s.Last, s.at = now.Wall(), now
 	b.save(api, s)
-	if quiet := quietStart - b.started.Elapsed(now); s.unsaved && quiet > 0 {
+	if quiet := quietStart - b.started.Elapsed(now); s.unsaved && !b.wrote && quiet > 0 {
 		*s, s.unsaved = before, true
 		return heldBack(api, quiet, "calls cannot be counted in the database, and the broker has just started")
 	}
@@ -212,6 +213,7 @@ func (b *budget) save(api wechat.API, s *spending) {
 		}
 	}
 	s.unsaved = err != nil
+	b.wrote = b.wrote || err == nil
 }
 
 // saveAgain writes what could not be written before.

@@ -8,11 +8,6 @@ import (
 // died values are looked back at for this long.
 const diedWindow = 24 * time.Hour
 
-// early returns how long before its expected end a value of that lifetime has
-// to be gone for that to be no ordinary replacement. WeChat has a new ticket or
-// stable token in the last minutes of the one before.
-func early(lifetime time.Duration) time.Duration { return min(maxLead, lifetime/4) }
-
 // diedEarly notes that the value of s ended before its time. Once can be a
 // person at mp.weixin.qq.com; more often it is another program that fetches
 // tokens for this appid, and then every value dies soon after it was fetched.

@@ -44,7 +44,7 @@ func (k *Keeper) refreshTicket(ctx context.Context, s *slot) {
 		k.failed(ctx, s, err)
 		return
 	}
-	if s.isLive(start) && !grant.Value.Equal(s.value) && s.seen.left(s.value, start) > early(s.lifetime) {
+	if s.isLive(start) && !grant.Value.Equal(s.value) && s.seen.early(s.value, start) {
 		k.diedEarly(ctx, s)
 	}
 	s.fetched, s.lifetime = start, grant.Lifetime
@@ -90,13 +90,16 @@ func hash(value credential.Secret) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// left returns how long after start a value that was seen is expected to live.
-func (seen sightings) left(value credential.Secret, start credential.Instant) time.Duration {
+// early reports whether a value that is gone at start is gone before its time.
+// WeChat has the next one in the last minutes of its life; before that, somebody
+// ended it.
+func (seen sightings) early(value credential.Secret, start credential.Instant) bool {
 	s := seen[hash(value)]
-	if s.at.IsZero() { // from the store
-		return s.Expected.Sub(start.Wall())
+	left := s.Expected.Sub(start.Wall())
+	if !s.at.IsZero() { // seen in this process
+		left = s.at.Sub(start)
 	}
-	return s.at.Sub(start)
+	return left > min(maxLead, s.Lifetime/4)
 }
 
 // age says when a ticket that was read at start hard-expires, and when
