@@ -8,13 +8,11 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -49,6 +47,9 @@ type process struct {
 	command *exec.Cmd
 	lines   chan string // of its log
 	done    chan struct{}
+	said    []string // all of its log, once it has ended
+	// patience is how long says waits.
+	patience time.Duration
 }
 
 // start runs a program from bin until the test's end.
@@ -62,10 +63,11 @@ func start(t *testing.T, name string, args ...string) *process {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p := &process{command: command, lines: make(chan string, 10_000), done: make(chan struct{})}
+	p := &process{command: command, lines: make(chan string, 10_000), done: make(chan struct{}), patience: 20 * time.Second}
 	go func() {
 		defer close(p.done)
 		for scanner := bufio.NewScanner(log); scanner.Scan(); {
+			p.said = append(p.said, scanner.Text())
 			p.lines <- scanner.Text()
 		}
 		_ = command.Wait() // how it ended is the test's doing
@@ -84,12 +86,16 @@ func (p *process) end(signal os.Signal) {
 func (p *process) says(t *testing.T, pattern string) []string {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
-	patience := time.After(20 * time.Second)
+	patience := time.After(p.patience)
 	for {
 		select {
 		case line := <-p.lines:
 			if m := re.FindStringSubmatch(line); m != nil {
 				return m
+			}
+		case <-p.done:
+			if len(p.lines) == 0 { // else there is more to read
+				t.Fatalf("%s ended and never said %s: %s", filepath.Base(p.command.Path), pattern, strings.Join(p.said, "\n"))
 			}
 		case <-patience:
 			t.Fatalf("%s never said %s", filepath.Base(p.command.Path), pattern)
@@ -120,60 +126,6 @@ func get(ctx context.Context, address string) (int, []byte, error) {
 	return resp.StatusCode, body, err
 }
 
-// pages is a site whose pages are signed all the time, and judged by WeChat.
-type pages struct {
-	edge, sim string // addresses
-
-	mu     sync.Mutex
-	signed int
-	wrong  []string
-}
-
-// sign asks the edge for one signature and WeChat for its verdict.
-func (p *pages) sign(ctx context.Context) {
-	wrong := ""
-	status, body, err := get(ctx, "http://"+p.edge+"/v1/jsapi/config?url="+url.QueryEscape(pageURL))
-	var s signature
-	switch {
-	case ctx.Err() != nil:
-		return
-	case err != nil:
-		wrong = err.Error()
-	case status != http.StatusOK || json.Unmarshal(body, &s) != nil:
-		wrong = fmt.Sprintf("the edge answered %d %s", status, body)
-	default:
-		question := url.Values{
-			"appid": {s.AppID}, "noncestr": {s.NonceStr}, "timestamp": {fmt.Sprint(s.Timestamp)},
-			"url": {s.URL}, "signature": {s.Signature},
-		}
-		_, verdict, err := get(ctx, "http://"+p.sim+"/sim/verify?"+question.Encode())
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil || !strings.Contains(string(verdict), `"accepted":true`) {
-			wrong = fmt.Sprintf("WeChat says %s, %v", verdict, err)
-		}
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.signed++
-	if wrong != "" {
-		p.wrong = append(p.wrong, wrong)
-	}
-}
-
-// more waits until n more pages were signed.
-func (p *pages) more(ctx context.Context, n int) {
-	count := func() int {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return p.signed
-	}
-	for target := count() + n; count() < target && ctx.Err() == nil; {
-		p.sign(ctx) // one more hand, and it paces the wait
-	}
-}
-
 // TestKilledBroker runs the real programs. The broker is killed by SIGKILL
 // again and again while an edge signs; WeChat accepts every signature, sees no
 // call more, and rotations after the last restart arrive.
@@ -195,15 +147,7 @@ func TestKilledBroker(t *testing.T) {
 	calls := simCalls(t, simAddress)
 
 	site := &pages{edge: addresses[1], sim: simAddress}
-	signing, stopSigning := context.WithCancel(t.Context())
-	var signers sync.WaitGroup
-	for range 4 {
-		signers.Go(func() {
-			for signing.Err() == nil {
-				site.sign(signing)
-			}
-		})
-	}
+	stopSigning := site.open(t.Context(), 4)
 	for range 5 {
 		site.more(t.Context(), 100)
 		broker.end(os.Kill)
@@ -216,11 +160,7 @@ func TestKilledBroker(t *testing.T) {
 	}
 	site.more(t.Context(), 100)
 	stopSigning()
-	signers.Wait()
-	if len(site.wrong) > 0 {
-		t.Errorf("%d of %d signatures were wrong, the first: %s", len(site.wrong), site.signed, site.wrong[0])
-	}
-	t.Logf("%d signatures, all accepted", site.signed)
+	site.judge(t)
 
 	edge.end(os.Interrupt)
 	broker.end(os.Interrupt)
@@ -231,12 +171,16 @@ func TestKilledBroker(t *testing.T) {
 	}
 }
 
-// configure writes the broker's configuration into dir.
-func configure(t *testing.T, dir, simAddress, grpc string) string {
+// configure writes the broker's configuration into dir, with further accounts
+// that have the same secret.
+func configure(t *testing.T, dir, simAddress, grpc string, further ...string) string {
 	t.Helper()
 	path := filepath.Join(dir, "wxbroker.yaml")
-	text := fmt.Sprintf("data: %q\nlisten: {grpc: %q, ops: 127.0.0.1:0}\nupstreams: [%q]\naccounts: [{appid: %s, secret_file: %q}]\n",
-		filepath.Join(dir, "wxbroker.db"), grpc, "http://"+simAddress, appid, filepath.Join(dir, "secret"))
+	text := fmt.Sprintf("data: %q\nlisten: {grpc: %q, ops: 127.0.0.1:0}\nupstreams: [%q]\naccounts:\n",
+		filepath.Join(dir, "wxbroker.db"), grpc, "http://"+simAddress)
+	for _, id := range append([]string{appid}, further...) {
+		text += fmt.Sprintf("- {appid: %s, secret_file: %q}\n", id, filepath.Join(dir, "secret"))
+	}
 	for name, content := range map[string]string{path: text, filepath.Join(dir, "secret"): secret} {
 		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -312,9 +256,7 @@ func TestTruncatedDatabase(t *testing.T) {
 		t.Errorf("version %s is not above %s", after, before)
 	}
 	site.more(t.Context(), 50)
-	if len(site.wrong) > 0 {
-		t.Errorf("%d of %d signatures were wrong, the first: %s", len(site.wrong), site.signed, site.wrong[0])
-	}
+	site.judge(t)
 }
 
 // simCalls returns the simulator's counters as it prints them.

@@ -1,0 +1,137 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/wxbroker/wxbroker/edge/edgetest"
+)
+
+// damage is what became of a database.
+type damage struct {
+	name string
+	raw  []byte
+}
+
+// damages truncates a database at every page and damages every page of it.
+func damages(raw []byte) []damage {
+	page := os.Getpagesize()
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a fixed seed: the same damage every time
+	var all []damage
+	for at := 0; at <= len(raw); at += page {
+		all = append(all, damage{fmt.Sprintf("truncated to %d pages", at/page), raw[:at]})
+	}
+	for at := 0; at < len(raw); at += page {
+		zeroed := bytes.Clone(raw)
+		clear(zeroed[at : at+page])
+		all = append(all, damage{fmt.Sprintf("page %d zeroed", at/page), zeroed})
+		for try := range 3 {
+			flipped := bytes.Clone(raw)
+			for range 64 {
+				flipped[at+random.IntN(page)] ^= byte(1 + random.IntN(255))
+			}
+			all = append(all, damage{fmt.Sprintf("64 bytes of page %d flipped, %d", at/page, try), flipped})
+		}
+	}
+	// One bit of a value, whose record stays well-formed: of all damage the one
+	// that is hardest to see.
+	for at := 0; ; {
+		next := bytes.Index(raw[at:], []byte(`{"value":"`))
+		if next < 0 {
+			return all
+		}
+		at += next + len(`{"value":"`)
+		turned := bytes.Clone(raw)
+		turned[at+20] ^= 1
+		all = append(all, damage{fmt.Sprintf("one bit of the value at %d turned", at), turned})
+	}
+}
+
+// TestDamagedDatabases: whatever became of its database while it was dead, the
+// broker comes back by itself and serves, with what it had or with what it
+// fetched in at most one token call; and the next start costs none.
+func TestDamagedDatabases(t *testing.T) {
+	sim := start(t, "wxsim", "--listen", "127.0.0.1:0", "--appid", appid, "--secret", secret)
+	simAddress := sim.says(t, `addr=(\S+)`)[1]
+	dir := t.TempDir()
+	config, database := configure(t, dir, simAddress, "127.0.0.1:0"), filepath.Join(dir, "wxbroker.db")
+	for range 3 { // each start writes, and leaves pages free
+		broker := start(t, "wxbroker", "serve", "--config", config)
+		serves(t, broker, simAddress)
+		broker.end(os.Kill)
+	}
+	raw, err := os.ReadFile(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := 0
+	for _, d := range damages(raw) {
+		t.Run(d.name, func(t *testing.T) {
+			if err := os.WriteFile(database, d.raw, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for _, when := range []struct {
+				name  string
+				calls int
+			}{{"damaged", 1}, {"on what that left", 0}} {
+				before := count(t, simAddress, appid, "/cgi-bin/stable_token")
+				broker := start(t, "wxbroker", "serve", "--config", config)
+				serves(t, broker, simAddress)
+				broker.end(syscall.SIGTERM)
+				said := strings.Join(broker.said, "\n")
+				if code := broker.command.ProcessState.ExitCode(); code != 0 {
+					t.Errorf("%s: it ended with %d on SIGTERM: %s", when.name, code, said)
+				}
+				if calls := count(t, simAddress, appid, "/cgi-bin/stable_token") - before; calls > when.calls {
+					t.Errorf("%s: %d token calls: %s", when.name, calls, said)
+				}
+				switch aside := strings.Contains(said, "damaged and is set aside"); {
+				case aside && when.calls == 0:
+					t.Errorf("%s: set aside again: %s", when.name, said)
+				case aside:
+					set++
+				}
+			}
+		})
+	}
+	t.Logf("%d pages, %d databases set aside", len(raw)/os.Getpagesize(), set)
+}
+
+// serves waits until a broker is up and an edge of it signs what WeChat accepts.
+func serves(t *testing.T, broker *process, simAddress string) {
+	t.Helper()
+	addresses := broker.says(t, `"broker is up" grpc=(\S+) ops=(\S+)`)
+	if status, body, err := get(t.Context(), "http://"+addresses[2]+"/readyz"); status != http.StatusOK {
+		t.Fatalf("the broker is up and not ready: %d %s %v", status, body, err)
+	}
+	e := edgetest.Start(t, edgetest.Config{
+		Name: "edge", Clock: time.Now, Log: quiet,
+		Dial: func(ctx context.Context) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", addresses[1])
+		},
+	})
+	defer e.Stop()
+	patience := time.After(20 * time.Second)
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for e.Ready() != nil {
+		select {
+		case <-poll.C:
+		case <-patience:
+			t.Fatalf("an edge of the broker is not ready: %v", e.Ready())
+		}
+	}
+	if _, err := accepted(t.Context(), simAddress, sign(t, e)); err != nil {
+		t.Errorf("the edge signed and WeChat does not accept it: %v", err)
+	}
+}
