@@ -14,6 +14,9 @@ PACKAGES := $(MODULES:%=./%/...)
 VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 10s
 BENCH ?= .
+SEEDS ?= 90
+DAYS ?= 1
+FIRST ?= 1
 
 # No VCS stamp: a clone that belongs to somebody else would not build, and the
 # version is linked in.
@@ -47,6 +50,10 @@ race: ## The same under the race detector (needs a C compiler)
 .PHONY: e2e
 e2e: ## The tests that start the real binaries, uncached
 	CGO_ENABLED=0 go test -count=1 ./tools/e2e/...
+
+.PHONY: simulate
+simulate: ## Simulate SEEDS (90) schedules of faults, each DAYS (1) virtual days, from seed FIRST (1)
+	CGO_ENABLED=0 go test -count=1 -timeout 6h -v ./tools/simulation -seeds $(SEEDS) -days $(DAYS) -first $(FIRST) | grep -vE '^(=== |    --- PASS)'
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (10s) each

@@ -1,0 +1,239 @@
+package simulation
+
+import (
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+)
+
+// point is a moment between two steps of the broker's: count, fetch, persist,
+// publish.
+type point int
+
+const (
+	now         point = iota // whatever it is doing
+	beforeCount              // the call is due and not counted
+	afterCount               // it is counted and not made
+	duringCall               // WeChat has answered, and nobody hears it
+	beforeSave               // the value has arrived and is not in the database
+	afterSave                // it is, and nobody was told
+	points
+)
+
+func (p point) String() string {
+	return [...]string{"now", "before the count", "after the count", "during the call", "before the persist", "after the persist"}[p]
+}
+
+// crash is what is to happen to the broker.
+type crash struct {
+	at     point
+	times  int // how often in a row
+	down   func() time.Duration
+	damage func(w *world) // to the database, after each death; nil for none
+	over   func()         // once it is up again for good
+}
+
+var (
+	errDead = errors.New("the process is dead")
+	errFull = &os.PathError{Op: "write", Path: "wxbroker.db", Err: syscall.ENOSPC}
+)
+
+// write is what the broker's writes go through.
+func (w *world) write(key string, write func() error) error {
+	counts := strings.HasPrefix(key, "budget/")
+	switch {
+	case w.reached(beforeCount) && counts, w.reached(beforeSave) && !counts:
+		w.cut()
+	}
+	w.mu.Lock()
+	dead, full := w.dead, w.full > 0
+	w.mu.Unlock()
+	if dead {
+		return errDead
+	}
+	if full {
+		return errFull
+	}
+	err := write()
+	if w.reached(afterCount) && counts || w.reached(afterSave) && !counts {
+		w.cut()
+		return errDead
+	}
+	return err
+}
+
+// reached reports whether the broker is to die there.
+func (w *world) reached(p point) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.plan != nil && w.plan.at == p && !w.dead && w.broker != nil
+}
+
+// called is told of every call by WeChat, before it answers.
+func (w *world) called(c wechatsim.Call) {
+	w.calls.made(c)
+	if w.reached(duringCall) {
+		w.cut()
+	}
+	if c.Outcome == "ok" {
+		w.mu.Lock()
+		w.rotation = time.Now()
+		w.mu.Unlock()
+	}
+}
+
+// cut kills the broker where it stands. Its goroutines run on for a moment, but
+// what they do reaches nobody.
+func (w *world) cut() {
+	w.mu.Lock()
+	w.dead = true
+	b := w.broker
+	w.mu.Unlock()
+	w.history.addf("the broker is killed")
+	b.Cut()
+}
+
+// afterCrash buries a broker that was cut, and starts another in time.
+func (w *world) afterCrash() {
+	w.mu.Lock()
+	dead, b, plan := w.dead, w.broker, w.plan
+	w.mu.Unlock()
+	if !dead {
+		return
+	}
+	b.Bury()
+	w.mu.Lock()
+	w.broker, w.dead = nil, false
+	plan.times--
+	w.mu.Unlock()
+	w.link()
+	if plan.damage != nil {
+		plan.damage(w)
+	}
+	w.after(plan.down(), "the broker starts", func(w *world) {
+		if plan.times <= 0 {
+			w.mu.Lock()
+			w.plan = nil
+			w.mu.Unlock()
+			plan.over()
+		}
+		w.startBroker()
+		if plan.times > 0 && plan.at == now {
+			w.after(plan.down()/4, "", func(w *world) { w.cutNow() })
+		}
+	})
+}
+
+// cutNow kills the broker if there is one to kill.
+func (w *world) cutNow() {
+	w.mu.Lock()
+	alive := w.broker != nil && !w.dead && w.plan != nil
+	w.mu.Unlock()
+	if alive {
+		w.cut()
+	}
+}
+
+// crashing returns what makes the broker crash, once or in a row.
+func crashing(r *rand.Rand) (name string, do func(*world)) {
+	at := point(r.IntN(int(points)))
+	times := 1
+	if r.IntN(3) == 0 {
+		times = 2 + r.IntN(30)
+	}
+	slow := r.IntN(4) == 0
+	down := func() time.Duration {
+		if slow {
+			return time.Duration(r.Int64N(int64(40 * time.Minute)))
+		}
+		return time.Duration(r.Int64N(int64(10 * time.Second)))
+	}
+	damaging, damage := damaging(r)
+	return "crash " + at.String() + damaging, func(w *world) {
+		w.mu.Lock()
+		busy := w.plan != nil
+		w.mu.Unlock()
+		if busy {
+			return
+		}
+		w.mu.Lock()
+		// What was lost is fetched again at once; what edges prove, after the
+		// overlap of five minutes.
+		w.plan = &crash{at: at, times: times, down: down, damage: damage, over: w.disturb(8 * time.Minute)}
+		w.mu.Unlock()
+		if at == now {
+			w.cutNow()
+		}
+	}
+}
+
+// damaging returns what becomes of the database while the broker is down.
+func damaging(r *rand.Rand) (name string, damage func(*world)) {
+	change := func(f func(raw []byte) []byte) func(*world) {
+		return func(w *world) {
+			raw, err := os.ReadFile(w.config.Data)
+			if err != nil {
+				return // it had not come so far
+			}
+			if err := os.WriteFile(w.config.Data, f(raw), 0o600); err != nil {
+				w.failf("damaging the database: %v", err)
+			}
+			w.calls.lostCount()
+		}
+	}
+	switch r.IntN(12) {
+	case 0:
+		return ", and the file is cut short", change(func(raw []byte) []byte { return raw[:r.IntN(len(raw)+1)] })
+	case 1:
+		return ", and a page is zero", change(func(raw []byte) []byte {
+			if pages := len(raw) / 4096; pages > 0 {
+				page := r.IntN(pages)
+				clear(raw[page*4096 : (page+1)*4096])
+			}
+			return raw
+		})
+	case 2:
+		return ", and bytes are garbled", change(func(raw []byte) []byte {
+			for range 1 + r.IntN(200) {
+				if len(raw) > 0 {
+					raw[r.IntN(len(raw))] = byte(r.IntN(256))
+				}
+			}
+			return raw
+		})
+	case 3:
+		return ", and the file is lost", func(w *world) {
+			_ = os.Remove(w.config.Data) // it may not be there
+			w.calls.lostCount()
+		}
+	case 4:
+		return ", and an old copy is restored", func(w *world) {
+			raw, err := os.ReadFile(filepath.Join(filepath.Dir(w.config.Data), "backup"))
+			if err != nil {
+				return // there is none yet
+			}
+			if err := os.WriteFile(w.config.Data, raw, 0o600); err != nil {
+				w.failf("restoring the database: %v", err)
+			}
+			w.calls.lostCount()
+		}
+	}
+	return "", nil
+}
+
+// backUp copies the database, as it is on the disk while the broker runs.
+func backUp(w *world) {
+	raw, err := os.ReadFile(w.config.Data)
+	if err != nil {
+		return
+	}
+	if err := os.WriteFile(filepath.Join(filepath.Dir(w.config.Data), "backup"), raw, 0o600); err != nil {
+		w.failf("copying the database: %v", err)
+	}
+}

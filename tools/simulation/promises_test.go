@@ -1,0 +1,199 @@
+package simulation
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"time"
+
+	"github.com/wxbroker/wxbroker/pkg/credential"
+)
+
+const pageURL = "https://shop.example.com/products?id=1&from=timeline"
+
+// reach is how long an edge may take to find its broker again, when the
+// network failed without a word: keepalive notices after 15 s, and the longest
+// wait before the next try is 5 s.
+const reach = 25 * time.Second
+
+// settled is how long a new version may take to reach every edge.
+const settled = 2 * time.Second
+
+// check looks whether the promises hold at this moment.
+func (w *world) check() {
+	w.t.Helper()
+	if over := w.calls.over(); over != "" {
+		w.failf("promise 2: %s", over)
+	}
+	calm := w.calm()
+	for _, e := range w.edges {
+		w.checkVersions(e)
+		w.checkSignature(e, calm)
+		if calm {
+			e.uneven = false
+		}
+	}
+	w.checkSpread()
+	w.checkDeaths()
+	w.checkQuiet(calm)
+}
+
+// calm reports whether nothing is wrong, and the consequences of what was
+// wrong have to be over.
+func (w *world) calm() bool {
+	w.mu.Lock()
+	up := w.broker != nil && w.plan == nil
+	w.mu.Unlock()
+	return up && w.underway == 0 && !time.Now().Before(w.calmFrom) && time.Since(w.linkSince) >= reach && w.elapsed() > settled
+}
+
+// checkVersions: no edge goes back.
+func (w *world) checkVersions(e *edge) {
+	for _, a := range e.Held() {
+		for _, c := range a.Credentials {
+			if c.Version < e.versions[c.Kind] {
+				w.failf("promise 1: %s went back from version %d of %s to %d", e.name, e.versions[c.Kind], c.Kind, c.Version)
+			}
+			e.versions[c.Kind] = c.Version
+		}
+	}
+}
+
+// checkSignature lets the edge sign and WeChat judge.
+func (w *world) checkSignature(e *edge, calm bool) {
+	s := sign(w, e)
+	switch s.status {
+	case http.StatusOK:
+		verdict := w.sim.Verify(s.AppID, s.NonceStr, fmt.Sprint(s.Timestamp), s.URL, s.Signature)
+		switch {
+		case verdict.Accepted:
+		case verdict.Ended == "expired":
+			w.failf("promise 1: %s signs with a dead ticket: %s", e.name, verdict.Reason)
+		case verdict.Ended != "killed":
+			w.failf("%s signs with no ticket of WeChat's: %s", e.name, verdict.Reason)
+		case calm:
+			w.failf("it is calm and %s signs with a dead ticket: %s", e.name, verdict.Reason)
+		}
+	case http.StatusServiceUnavailable:
+		if calm {
+			w.failf("it is calm and %s does not sign: %s", e.name, s.ErrMsg)
+		}
+		if !e.uneven {
+			w.checkGivenUp(e, s.ErrMsg)
+		}
+	default:
+		w.failf("%s answers %d: %s", e.name, s.status, s.ErrMsg)
+	}
+}
+
+// soonOver is how long before its end at WeChat a ticket may be given up: it is
+// counted from before the call, which may have taken ten seconds, in whole
+// seconds.
+const soonOver = 30 * time.Second
+
+// checkGivenUp: an edge that has a ticket which WeChat honours signs with it.
+func (w *world) checkGivenUp(e *edge, reason string) {
+	for _, a := range e.Held() {
+		ticket, ok := a.Credential(credential.JSAPITicket)
+		if !ok || !w.sim.TicketAlive(ticket.Value.Reveal()) {
+			continue
+		}
+		state, err := w.sim.State(appid)
+		w.must(err)
+		for _, c := range state.Credentials {
+			if c.Series == "jsapi ticket" && c.Alive && time.Duration(c.EndsIn)*time.Second < soonOver {
+				return // perhaps this one
+			}
+		}
+		w.failf("promises 3 and 4: %s has a ticket that WeChat honours and does not sign: %s", e.name, reason)
+	}
+}
+
+// checkSpread: what the broker has had for two seconds, every edge that can
+// reach it has.
+func (w *world) checkSpread() {
+	w.mu.Lock()
+	b := w.broker
+	w.mu.Unlock()
+	if b == nil || time.Since(w.linkSince) < reach {
+		clear(w.published)
+		return
+	}
+	for _, k := range b.Status(appid).Kinds {
+		if k.Kind == credential.WXCardTicket {
+			continue // edges do not ask for it
+		}
+		known := w.published[k.Kind]
+		if known.version == k.Version && k.Version > 0 && time.Since(known.since) >= settled {
+			for _, e := range w.edges {
+				if v := e.versions[k.Kind]; v < k.Version && !e.deaf && !k.Refused {
+					w.failf("promise 5: the broker has had version %d of %s for %v, and %s has %d", k.Version, k.Kind, time.Since(known.since), e.name, v)
+				}
+			}
+		}
+		if known.version != k.Version {
+			w.published[k.Kind] = held{k.Version, time.Now()}
+		}
+	}
+}
+
+// checkDeaths: nobody is told to look for an outside refresher where there is
+// none.
+func (w *world) checkDeaths() {
+	w.mu.Lock()
+	b := w.broker
+	w.mu.Unlock()
+	if b == nil || w.profile.early {
+		return
+	}
+	for _, k := range b.Status(appid).Kinds {
+		if len(k.Died) > 0 {
+			w.failf("the broker believes that a %s ended before its time", k.Kind)
+		}
+	}
+}
+
+// perQuietHour is what an hour without trouble may cost: a token every two
+// hours, a ticket of each kind every ten minutes and its end besides; shorter
+// lifetimes cost more.
+const perQuietHour = 60
+
+// checkQuiet: when nothing is wrong, calls are few.
+func (w *world) checkQuiet(calm bool) {
+	switch {
+	case !calm:
+		w.calmSince = time.Time{}
+	case w.calmSince.IsZero():
+		w.calmSince = time.Now()
+		w.calls.quietHour()
+	case time.Since(w.calmSince) >= time.Hour:
+		if n := w.calls.quietHour(); n > perQuietHour {
+			w.failf("promise 2: %d calls in an hour without trouble", n)
+		}
+		w.calmSince = time.Now()
+	}
+}
+
+// signature is what an edge answers.
+type signature struct {
+	status    int
+	AppID     string `json:"appId"`
+	Timestamp int64  `json:"timestamp"`
+	NonceStr  string `json:"nonceStr"`
+	Signature string `json:"signature"`
+	URL       string `json:"url"`
+	ErrMsg    string `json:"errmsg"`
+}
+
+func sign(w *world, e *edge) signature {
+	r := httptest.NewRequestWithContext(w.t.Context(), http.MethodGet, "/v1/jsapi/config?url="+url.QueryEscape(pageURL), nil)
+	answer := httptest.NewRecorder()
+	e.Handler().ServeHTTP(answer, r)
+	s := signature{status: answer.Code}
+	if err := json.Unmarshal(answer.Body.Bytes(), &s); err != nil {
+		w.failf("%s answered %q: %v", e.name, answer.Body, err)
+	}
+	return s
+}

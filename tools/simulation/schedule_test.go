@@ -1,0 +1,178 @@
+package simulation
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+)
+
+// profile is a class of faults: what one seed's days are full of.
+type profile struct {
+	name    string
+	crashes bool // so the database is a file
+	// early is set where values may end before their time, or seem to.
+	early bool
+	kinds []fault
+}
+
+// fault returns a disturbance of its kind. Whatever is random about it is
+// decided when it is returned, so that the seed fixes it.
+type fault func(r *rand.Rand) (name string, do func(*world))
+
+var profiles = []profile{
+	{"none", false, false, nil},
+	{"transient", false, false, []fault{outage, outage, slowness, hostDown}},
+	{"rate", false, false, []fault{code(45011, 4*time.Minute), status(429, 4*time.Minute)}},
+	{"quota", false, false, []fault{code(45009, 62*time.Minute)}},
+	{"configuration", false, false, []fault{code(48001, 12*time.Minute), code(40013, 12*time.Minute), code(99999, 12*time.Minute), newSecret}},
+	{"address", false, false, []fault{blockedAddress}},
+	{"approval", false, false, []fault{code(89501, 12*time.Minute), code(89503, 12*time.Minute), code(89507, 62*time.Minute)}},
+	{"refused", false, true, []fault{killedToken, killedToken, killedTicket, always40001, report, report}},
+	{"outside", false, true, []fault{refresher}},
+	{"network", false, false, []fault{cutNetwork, deafNetwork, edgeRestart}},
+	{"crash", true, true, []fault{crashing, crashing, crashing, backup}},
+	{"disk", false, false, []fault{fullDisk, fullDisk, outage}},
+	{"clock", false, true, []fault{brokerClock, brokerClock, edgeClock, outage}},
+	{"crash and clock", true, true, []fault{crashing, crashing, brokerClock, brokerClock, outage, edgeRestart}},
+	{"everything", true, true, []fault{
+		outage, slowness, hostDown, code(45011, 4*time.Minute), code(45009, 62*time.Minute), code(40013, 12*time.Minute),
+		newSecret, blockedAddress, code(89507, 62*time.Minute), killedToken, killedTicket, always40001, report,
+		cutNetwork, deafNetwork, edgeRestart, crashing, crashing, backup, fullDisk, brokerClock, edgeClock,
+	}},
+}
+
+// settings are WeChat's habits in one seed.
+func (p profile) settings(r *rand.Rand) wechatsim.Settings {
+	s := wechatsim.Settings{ExpiresInString: r.IntN(4) == 0}
+	if r.IntN(4) == 0 {
+		s.WrongSecretCode = 40001
+	}
+	if r.IntN(4) == 0 {
+		s.TokenLifetime = time.Duration(10+r.IntN(110)) * time.Minute
+	}
+	if r.IntN(4) == 0 {
+		s.TicketLifetime = time.Duration(20+r.IntN(100)) * time.Minute
+	}
+	// A ticket whose first sight was lost looks young for ever then, and nobody
+	// can know when it ends.
+	if !p.crashes && r.IntN(3) == 0 {
+		s.FreshTicketExpiry = true
+	}
+	return s
+}
+
+// schedule returns what happens, in order: four to twelve faults a day, which
+// may overlap.
+func schedule(r *rand.Rand, p profile, duration time.Duration) []event {
+	var events []event
+	if len(p.kinds) == 0 {
+		return nil
+	}
+	gap := 24 * time.Hour / time.Duration(4+r.IntN(9))
+	for at := time.Duration(r.Int64N(int64(gap))); at < duration; at += time.Duration(r.Int64N(int64(2 * gap))) {
+		name, do := p.kinds[r.IntN(len(p.kinds))](r)
+		events = append(events, event{at, name, do})
+	}
+	return events
+}
+
+// lasting returns how long a fault lasts: minutes mostly, hours at times.
+func lasting(r *rand.Rand) time.Duration {
+	if r.IntN(5) == 0 {
+		return time.Duration(r.Int64N(int64(4 * time.Hour)))
+	}
+	return time.Duration(r.Int64N(int64(20 * time.Minute)))
+}
+
+// injected makes calls go wrong for a while.
+func injected(name string, f wechatsim.Fault, r *rand.Rand, consequences time.Duration) (string, func(*world)) {
+	d := lasting(r)
+	return fmt.Sprintf("%s on %q for %v", name, f.Path, d), func(w *world) {
+		f := &f
+		w.faults = append(w.faults, f)
+		w.inject()
+		over := w.disturb(consequences)
+		w.after(d, name+" is over", func(w *world) {
+			w.faults = slices.DeleteFunc(w.faults, func(other *wechatsim.Fault) bool { return other == f })
+			w.inject()
+			over()
+		})
+	}
+}
+
+// inject makes the faults that are under way the simulator's. Delays come
+// first: only they let the ones behind them apply as well.
+func (w *world) inject() {
+	w.sim.ClearFaults()
+	for _, delays := range []bool{true, false} {
+		for _, f := range w.faults {
+			if (f.Kind == wechatsim.FaultDelay) != delays {
+				continue
+			}
+			if err := w.sim.Inject(*f); err != nil {
+				w.failf("%v", err)
+			}
+		}
+	}
+}
+
+// somePath returns the API that a fault hits, or "" for all.
+func somePath(r *rand.Rand) string {
+	return []string{"", "", wechatsim.PathToken, wechatsim.PathStableToken, wechatsim.PathTicket, wechatsim.PathDomainIP}[r.IntN(6)]
+}
+
+func outage(r *rand.Rand) (string, func(*world)) {
+	kinds := []wechatsim.Fault{
+		{Kind: wechatsim.FaultHang},
+		{Kind: wechatsim.FaultReset},
+		{Kind: wechatsim.FaultStatus, Status: 502},
+		{Kind: wechatsim.FaultHTML},
+		{Kind: wechatsim.FaultMalformed},
+		{Kind: wechatsim.FaultEmpty},
+		{Kind: wechatsim.FaultLost},
+		{Kind: wechatsim.FaultTruncate},
+		{Kind: wechatsim.FaultCode, Code: -1},
+		{Kind: wechatsim.FaultRedirect, Location: "http://wechat.invalid/elsewhere"},
+	}
+	f := kinds[r.IntN(len(kinds))]
+	f.Path = somePath(r)
+	return injected("outage: "+string(f.Kind), f, r, 4*time.Minute)
+}
+
+func slowness(r *rand.Rand) (string, func(*world)) {
+	f := wechatsim.Fault{Kind: wechatsim.FaultDelay, Path: somePath(r), Duration: time.Duration(1+r.IntN(12)) * time.Second}
+	return injected("slow answers: "+f.Duration.String(), f, r, 4*time.Minute)
+}
+
+func code(code int, consequences time.Duration) fault {
+	return func(r *rand.Rand) (string, func(*world)) {
+		return injected(fmt.Sprintf("errcode %d", code), wechatsim.Fault{Kind: wechatsim.FaultCode, Code: code, Path: somePath(r)}, r, consequences)
+	}
+}
+
+func status(status int, consequences time.Duration) fault {
+	return func(r *rand.Rand) (string, func(*world)) {
+		return injected(fmt.Sprintf("HTTP %d", status), wechatsim.Fault{Kind: wechatsim.FaultStatus, Status: status, Path: somePath(r)}, r, consequences)
+	}
+}
+
+// always40001: an API that refuses every token for reasons of its own.
+func always40001(r *rand.Rand) (string, func(*world)) {
+	return injected("40001 for no reason", wechatsim.Fault{Kind: wechatsim.FaultCode, Code: 40001, Path: wechatsim.PathTicket}, r, 14*time.Minute)
+}
+
+// hostDown: the preferred host cannot be reached; the other one can.
+func hostDown(r *rand.Rand) (string, func(*world)) {
+	d := lasting(r)
+	return fmt.Sprintf("the first host is down for %v", d), func(w *world) {
+		w.hostsDown.Add(1)
+		over := w.disturb(4 * time.Minute)
+		w.after(d, "the first host is up", func(w *world) {
+			w.hostsDown.Add(-1)
+			over()
+		})
+	}
+}
