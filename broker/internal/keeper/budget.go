@@ -177,6 +177,17 @@ func heldBack(api wechat.API, wait time.Duration, detail string) error {
 	}
 }
 
+// latest returns the wall clock's last moment of which a call was counted.
+func (b *budget) latest() time.Time {
+	var latest time.Time
+	for _, s := range b.spent {
+		if s.Last.After(latest) {
+			latest = s.Last
+		}
+	}
+	return latest
+}
+
 // list returns what was spent, in the order of the APIs' names.
 func (b *budget) list() []Spent {
 	var list []Spent

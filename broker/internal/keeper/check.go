@@ -44,7 +44,11 @@ func (k *Keeper) checkToken(ctx context.Context, reason error) bool {
 		k.Log.WarnContext(ctx, "cannot find out whether WeChat refuses the token, keeping it", "reason", reason, "error", probe)
 		return false
 	}
-	k.diedEarly(ctx, k.token)
+	if k.token.unanswered {
+		k.Log.WarnContext(ctx, "WeChat refuses the token: a call of ours that it did not answer has replaced it", "version", k.token.version)
+	} else {
+		k.diedEarly(ctx, k.token)
+	}
 	k.token.refused = true
 	k.token.expiry = k.Clock.Now()
 	k.publish()
@@ -61,6 +65,9 @@ func (k *Keeper) failed(ctx context.Context, s *slot, err error) {
 		e = &wechat.Error{Class: wechat.Transient, Detail: fmt.Sprint(err)}
 	}
 	now := k.Clock.Now()
+	if e.Class == wechat.Transient && e.Code == 0 {
+		s.unanswered = true
+	}
 	wait := s.trouble.add(e, now)
 	if k.budget.uncounted() && wait < uncountedRetry {
 		wait = uncountedRetry
@@ -76,5 +83,5 @@ func (k *Keeper) recovered(ctx context.Context, s *slot) {
 	if s.trouble.last != nil {
 		k.Log.InfoContext(ctx, "WeChat call succeeds again", "kind", s.kind, "failed_calls", s.trouble.count)
 	}
-	s.trouble = trouble{}
+	s.trouble, s.unanswered = trouble{}, false
 }

@@ -154,7 +154,7 @@ func (k *Keeper) publish() {
 	account := credential.Account{AppID: k.Account.AppID, SignHosts: k.SignHosts}
 	for _, s := range k.slots() {
 		account.Kinds = append(account.Kinds, s.kind)
-		if s.held() {
+		if s.held() && !s.undated {
 			account.Credentials = append(account.Credentials, credential.Credential{
 				Kind: s.kind, Value: s.value, Version: s.version, Expiry: s.expiry,
 			})

@@ -51,6 +51,8 @@ func (k *Keeper) save(s *slot) {
 // load takes what the store has, so that a restart costs no call. What it
 // cannot read it fetches again.
 func (k *Keeper) load(stored map[string][]byte) {
+	latest := k.budget.latest()
+	defer func() { k.undate(latest) }()
 	for _, s := range k.slots() {
 		raw, ok := stored[string(s.kind)]
 		if !ok {
@@ -58,6 +60,32 @@ func (k *Keeper) load(stored map[string][]byte) {
 		}
 		if err := k.restore(s, raw); err != nil {
 			k.Log.Error("cannot read a stored credential, fetching a new one", "kind", s.kind, "error", err)
+			continue
+		}
+		if fetched := s.fetched.Wall(); fetched.After(latest) {
+			latest = fetched
+		}
+	}
+}
+
+// setBack is how far behind what was written the wall clock may be before it
+// counts as set back.
+const setBack = 5 * time.Second
+
+// undate takes no restored value for live when the latest moment that was
+// written is yet to come: the wall clock was set back while no broker ran, and
+// nobody knows how old the values are until WeChat is asked. Edges keep theirs,
+// by clocks of their own.
+func (k *Keeper) undate(latest time.Time) {
+	now := k.Clock.Now()
+	if latest.Sub(now.Wall()) <= setBack {
+		return
+	}
+	k.Log.Warn("the wall clock was set back since the database was written, asking WeChat about every value",
+		"written", latest, "clock", now.Wall())
+	for _, s := range k.slots() {
+		if s.held() {
+			s.undated, s.due = true, now
 		}
 	}
 }
@@ -75,9 +103,6 @@ func (k *Keeper) restore(s *slot, raw []byte) error {
 	// WeChat said.
 	s.expiry = now.Add(min(since(r.Expiry), r.Lifetime))
 	s.due = now.Add(min(since(r.Due), r.Lifetime))
-	if since(r.Fetched) > 0 {
-		s.due = now // the clock was set back: nobody knows how old it is
-	}
 	if r.Seen != nil {
 		s.seen = r.Seen
 	}

@@ -18,6 +18,9 @@ type slot struct {
 	expiry   credential.Instant // hard expiry
 	due      credential.Instant // zero: at once
 	refused  bool               // WeChat said that value is no good
+	// undated is set while nobody knows how old the value is: it was restored
+	// by a wall clock that was set back. It is not handed out then.
+	undated bool
 
 	// past are the values before this one, the newest last.
 	past []issue
@@ -32,7 +35,10 @@ type slot struct {
 	seen sightings // of tickets
 
 	trouble trouble
-	unsaved bool // the store does not have this yet
+	// unanswered is set while a call since the last good one may have been
+	// done without our learning of it: it may have replaced the value.
+	unanswered bool
+	unsaved    bool // the store does not have this yet
 }
 
 // issue is a value that was handed out, by SHA-256 in hex.
@@ -58,7 +64,7 @@ func (s *slot) held() bool { return !s.value.IsZero() }
 
 // isLive reports whether the value may be used at now.
 func (s *slot) isLive(now credential.Instant) bool {
-	return s.held() && !s.refused && !s.expiry.Passed(now)
+	return s.held() && !s.refused && !s.undated && !s.expiry.Passed(now)
 }
 
 // purpose says what a call for this kind is for at now.

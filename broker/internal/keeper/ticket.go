@@ -47,6 +47,7 @@ func (k *Keeper) refreshTicket(ctx context.Context, s *slot) {
 	if s.isLive(start) && !grant.Value.Equal(s.value) && s.seen.early(s.value, start) {
 		k.diedEarly(ctx, s)
 	}
+	s.undated = false
 	s.fetched, s.lifetime = start, grant.Lifetime
 	s.expiry, s.due = s.seen.age(grant, start)
 	k.settle(ctx, s, grant.Value)

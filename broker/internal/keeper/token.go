@@ -73,7 +73,7 @@ func (k *Keeper) fetchToken(ctx context.Context, force bool) fetchedToken {
 	if same && s.refused {
 		return refusedAgain
 	}
-	s.refused = false
+	s.refused, s.undated = false, false
 	s.fetched, s.lifetime = start, grant.Lifetime
 	s.expiry = start.Add(grant.Lifetime)
 	s.due = start.Add(k.tokenWait(grant.Lifetime, same))
