@@ -41,6 +41,7 @@ type Account struct {
 	Classic    bool              // the classic token instead of the stable one
 	Tickets    []credential.Kind // jsapi_ticket where there are none
 	SignHosts  []string
+	Limits     map[string]int // calls a day by WeChat's path, where not the default
 }
 
 // Broker is a running broker.
@@ -101,6 +102,10 @@ func (c Config) loaded(t testing.TB) config.Config {
 		if a.ReadSecret != nil {
 			account.Secret = credential.NewSecret(a.ReadSecret())
 			account.ReadSecret = func() (credential.Secret, error) { return credential.NewSecret(a.ReadSecret()), nil }
+		}
+		account.Limits = make(map[wechat.API]int)
+		for path, limit := range a.Limits {
+			account.Limits[wechat.APIAt(path)] = limit
 		}
 		loaded.Accounts = append(loaded.Accounts, account)
 	}

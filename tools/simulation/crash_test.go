@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/wxbroker/wxbroker/broker/brokertest"
+	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
 
@@ -133,11 +136,31 @@ func (w *world) afterCrash() {
 // cutNow kills the broker if there is one to kill.
 func (w *world) cutNow() {
 	w.mu.Lock()
-	alive := w.broker != nil && !w.dead && w.plan != nil
+	b, alive := w.broker, w.broker != nil && !w.dead && w.plan != nil
 	w.mu.Unlock()
-	if alive {
-		w.cut()
+	if !alive {
+		return
 	}
+	if w.plan.damage == nil && w.underway == 1 { // this crash, and nothing else is wrong
+		w.expectNoToken(b)
+	}
+	w.cut()
+}
+
+// expectNoToken notes until when the token is not due: a restart before must
+// not ask for one.
+func (w *world) expectNoToken(b *brokertest.Broker) {
+	for _, k := range b.Status(appid).Kinds {
+		if k.Kind == credential.AccessToken && k.Version > 0 && k.LastError == nil && !k.Unsaved {
+			w.tokens = w.tokenCalls()
+			w.noTokenUntil = k.NextTry.Add(-time.Duration(w.step.Load()))
+		}
+	}
+}
+
+// tokenCalls counts what WeChat was asked for tokens.
+func (w *world) tokenCalls() int {
+	return w.sim.Count(wechatsim.Call{AppID: appid, API: wechatsim.PathToken}) + w.sim.Count(wechatsim.Call{AppID: appid, API: wechatsim.PathStableToken})
 }
 
 // crashing returns what makes the broker crash, once or in a row.
@@ -155,21 +178,40 @@ func crashing(r *rand.Rand) (name string, do func(*world)) {
 		return time.Duration(r.Int64N(int64(10 * time.Second)))
 	}
 	damaging, damage := damaging(r)
-	return "crash " + at.String() + damaging, func(w *world) {
-		w.mu.Lock()
-		busy := w.plan != nil
-		w.mu.Unlock()
-		if busy {
-			return
-		}
-		w.mu.Lock()
-		// What was lost is fetched again at once; what edges prove, after the
-		// overlap of five minutes.
-		w.plan = &crash{at: at, times: times, down: down, damage: damage, over: w.disturb(8 * time.Minute)}
-		w.mu.Unlock()
-		if at == now {
-			w.cutNow()
-		}
+	return fmt.Sprintf("crash %s, %d times%s", at, times, damaging), func(w *world) {
+		w.kill(&crash{at: at, times: times, down: down, damage: damage})
+	}
+}
+
+// crashLoop: the broker dies at the same point hundreds of times in a row, for
+// hours. What it fetches each time is lost.
+func crashLoop(r *rand.Rand) (string, func(*world)) {
+	at := point(r.IntN(int(points)))
+	times, most := 50+r.IntN(300), 5*time.Second+time.Duration(r.Int64N(int64(time.Minute)))
+	down := func() time.Duration { return time.Duration(r.Int64N(int64(most))) }
+	return fmt.Sprintf("crash loop %s, %d times", at, times), func(w *world) {
+		w.kill(&crash{at: at, times: times, down: down})
+		// The calls that are left have to last until midnight at WeChat.
+		w.disturb(25 * time.Hour)()
+	}
+}
+
+// kill begins a plan, unless another is under way.
+func (w *world) kill(plan *crash) {
+	w.mu.Lock()
+	busy := w.plan != nil
+	w.mu.Unlock()
+	if busy {
+		return
+	}
+	// What was lost is fetched again at once; what edges prove, after the
+	// overlap of five minutes.
+	plan.over = w.disturb(8 * time.Minute)
+	w.mu.Lock()
+	w.plan = plan
+	w.mu.Unlock()
+	if plan.at == now {
+		w.cutNow()
 	}
 }
 
@@ -213,18 +255,30 @@ func damaging(r *rand.Rand) (name string, damage func(*world)) {
 			w.calls.lostCount()
 		}
 	case 4:
-		return ", and an old copy is restored", func(w *world) {
-			raw, err := os.ReadFile(filepath.Join(filepath.Dir(w.config.Data), "backup"))
-			if err != nil {
-				return // there is none yet
-			}
-			if err := os.WriteFile(w.config.Data, raw, 0o600); err != nil {
-				w.failf("restoring the database: %v", err)
-			}
-			w.calls.lostCount()
-		}
+		return ", and an old copy is restored", restore
 	}
 	return "", nil
+}
+
+// restored: the broker is stopped for a moment and an old copy of its database
+// restored.
+func restored(*rand.Rand) (string, func(*world)) {
+	return "an old copy of the database is restored", func(w *world) {
+		w.kill(&crash{at: now, times: 1, damage: restore, down: func() time.Duration { return time.Second }})
+	}
+}
+
+// restore puts the last copy in the database's place.
+func restore(w *world) {
+	raw, err := os.ReadFile(filepath.Join(filepath.Dir(w.config.Data), "backup"))
+	if err != nil {
+		backUp(w) // there is none: this one then, for the next time
+		return
+	}
+	if err := os.WriteFile(w.config.Data, raw, 0o600); err != nil {
+		w.failf("restoring the database: %v", err)
+	}
+	w.calls.lostCount()
 }
 
 // backUp copies the database, as it is on the disk while the broker runs.

@@ -27,6 +27,9 @@ func (w *world) check() {
 	if over := w.calls.over(); over != "" {
 		w.failf("promise 2: %s", over)
 	}
+	if now := time.Now(); now.Before(w.noTokenUntil) && w.tokenCalls() != w.tokens {
+		w.failf("promise 2: a restart cost a token call, %v before the token is due", w.noTokenUntil.Sub(now))
+	}
 	calm := w.calm()
 	for _, e := range w.edges {
 		w.checkVersions(e)
@@ -35,7 +38,7 @@ func (w *world) check() {
 			e.uneven = false
 		}
 	}
-	w.checkSpread()
+	w.checkSpread(calm)
 	w.checkDeaths()
 	w.checkQuiet(calm)
 }
@@ -113,7 +116,7 @@ func (w *world) checkGivenUp(e *edge, reason string) {
 
 // checkSpread: what the broker has had for two seconds, every edge that can
 // reach it has.
-func (w *world) checkSpread() {
+func (w *world) checkSpread(calm bool) {
 	w.mu.Lock()
 	b := w.broker
 	w.mu.Unlock()
@@ -124,6 +127,13 @@ func (w *world) checkSpread() {
 	for _, k := range b.Status(appid).Kinds {
 		if k.Kind == credential.WXCardTicket {
 			continue // edges do not ask for it
+		}
+		if calm && !k.Refused {
+			for _, e := range w.edges {
+				if v := e.versions[k.Kind]; v > k.Version {
+					w.failf("it is calm, %s has version %d of %s and the broker only %d", e.name, v, k.Kind, k.Version)
+				}
+			}
 		}
 		known := w.published[k.Kind]
 		if known.version == k.Version && k.Version > 0 && time.Since(known.since) >= settled {

@@ -11,11 +11,18 @@ import (
 
 // profile is a class of faults: what one seed's days are full of.
 type profile struct {
-	name    string
-	crashes bool // so the database is a file
+	name  string
+	kinds []fault
+	// crashes is set where the broker may crash, so that the database is a file.
+	crashes bool
 	// early is set where values may end before their time, or seem to.
 	early bool
-	kinds []fault
+	// unseen is set where WeChat may hand out a value that the broker learns of
+	// only later, or forgets when it saw it first.
+	unseen bool
+	// limits are the calls a day by path, where the defaults are too many to be
+	// reached by what is simulated.
+	limits map[string]int
 }
 
 // fault returns a disturbance of its kind. Whatever is random about it is
@@ -23,26 +30,30 @@ type profile struct {
 type fault func(r *rand.Rand) (name string, do func(*world))
 
 var profiles = []profile{
-	{"none", false, false, nil},
-	{"transient", false, false, []fault{outage, outage, slowness, hostDown}},
-	{"rate", false, false, []fault{code(45011, 4*time.Minute), status(429, 4*time.Minute)}},
-	{"quota", false, false, []fault{code(45009, 62*time.Minute)}},
-	{"configuration", false, false, []fault{code(48001, 12*time.Minute), code(40013, 12*time.Minute), code(99999, 12*time.Minute), newSecret}},
-	{"address", false, false, []fault{blockedAddress}},
-	{"approval", false, false, []fault{code(89501, 12*time.Minute), code(89503, 12*time.Minute), code(89507, 62*time.Minute)}},
-	{"refused", false, true, []fault{killedToken, killedToken, killedTicket, always40001, report, report}},
-	{"outside", false, true, []fault{refresher}},
-	{"network", false, false, []fault{cutNetwork, deafNetwork, edgeRestart}},
-	{"crash", true, true, []fault{crashing, crashing, crashing, backup}},
-	{"disk", false, false, []fault{fullDisk, fullDisk, outage}},
-	{"clock", false, true, []fault{brokerClock, brokerClock, edgeClock, outage}},
-	{"crash and clock", true, true, []fault{crashing, crashing, brokerClock, brokerClock, outage, edgeRestart}},
-	{"everything", true, true, []fault{
-		outage, slowness, hostDown, code(45011, 4*time.Minute), code(45009, 62*time.Minute), code(40013, 12*time.Minute),
+	{name: "none"},
+	{name: "transient", unseen: true, kinds: []fault{outage, lostAnswers, slowness, hostDown}},
+	{name: "rate", kinds: []fault{code(45011, 4*time.Minute), status(429, 4*time.Minute)}},
+	{name: "quota", kinds: []fault{code(45009, 62*time.Minute)}},
+	{name: "configuration", kinds: []fault{code(48001, 12*time.Minute), code(40013, 12*time.Minute), code(99999, 12*time.Minute), newSecret}},
+	{name: "address", kinds: []fault{blockedAddress}},
+	{name: "approval", kinds: []fault{code(89501, 12*time.Minute), code(89503, 12*time.Minute), code(89507, 62*time.Minute)}},
+	{name: "refused", early: true, kinds: []fault{killedToken, killedToken, killedTicket, always40001, report, report}},
+	{name: "outside", early: true, kinds: []fault{refresher}},
+	{name: "network", kinds: []fault{cutNetwork, deafNetwork, edgeRestart}},
+	{name: "clock", early: true, kinds: []fault{brokerClock, brokerClock, edgeClock, outage}},
+	{name: "crash", crashes: true, early: true, unseen: true, kinds: []fault{crashing, crashing, crashing, backup, restored}},
+	{name: "crash loop", crashes: true, early: true, unseen: true, kinds: []fault{crashLoop}, limits: fewCalls},
+	{name: "crash and clock", crashes: true, early: true, unseen: true, kinds: []fault{crashing, restored, brokerClock, brokerClock, outage, edgeRestart}},
+	{name: "disk", crashes: true, early: true, unseen: true, kinds: []fault{fullDisk, fullDisk, fullDisk, crashing, outage}},
+	{name: "everything", crashes: true, early: true, unseen: true, kinds: []fault{
+		outage, lostAnswers, slowness, hostDown, code(45011, 4*time.Minute), code(45009, 62*time.Minute), code(40013, 12*time.Minute),
 		newSecret, blockedAddress, code(89507, 62*time.Minute), killedToken, killedTicket, always40001, report,
-		cutNetwork, deafNetwork, edgeRestart, crashing, crashing, backup, fullDisk, brokerClock, edgeClock,
+		cutNetwork, deafNetwork, edgeRestart, crashing, crashing, backup, restored, fullDisk, brokerClock, edgeClock,
 	}},
 }
+
+// fewCalls are limits that a crash loop reaches.
+var fewCalls = map[string]int{wechatsim.PathToken: 60, wechatsim.PathStableToken: 60, wechatsim.PathTicket: 250}
 
 // settings are WeChat's habits in one seed.
 func (p profile) settings(r *rand.Rand) wechatsim.Settings {
@@ -50,15 +61,18 @@ func (p profile) settings(r *rand.Rand) wechatsim.Settings {
 	if r.IntN(4) == 0 {
 		s.WrongSecretCode = 40001
 	}
+	if p.limits != nil {
+		return s // short lives would need more than that
+	}
 	if r.IntN(4) == 0 {
 		s.TokenLifetime = time.Duration(10+r.IntN(110)) * time.Minute
 	}
 	if r.IntN(4) == 0 {
 		s.TicketLifetime = time.Duration(20+r.IntN(100)) * time.Minute
 	}
-	// A ticket whose first sight was lost looks young for ever then, and nobody
-	// can know when it ends.
-	if !p.crashes && r.IntN(3) == 0 {
+	// A ticket that was minted unseen looks young for ever then, and nobody can
+	// know when it ends.
+	if !p.unseen && r.IntN(3) == 0 {
 		s.FreshTicketExpiry = true
 	}
 	return s
@@ -140,6 +154,12 @@ func outage(r *rand.Rand) (string, func(*world)) {
 	f := kinds[r.IntN(len(kinds))]
 	f.Path = somePath(r)
 	return injected("outage: "+string(f.Kind), f, r, 4*time.Minute)
+}
+
+// lostAnswers: WeChat does what it is asked, and the answer does not arrive.
+func lostAnswers(r *rand.Rand) (string, func(*world)) {
+	f := wechatsim.Fault{Kind: []wechatsim.FaultKind{wechatsim.FaultLost, wechatsim.FaultTruncate}[r.IntN(2)], Path: somePath(r)}
+	return injected("lost answers: "+string(f.Kind), f, r, 4*time.Minute)
 }
 
 func slowness(r *rand.Rand) (string, func(*world)) {

@@ -64,6 +64,9 @@ type world struct {
 	linkSince time.Time // since when broker and network have been as they are
 	rotation  time.Time // the last successful call's
 
+	noTokenUntil time.Time // a token call before would be a restart's
+	tokens       int       // the token calls when that was noted
+
 	published map[credential.Kind]held // as of the last check
 	calmSince time.Time                // zero while it is not calm
 }
@@ -121,7 +124,7 @@ func run(t *testing.T, seed uint64, p profile, days int, calls *calls) {
 	duration := time.Duration(days) * 24 * time.Hour
 	settings, account := p.settings(r), brokertest.Account{
 		AppID: appid, Classic: r.IntN(2) == 0, ReadSecret: func() string { return *w.secret.Load() },
-		Tickets: []credential.Kind{credential.JSAPITicket},
+		Tickets: []credential.Kind{credential.JSAPITicket}, Limits: p.limits,
 	}
 	if r.IntN(3) == 0 {
 		account.Tickets = append(account.Tickets, credential.WXCardTicket)
@@ -215,7 +218,7 @@ func (w *world) after(d time.Duration, name string, do func(*world)) {
 // its end, which the returned function says.
 func (w *world) disturb(consequences time.Duration) (over func()) {
 	w.underway++
-	w.calmSince = time.Time{}
+	w.calmSince, w.noTokenUntil = time.Time{}, time.Time{}
 	return func() {
 		w.underway--
 		if until := time.Now().Add(consequences); until.After(w.calmFrom) {
