@@ -41,6 +41,8 @@ type historian struct {
 	h     *history
 	who   string
 	attrs string
+	// heard is told of each line, nil for nobody.
+	heard func(slog.Record)
 }
 
 func (*historian) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
@@ -52,6 +54,9 @@ func (l *historian) Handle(_ context.Context, r slog.Record) error {
 		return true
 	})
 	l.h.addf("%s", text)
+	if l.heard != nil {
+		l.heard(r)
+	}
 	return nil
 }
 

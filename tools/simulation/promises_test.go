@@ -54,6 +54,9 @@ func (w *world) calm() bool {
 
 // checkVersions: no edge goes back.
 func (w *world) checkVersions(e *edge) {
+	if back := e.holding.wentBack(); back != "" {
+		w.failf("promise 1: %s went back %s", e.name, back)
+	}
 	for _, a := range e.Held() {
 		for _, c := range a.Credentials {
 			if c.Version < e.versions[c.Kind] {

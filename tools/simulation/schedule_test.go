@@ -121,6 +121,9 @@ func injected(name string, f wechatsim.Fault, r *rand.Rand, consequences time.Du
 // first: only they let the ones behind them apply as well.
 func (w *world) inject() {
 	w.sim.ClearFaults()
+	// No answer comes at once: in fake time a call would otherwise be over
+	// before anything else can happen.
+	w.must(w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultDelay, Duration: w.latency}))
 	for _, delays := range []bool{true, false} {
 		for _, f := range w.faults {
 			if (f.Kind == wechatsim.FaultDelay) != delays {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -39,13 +40,14 @@ type world struct {
 	start   time.Time
 	history *history
 
-	sim    *wechatsim.Sim
-	faults []*wechatsim.Fault // injected now
-	config brokertest.Config
-	disk   *brokertest.Disk
-	wechat *bufconn.Listener
-	edges  []*edge
-	events []event // to come, in order
+	sim     *wechatsim.Sim
+	faults  []*wechatsim.Fault // injected now
+	latency time.Duration      // of WeChat's answers when nothing is wrong
+	config  brokertest.Config
+	disk    *brokertest.Disk
+	wechat  *bufconn.Listener
+	edges   []*edge
+	events  []event // to come, in order
 
 	step      atomic.Int64           // of the broker's wall clock, nanoseconds
 	hostsDown atomic.Int32           // how many faults keep the first host down
@@ -76,14 +78,13 @@ type edge struct {
 	*edgetest.Edge
 	name     string
 	net      *network.Network
-	step     atomic.Int64
+	step     atomic.Int64 // of its wall clock, nanoseconds
 	versions map[credential.Kind]int64
-	ticket   string // the last that it signed with
+	holding  *holding
 	// uneven is set from a step of its clock, or the broker's, until it is calm:
 	// it may give up what it holds until the broker tells it anew.
 	uneven bool
-	deaf   bool      // its network has failed
-	since  time.Time // when it started, or its network changed
+	deaf   bool // its network has failed
 }
 
 // held is one version, and since when.
@@ -133,6 +134,8 @@ func run(t *testing.T, seed uint64, p profile, days int, calls *calls) {
 	w.history.addf("seed %d, %s, classic %v, %d tickets, %+v", seed, p.name, account.Classic, len(account.Tickets), settings)
 
 	w.startWeChat(settings)
+	w.latency = 20*time.Millisecond + time.Duration(r.Int64N(int64(500*time.Millisecond)))
+	w.inject()
 	w.disk = &brokertest.Disk{File: p.crashes, Write: w.write}
 	w.config = brokertest.Config{
 		Data: filepath.Join(dir, "wxbroker.db"), Disk: w.disk, Accounts: []brokertest.Account{account},
@@ -287,9 +290,10 @@ func (w *world) dial(ctx context.Context) (net.Conn, error) {
 func (w *world) startEdge(e *edge) {
 	e.net = network.New(w.dial)
 	e.versions = map[credential.Kind]int64{}
-	e.ticket, e.since = "", time.Now()
+	e.holding = new(holding)
 	e.Edge = edgetest.Start(w.t, edgetest.Config{
-		Name: e.name, Dial: e.net.Dial, LocalKeys: localKey, Log: w.history.log(e.name),
+		Name: e.name, Dial: e.net.Dial, LocalKeys: localKey,
+		Log:   slog.New(&historian{h: w.history, who: e.name, heard: e.holding.heard}),
 		Clock: func() time.Time { return time.Now().Add(time.Duration(e.step.Load())) },
 	})
 	w.link()
