@@ -44,6 +44,7 @@ type OperatorServiceClient interface {
 	// Errors:
 	//
 	//	NOT_FOUND            the broker does not keep that account.
+	//	UNAVAILABLE          the broker stops.
 	GetQuota(ctx context.Context, in *GetQuotaRequest, opts ...grpc.CallOption) (*GetQuotaResponse, error)
 	// ClearQuota makes WeChat forget today's calls of every API of the account
 	// (clear_quota/v2). WeChat allows it ten times a month.
@@ -115,6 +116,7 @@ type OperatorServiceServer interface {
 	// Errors:
 	//
 	//	NOT_FOUND            the broker does not keep that account.
+	//	UNAVAILABLE          the broker stops.
 	GetQuota(context.Context, *GetQuotaRequest) (*GetQuotaResponse, error)
 	// ClearQuota makes WeChat forget today's calls of every API of the account
 	// (clear_quota/v2). WeChat allows it ten times a month.
