@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -46,7 +48,11 @@ func (o operation) ask(ctx context.Context, f func(context.Context, wxbrokerv1.O
 	}
 	defer conn.Close()
 	if err := f(ctx, wxbrokerv1.NewOperatorServiceClient(conn)); err != nil {
-		if s, ok := status.FromError(err); ok {
+		s, ok := status.FromError(err)
+		switch {
+		case ok && s.Code() == codes.Unavailable && conn.GetState() != connectivity.Ready:
+			return fmt.Errorf("asking the broker at %s: nothing answers there: is it running, and is --broker its gRPC address? (%s)", o.Broker, s.Message())
+		case ok:
 			return fmt.Errorf("asking the broker at %s: %s", o.Broker, s.Message())
 		}
 		return err

@@ -3,14 +3,18 @@ package app
 import (
 	"bufio"
 	"net"
+	"net/http/httptest"
 	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
 
 func TestMain(m *testing.M) {
@@ -19,8 +23,10 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// The scripts are the specification of the command line. They know three
+// The scripts are the specification of the command line. They know some
 // commands of ours, below. $BUSY is an address in use, $BUSYPORT its port.
+// $WECHAT is a simulated WeChat that knows wx0123456789abcdef with the secret
+// 5ca1ab1e.
 func TestCommandLine(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -36,16 +42,26 @@ func TestCommandLine(t *testing.T) {
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Setenv("BUSY", busy.Addr().String())
 			env.Setenv("BUSYPORT", strconv.Itoa(busy.Addr().(*net.TCPAddr).Port))
+			wechat := httptest.NewServer(wechatsim.New(wechatsim.Config{
+				Accounts: []wechatsim.Account{{AppID: "wx0123456789abcdef", Secret: "5ca1ab1e"}},
+			}))
+			env.Defer(wechat.Close)
+			env.Setenv("WECHAT", wechat.URL)
 			env.Values[processKey{}] = new(process)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"serving": startServing, "sigterm": terminate, "envsubst": envsubst},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"serving": func(ts *testscript.TestScript, neg bool, args []string) {
+				start(ts, neg, append([]string{`msg="broker is up"`}, args...))
+			},
+			"starting": start, "sigterm": terminate, "envsubst": envsubst,
+		},
 	})
 }
 
 type (
 	processKey struct{}
-	// process is what startServing started.
+	// process is what start started.
 	process struct {
 		cmd *exec.Cmd
 		log strings.Builder
@@ -54,12 +70,16 @@ type (
 	}
 )
 
-// startServing starts the program that its arguments name and returns once it says
-// that it is up.
-func startServing(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) == 0 {
-		ts.Fatalf("usage: serving program args...")
+// start starts the program that its arguments name and returns once its log
+// says what that expression matches: `serving program...` waits until it is up,
+// `starting regexp program...` for something else.
+func start(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: serving program args..., or starting regexp program args...")
 	}
+	pattern, err := regexp.Compile(args[0])
+	ts.Check(err)
+	args = args[1:]
 	p := ts.Value(processKey{}).(*process)
 	p.cmd = exec.Command(args[0], args[1:]...)
 	p.cmd.Dir = ts.MkAbs(".")
@@ -76,7 +96,7 @@ func startServing(ts *testscript.TestScript, neg bool, args []string) {
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
 		p.log.WriteString(lines.Text() + "\n")
-		if strings.Contains(lines.Text(), `msg="broker is up"`) {
+		if pattern.MatchString(lines.Text()) {
 			go func() {
 				defer close(p.rest)
 				for lines.Scan() {
@@ -87,10 +107,10 @@ func startServing(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	close(p.rest)
-	ts.Fatalf("%s did not come up: %s", args[0], &p.log)
+	ts.Fatalf("%s ended and never said %s: %s", args[0], pattern, &p.log)
 }
 
-// terminate stops what startServing started, as an operator does, and fails unless it
+// terminate stops what start started, as an operator does, and fails unless it
 // ends well with all that its arguments say in its log.
 func terminate(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {

@@ -1,5 +1,7 @@
 package config
 
+import "math"
+
 // file is the configuration as it is written.
 type file struct {
 	Data           string        `yaml:"data"`
@@ -27,12 +29,26 @@ type fileAccount struct {
 
 // fileLimits are nil where the default is good.
 type fileLimits struct {
-	Token        *int `yaml:"token"`
-	StableToken  *int `yaml:"stable_token"`
-	ForceRefresh *int `yaml:"force_refresh"`
-	Ticket       *int `yaml:"ticket"`
-	Probe        *int `yaml:"get_api_domain_ip"`
-	Quota        *int `yaml:"quota"`
+	Token        *calls `yaml:"token"`
+	StableToken  *calls `yaml:"stable_token"`
+	ForceRefresh *calls `yaml:"force_refresh"`
+	Ticket       *calls `yaml:"ticket"`
+	Probe        *calls `yaml:"get_api_domain_ip"`
+	Quota        *calls `yaml:"quota"`
+}
+
+// calls is a whole number. The decoder by itself would cut a fraction off.
+type calls int
+
+// UnmarshalYAML implements [yaml.InterfaceUnmarshaler].
+func (c *calls) UnmarshalYAML(decode func(any) error) error {
+	var written float64
+	if err := decode(&written); err != nil || written != math.Trunc(written) || math.Abs(written) > math.MaxInt32 {
+		*c = -1    // out of every range: said with the range
+		return nil //nolint:nilerr // as above
+	}
+	*c = calls(written)
+	return nil
 }
 
 // defaults are what a key means that is not there.

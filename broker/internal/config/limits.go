@@ -8,7 +8,7 @@ func (r *reader) limits(key string, written fileLimits) map[wechat.API]int {
 	limits := map[wechat.API]int{}
 	for _, l := range []struct {
 		api     wechat.API
-		written *int
+		written *calls
 		least   int
 		most    int
 	}{
@@ -21,10 +21,10 @@ func (r *reader) limits(key string, written fileLimits) map[wechat.API]int {
 	} {
 		switch {
 		case l.written == nil:
-		case *l.written < l.least || *l.written > l.most:
+		case int(*l.written) < l.least || int(*l.written) > l.most:
 			r.wrongf(key+"."+string(l.api), "is not between %d and %d calls a day", l.least, l.most)
 		default:
-			limits[l.api] = *l.written
+			limits[l.api] = int(*l.written)
 		}
 	}
 	return limits

@@ -51,6 +51,8 @@ func (k *Keeper) checkToken(ctx context.Context, reason error) bool {
 	}
 	k.token.refused = true
 	k.token.expiry = k.Clock.Now()
+	k.token.due = k.token.expiry
+	k.save(k.token) // or a restart would revive it
 	k.publish()
 	return k.refreshToken(ctx)
 }
@@ -73,9 +75,9 @@ func (k *Keeper) failed(ctx context.Context, s *slot, err error) {
 		wait = uncountedRetry
 		s.trouble.retry = now.Add(wait)
 	}
+	k.show()
 	k.Log.WarnContext(ctx, "WeChat call failed", "kind", s.kind, "class", e.Class, "error", e,
 		"retry_in", wait, "still_serving", s.isLive(now))
-	k.show()
 }
 
 // recovered notes that a call for s succeeded.

@@ -99,6 +99,9 @@ func (k *Keeper) Run(ctx context.Context) {
 		case <-k.claims.wake:
 			k.takeClaims()
 		case q := <-k.questions:
+			if ctx.Err() != nil {
+				return
+			}
 			q(calls)
 		}
 		k.noticeSecret()

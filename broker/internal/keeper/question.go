@@ -28,5 +28,7 @@ func (k *Keeper) ask(ctx context.Context, q question) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-k.stopped:
+		return ErrStopped
 	}
 }

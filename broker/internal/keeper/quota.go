@@ -87,7 +87,7 @@ func (k *Keeper) clearQuota(ctx context.Context) error {
 		return err
 	}
 	if err := k.WeChat.ClearQuota(ctx, k.Account); err != nil {
-		if e, ok := errors.AsType[*wechat.Error](err); ok && e.Code != 0 {
+		if e, ok := errors.AsType[*wechat.Error](err); ok && e.Code > 0 {
 			k.budget.refund(wechat.ClearQuotaAPI) // WeChat counts only what took effect
 		}
 		return err

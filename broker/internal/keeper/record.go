@@ -17,7 +17,8 @@ type record struct {
 	Expiry   time.Time     `json:"expiry"`
 	Due      time.Time     `json:"due"`
 	// Seen is, for a ticket, every value that is still remembered, by hash.
-	Seen sightings `json:"seen,omitempty"`
+	Seen    sightings `json:"seen,omitempty"`
+	Refused bool      `json:"refused,omitempty"` // WeChat said that value is no good
 	// Past are the values before this one, by hash.
 	Past []issue `json:"past,omitempty"`
 	// Died are when values ended before their time, in the last day.
@@ -30,7 +31,7 @@ func (k *Keeper) save(s *slot) {
 	r := record{
 		Value: s.value.Reveal(), Version: s.version, Fetched: s.fetched.Wall(),
 		Lifetime: s.lifetime, Expiry: s.expiry.Wall(), Due: s.due.Wall(),
-		Seen: s.seen, Past: s.past, Died: s.died,
+		Seen: s.seen, Refused: s.refused, Past: s.past, Died: s.died,
 	}
 	raw, err := json.Marshal(r)
 	if err == nil {
@@ -106,7 +107,7 @@ func (k *Keeper) restore(s *slot, raw []byte) error {
 	if r.Seen != nil {
 		s.seen = r.Seen
 	}
-	s.past, s.died = r.Past, r.Died
+	s.refused, s.past, s.died = r.Refused, r.Past, r.Died
 	k.Log.Info("restored", "kind", s.kind, "version", s.version,
 		"expires_in", s.expiry.Sub(now).Round(time.Second), "next_call_in", s.due.Sub(now).Round(time.Second))
 	return nil

@@ -60,7 +60,11 @@ type Spent struct {
 func (s Status) Advice(now time.Time) []string {
 	var advice []string
 	add := func(format string, args ...any) { advice = append(advice, fmt.Sprintf(format, args...)) }
+	said := map[wechat.API]bool{} // that its calls are spent
 	for _, k := range s.Kinds {
+		if e := k.LastError; e != nil && e.Class == wechat.Budget {
+			said[e.API] = true
+		}
 		gone := k.Version == 0 || k.Refused || !k.Expiry.After(now)
 		switch e := k.LastError; {
 		case e != nil && gone:
@@ -82,7 +86,7 @@ func (s Status) Advice(now time.Time) []string {
 		}
 	}
 	for _, b := range s.Budget {
-		if b.Used >= paceFrom(b.Limit) && b.API != wechat.ClearQuotaAPI && now.Before(b.Reset) {
+		if b.Used >= paceFrom(b.Limit) && b.API != wechat.ClearQuotaAPI && now.Before(b.Reset) && !said[b.API] {
 			add("%d of the %d calls of %s that the broker allows itself are spent: find out on what", b.Used, b.Limit, b.API)
 		}
 		if b.Unsaved {

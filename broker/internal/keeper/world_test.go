@@ -137,6 +137,34 @@ func (w *world) calls(path string) int {
 	return w.sim.Count(wechatsim.Call{AppID: appid, API: path})
 }
 
+// inject makes calls to WeChat go wrong.
+func (w *world) inject(t *testing.T, f wechatsim.Fault) {
+	t.Helper()
+	if err := w.sim.Inject(f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// spent returns what the keeper's status says of an API.
+func (w *world) spent(api wechat.API) keeper.Spent {
+	for _, b := range w.keeper.Status().Budget {
+		if b.API == api {
+			return b
+		}
+	}
+	return keeper.Spent{}
+}
+
+// china is where WeChat's day begins.
+var china = time.FixedZone("UTC+8", 8*60*60)
+
+// untilMidnight lets a day of WeChat's begin. A bubble begins at eight in the
+// morning there, on the first of a year.
+func untilMidnight() {
+	year, month, day := time.Now().In(china).Date()
+	time.Sleep(time.Until(time.Date(year, month, day+1, 0, 0, 0, 0, china)))
+}
+
 // during runs check every so often for d.
 func during(d, every time.Duration, check func(elapsed time.Duration)) {
 	for elapsed := time.Duration(0); elapsed < d; elapsed += every {
@@ -151,6 +179,7 @@ type disk struct {
 	mu     sync.Mutex
 	values map[string][]byte
 	full   bool
+	refuse func(key string) bool // keys that it does not take, nil for none
 }
 
 var errFull = errors.New("no space left on device")
@@ -158,7 +187,7 @@ var errFull = errors.New("no space left on device")
 func (d *disk) Put(_, key string, value []byte) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.full {
+	if d.full || d.refuse != nil && d.refuse(key) {
 		return errFull
 	}
 	d.values[key] = value

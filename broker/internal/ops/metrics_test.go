@@ -43,7 +43,7 @@ type world struct {
 	t       *testing.T
 	metrics *ops.Metrics
 	edges   rpc.Edges
-	wechat  *wechat.Client
+	wechat  wechat.Options
 
 	mu       sync.Mutex
 	answers  map[string]string // by path
@@ -64,17 +64,18 @@ func newWorld(t *testing.T) *world {
 	})}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
-	w.wechat = wechat.New(wechat.Options{
+	w.wechat = wechat.Options{
 		Upstreams: []*url.URL{{Scheme: "http", Host: "127.0.0.1:1"}},
 		Dial:      func(ctx context.Context, _, _ string) (net.Conn, error) { return listener.DialContext(ctx) },
 		Done:      w.metrics.Called,
-	})
+	}
 	return w
 }
 
 // run keeps accounts until the test ends.
-func (w *world) run(appids ...string) {
+func (w *world) run(appids ...string) []*keeper.Keeper {
 	w.t.Helper()
+	client := wechat.New(w.wechat)
 	ctx, cancel := context.WithCancel(w.t.Context())
 	var running sync.WaitGroup
 	var keepers []*keeper.Keeper
@@ -82,7 +83,7 @@ func (w *world) run(appids ...string) {
 		k := keeper.New(keeper.Options{
 			Account: wechat.Account{AppID: appid, Secret: credential.NewSecret(appSecret)},
 			Tickets: []credential.Kind{credential.JSAPITicket},
-			WeChat:  w.wechat, Store: w, Publish: func(credential.Account) {},
+			WeChat:  client, Store: w, Publish: func(credential.Account) {},
 			Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
 		})
 		keepers = append(keepers, k)
@@ -92,7 +93,8 @@ func (w *world) run(appids ...string) {
 		cancel()
 		running.Wait()
 	})
-	w.metrics.Watch(keepers, &w.edges, w.wechat.Upstreams)
+	w.metrics.Watch(keepers, &w.edges, client.Upstreams)
+	return keepers
 }
 
 // Put and All make the world the keepers' store.

@@ -2,6 +2,7 @@ package rpc_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -41,6 +42,9 @@ type world struct {
 	stop   context.CancelFunc
 	served chan error // what Run returned
 
+	// report answers reports where a test sets it.
+	report func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (reported, current int64, err error)
+
 	mu     sync.Mutex
 	claims []string
 }
@@ -50,6 +54,9 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, served: make(chan error, 1)}
 	server := rpc.NewServer(rpc.Options{
 		Fanout: &w.fanout, Edges: &w.edges, Claim: w.claim,
+		Report: func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (reported, current int64, err error) {
+			return w.report(ctx, appid, kind, hash)
+		},
 		Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
 	})
 	listener := bufconn.Listen(64 << 10)

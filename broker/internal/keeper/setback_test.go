@@ -1,0 +1,112 @@
+package keeper_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+)
+
+// TestAClockSetBackWhileDown: a broker starts hours after the one before, and
+// its wall clock says that no time has passed, or less than none. The ticket
+// that it finds is dead, and nothing says so but the database's own dates: it
+// must not be handed out before WeChat was asked.
+func TestAClockSetBackWhileDown(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		back time.Duration // how far before the death the clock is at the start
+		live bool          // the values are handed out as they were
+	}{
+		{"by an hour more than was missed", time.Hour, false},
+		{"by a minute more than was missed", time.Minute, false},
+		{"by a second, which is no more than clocks do", time.Second, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, wechatsim.Settings{}, nil)
+				w.start(t)
+				time.Sleep(55 * time.Minute)
+				synctest.Wait()
+				before, _ := w.get(credential.JSAPITicket)
+				w.stop()
+				w.current = credential.Account{}
+				time.Sleep(3 * time.Hour)
+				w.stepClock(-3*time.Hour - 5*time.Minute - tt.back) // the last reading was 5 minutes before the stop
+				w.inject(t, wechatsim.Fault{Kind: wechatsim.FaultHang})
+				w.start(t)
+				if _, live := w.get(credential.JSAPITicket); live != tt.live {
+					t.Errorf("the ticket is handed out: %v, want %v", live, tt.live)
+				}
+				if tt.live {
+					return
+				}
+				w.sim.ClearFaults()
+				time.Sleep(2 * time.Minute)
+				synctest.Wait()
+				after, live := w.get(credential.JSAPITicket)
+				if !live || !w.sim.TicketAlive(after.Value.Reveal()) || after.Version <= before.Version {
+					t.Error("not recovered once WeChat answers")
+				}
+			})
+		})
+	}
+}
+
+// TestALostAnswerIsNoOutsideRefresher: WeChat replaces the classic token and we
+// do not hear of it, so ours dies early. It was our own doing.
+func TestALostAnswerIsNoOutsideRefresher(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, wechatsim.Settings{}, nil)
+		w.start(t)
+		time.Sleep(100 * time.Minute)
+		w.inject(t, wechatsim.Fault{Kind: wechatsim.FaultLost, Path: wechatsim.PathToken})
+		time.Sleep(17 * time.Minute) // it is due, and for longer than the old one's overlap
+		w.sim.ClearFaults()
+		time.Sleep(20 * time.Minute)
+		synctest.Wait()
+		if token, live := w.get(credential.AccessToken); !live || !w.sim.TokenAlive(token.Value.Reveal()) {
+			t.Error("not recovered")
+		}
+		if n := w.calls(wechatsim.PathDomainIP); n == 0 {
+			t.Fatal("the token was not found to be refused: this test shows nothing")
+		}
+		for _, s := range w.keeper.Status().Kinds {
+			if len(s.Died) > 0 {
+				t.Errorf("a %s counts as ended by somebody else", s.Kind)
+			}
+		}
+	})
+}
+
+// TestARestartRevivesNoRefusedToken: what WeChat refused stays refused though
+// there is no other yet.
+func TestARestartRevivesNoRefusedToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, wechatsim.Settings{}, nil)
+		w.start(t)
+		token, _ := w.get(credential.AccessToken)
+		if err := w.sim.KillToken(appid, wechatsim.Classic); err != nil {
+			t.Fatal(err)
+		}
+		w.inject(t, wechatsim.Fault{Kind: wechatsim.FaultCode, Path: wechatsim.PathToken, Code: 40164})
+		w.report(t, token, false)
+		w.stop()
+		w.start(t)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if _, live := w.get(credential.AccessToken); live {
+			t.Error("a restart made the refused token live again")
+		}
+		if n := w.died(credential.AccessToken); n != 1 {
+			t.Errorf("%d early deaths are remembered, want 1", n)
+		}
+		w.sim.ClearFaults()
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if token, live := w.get(credential.AccessToken); !live || !w.sim.TokenAlive(token.Value.Reveal()) {
+			t.Error("not replaced once WeChat gives another")
+		}
+	})
+}

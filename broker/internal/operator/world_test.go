@@ -1,0 +1,88 @@
+package operator_test
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/wxbroker/wxbroker/broker/internal/keeper"
+	"github.com/wxbroker/wxbroker/broker/internal/operator"
+	"github.com/wxbroker/wxbroker/broker/internal/rpc"
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+)
+
+const (
+	appid  = "wx1"
+	other  = "wx0" // sorts before it
+	secret = "0123456789abcdef0123456789abcdef"
+)
+
+// world is a Service over keepers in fake time.
+type world struct {
+	*operator.Service
+	sim *wechatsim.Sim
+
+	stop func() // ends the keepers
+}
+
+// memory keeps nothing: no keeper is started twice here.
+type memory struct{}
+
+func (memory) Put(string, string, []byte) error      { return nil }
+func (memory) All(string) (map[string][]byte, error) { return nil, nil }
+
+// newWorld starts a keeper for each account, after before has troubled WeChat.
+func newWorld(t *testing.T, before func(*wechatsim.Sim), appids ...string) *world {
+	t.Helper()
+	sim := wechatsim.New(wechatsim.Config{Accounts: []wechatsim.Account{{AppID: appid, Secret: secret}, {AppID: other, Secret: secret}}})
+	if before != nil {
+		before(sim)
+	}
+	listener := bufconn.Listen(64 << 10)
+	server := &http.Server{Handler: sim, ReadHeaderTimeout: time.Minute}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	client := wechat.New(wechat.Options{
+		Upstreams: []*url.URL{{Scheme: "http", Host: "127.0.0.1:1"}, {Scheme: "http", Host: "127.0.0.1:2"}},
+		Dial:      func(ctx context.Context, _, _ string) (net.Conn, error) { return listener.DialContext(ctx) },
+	})
+	w := &world{sim: sim, Service: &operator.Service{
+		Version: "v1.2.3", Started: time.Now(), Clock: credential.WallClock, Edges: new(rpc.Edges), Upstreams: client.Upstreams,
+	}}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	for _, appid := range appids {
+		k := keeper.New(keeper.Options{
+			Account: wechat.Account{AppID: appid, Secret: credential.NewSecret(secret)},
+			Tickets: []credential.Kind{credential.JSAPITicket},
+			WeChat:  client, Store: memory{}, Publish: func(credential.Account) {},
+			Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
+		})
+		w.Keepers = append(w.Keepers, k)
+		running.Go(func() { k.Run(ctx) })
+	}
+	w.stop = func() {
+		cancel()
+		running.Wait()
+	}
+	t.Cleanup(w.stop)
+	synctest.Wait()
+	return w
+}
+
+func inject(t *testing.T, sim *wechatsim.Sim, f wechatsim.Fault) {
+	t.Helper()
+	if err := sim.Inject(f); err != nil {
+		t.Fatal(err)
+	}
+}
