@@ -44,9 +44,11 @@ func printStatus(w io.Writer, s *wxbrokerv1.GetStatusResponse) error {
 		for _, c := range a.GetCredentials() {
 			t.row(kindName(c.GetKind()), version(c.GetVersion()), in(c.GetExpireTime(), now), in(c.GetNextCallTime(), now), state(c, now))
 		}
-		t.row("API", "CALLS", "LIMIT", "COUNTED ANEW", "")
+		t.row("API", "CALLS", "LIMIT", "COUNTED ANEW")
 		for _, b := range a.GetBudget() {
-			t.row(b.GetApi(), b.GetUsed(), b.GetLimit(), in(b.GetResetTime(), now), "")
+			if b.GetUsed() > 0 { // not every account uses every API
+				t.row(b.GetApi(), b.GetUsed(), b.GetLimit(), in(b.GetResetTime(), now))
+			}
 		}
 	}
 	fmt.Fprintln(t)
@@ -61,8 +63,10 @@ func printStatus(w io.Writer, s *wxbrokerv1.GetStatusResponse) error {
 		}
 		t.row(u.GetHost(), text)
 	}
-	fmt.Fprintf(t, "\n%d edges\n", len(s.GetEdges()))
-	if len(s.GetEdges()) > 0 {
+	fmt.Fprintln(t)
+	if len(s.GetEdges()) == 0 {
+		fmt.Fprintln(t, "no edges")
+	} else {
 		t.row("EDGE", "VERSION", "ADDRESS", "CONNECTED FOR", "STATE")
 	}
 	for _, e := range s.GetEdges() {
