@@ -250,10 +250,7 @@ func damaging(r *rand.Rand) (name string, damage func(*world)) {
 			return raw
 		})
 	case 3:
-		return ", and the file is lost", func(w *world) {
-			_ = os.Remove(w.config.Data) // it may not be there
-			w.calls.lostCount()
-		}
+		return ", and the file is lost", lose
 	case 4:
 		return ", and an old copy is restored", restore
 	}
@@ -266,6 +263,27 @@ func restored(*rand.Rand) (string, func(*world)) {
 	return "an old copy of the database is restored", func(w *world) {
 		w.kill(&crash{at: now, times: 1, damage: restore, down: func() time.Duration { return time.Second }})
 	}
+}
+
+// newMachine: the broker is started anew on another machine, without its
+// database, and that machine's clock is behind. Its versions would be too, did
+// edges not say what they hold.
+func newMachine(r *rand.Rand) (string, func(*world)) {
+	behind := time.Duration(r.Int64N(int64(3 * time.Hour)))
+	return fmt.Sprintf("the broker moves to a machine whose clock is %v behind, without its database", behind), func(w *world) {
+		w.kill(&crash{at: now, times: 1, down: func() time.Duration { return time.Second }, damage: func(w *world) {
+			lose(w)
+			w.step.Add(-int64(behind))
+			for _, e := range w.edges {
+				e.uneven = true
+			}
+		}})
+	}
+}
+
+func lose(w *world) {
+	_ = os.Remove(w.config.Data) // it may not be there
+	w.calls.lostCount()
 }
 
 // restore puts the last copy in the database's place.

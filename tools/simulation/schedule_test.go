@@ -43,12 +43,12 @@ var profiles = []profile{
 	{name: "clock", early: true, kinds: []fault{brokerClock, brokerClock, edgeClock, outage}},
 	{name: "crash", crashes: true, early: true, unseen: true, kinds: []fault{crashing, crashing, crashing, backup, restored}},
 	{name: "crash loop", crashes: true, early: true, unseen: true, kinds: []fault{crashLoop}, limits: fewCalls},
-	{name: "crash and clock", crashes: true, early: true, unseen: true, kinds: []fault{crashing, restored, brokerClock, brokerClock, outage, edgeRestart}},
+	{name: "crash and clock", crashes: true, early: true, unseen: true, kinds: []fault{crashing, restored, newMachine, brokerClock, outage, edgeRestart}},
 	{name: "disk", crashes: true, early: true, unseen: true, kinds: []fault{fullDisk, fullDisk, fullDisk, crashing, outage}},
 	{name: "everything", crashes: true, early: true, unseen: true, kinds: []fault{
 		outage, lostAnswers, slowness, hostDown, code(45011, 4*time.Minute), code(45009, 62*time.Minute), code(40013, 12*time.Minute),
 		newSecret, blockedAddress, code(89507, 62*time.Minute), killedToken, killedTicket, always40001, report,
-		cutNetwork, deafNetwork, edgeRestart, crashing, crashing, backup, restored, fullDisk, brokerClock, edgeClock,
+		cutNetwork, deafNetwork, edgeRestart, crashing, crashing, backup, restored, newMachine, fullDisk, brokerClock, edgeClock,
 	}},
 }
 
@@ -180,11 +180,6 @@ func status(status int, consequences time.Duration) fault {
 	return func(r *rand.Rand) (string, func(*world)) {
 		return injected(fmt.Sprintf("HTTP %d", status), wechatsim.Fault{Kind: wechatsim.FaultStatus, Status: status, Path: somePath(r)}, r, consequences)
 	}
-}
-
-// always40001: an API that refuses every token for reasons of its own.
-func always40001(r *rand.Rand) (string, func(*world)) {
-	return injected("40001 for no reason", wechatsim.Fault{Kind: wechatsim.FaultCode, Code: 40001, Path: wechatsim.PathTicket}, r, 14*time.Minute)
 }
 
 // hostDown: the preferred host cannot be reached; the other one can.

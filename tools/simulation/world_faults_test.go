@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
@@ -57,6 +58,28 @@ func killedToken(r *rand.Rand) (string, func(*world)) {
 			w.ended(w.sim.KillToken(appid, wechatsim.Classic))
 			w.ended(w.sim.KillToken(appid, wechatsim.Stable))
 		}
+	}
+}
+
+// always40001: an API refuses every token for reasons of its own. That must
+// not replace any: a token that is good stays until it is due.
+func always40001(r *rand.Rand) (string, func(*world)) {
+	d := lasting(r)
+	return fmt.Sprintf("40001 for no reason, for %v", d), func(w *world) {
+		calm, before, disturbed := w.calm(), w.tokenCalls(), w.disturbed+1
+		f := &wechatsim.Fault{Kind: wechatsim.FaultCode, Code: 40001, Path: wechatsim.PathTicket}
+		w.faults = append(w.faults, f)
+		w.inject()
+		over := w.disturb(14 * time.Minute)
+		w.after(d, "40001 is over", func(w *world) {
+			w.faults = slices.DeleteFunc(w.faults, func(other *wechatsim.Fault) bool { return other == f })
+			w.inject()
+			over()
+			most := 1 + int(d/(w.lifetime*7/10))
+			if n := w.tokenCalls() - before; calm && w.disturbed == disturbed && n > most {
+				w.failf("a token that WeChat honours was replaced: %d token calls in %v, more than %d", n, d, most)
+			}
+		})
 	}
 }
 

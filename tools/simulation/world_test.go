@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,10 +62,12 @@ type world struct {
 	plan   *crash             // the next crash, nil for none
 	dead   bool               // the broker was cut and is not buried yet
 
-	underway  int       // faults that are not over
-	calmFrom  time.Time // when their consequences have to be over
-	linkSince time.Time // since when broker and network have been as they are
-	rotation  time.Time // the last successful call's
+	underway  int           // faults that are not over
+	disturbed int           // faults so far
+	lifetime  time.Duration // of tokens
+	calmFrom  time.Time     // when their consequences have to be over
+	linkSince time.Time     // since when broker and network have been as they are
+	rotation  time.Time     // the last successful call's
 
 	noTokenUntil time.Time // a token call before would be a restart's
 	tokens       int       // the token calls when that was noted
@@ -133,6 +136,7 @@ func run(t *testing.T, seed uint64, p profile, days int, calls *calls) {
 	w.events = schedule(r, p, duration)
 	w.history.addf("seed %d, %s, classic %v, %d tickets, %+v", seed, p.name, account.Classic, len(account.Tickets), settings)
 
+	w.lifetime = cmp.Or(settings.TokenLifetime, 2*time.Hour)
 	w.startWeChat(settings)
 	w.latency = 20*time.Millisecond + time.Duration(r.Int64N(int64(500*time.Millisecond)))
 	w.inject()
@@ -221,6 +225,7 @@ func (w *world) after(d time.Duration, name string, do func(*world)) {
 // its end, which the returned function says.
 func (w *world) disturb(consequences time.Duration) (over func()) {
 	w.underway++
+	w.disturbed++
 	w.calmSince, w.noTokenUntil = time.Time{}, time.Time{}
 	return func() {
 		w.underway--
