@@ -14,7 +14,7 @@ PACKAGES := $(MODULES:%=./%/...)
 VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 10s
 BENCH ?= .
-SEEDS ?= 90
+SEEDS ?= 96
 DAYS ?= 1
 FIRST ?= 1
 
@@ -52,7 +52,7 @@ e2e: ## The tests that start the real binaries, uncached
 	CGO_ENABLED=0 go test -count=1 ./tools/e2e/...
 
 .PHONY: simulate
-simulate: ## Simulate SEEDS (90) schedules of faults, each DAYS (1) virtual days, from seed FIRST (1)
+simulate: ## Simulate SEEDS (96) schedules of faults, each DAYS (1) virtual days, from seed FIRST (1)
 	CGO_ENABLED=0 go test -count=1 -timeout 6h -v ./tools/simulation -seeds $(SEEDS) -days $(DAYS) -first $(FIRST) | grep -vE '^(=== |    --- PASS)'
 
 .PHONY: fuzz

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -217,18 +218,6 @@ func (w *world) kill(plan *crash) {
 
 // damaging returns what becomes of the database while the broker is down.
 func damaging(r *rand.Rand) (name string, damage func(*world)) {
-	change := func(f func(raw []byte) []byte) func(*world) {
-		return func(w *world) {
-			raw, err := os.ReadFile(w.config.Data)
-			if err != nil {
-				return // it had not come so far
-			}
-			if err := os.WriteFile(w.config.Data, f(raw), 0o600); err != nil {
-				w.failf("damaging the database: %v", err)
-			}
-			w.calls.lostCount()
-		}
-	}
 	switch r.IntN(12) {
 	case 0:
 		return ", and the file is cut short", change(func(raw []byte) []byte { return raw[:r.IntN(len(raw)+1)] })
@@ -255,6 +244,39 @@ func damaging(r *rand.Rand) (name string, damage func(*world)) {
 		return ", and an old copy is restored", restore
 	}
 	return "", nil
+}
+
+// change returns what changes the database's file.
+func change(f func(raw []byte) []byte) func(*world) {
+	return func(w *world) {
+		raw, err := os.ReadFile(w.config.Data)
+		if err != nil {
+			return // it had not come so far
+		}
+		if err := os.WriteFile(w.config.Data, f(raw), 0o600); err != nil {
+			w.failf("damaging the database: %v", err)
+		}
+		w.calls.lostCount()
+	}
+}
+
+// turnedBits: one bit of every value in the file is not what it was, and the
+// file is sound but for that.
+func turnedBits(*rand.Rand) (string, func(*world)) {
+	turn := change(func(raw []byte) []byte {
+		const before = `{"value":"`
+		for at := 0; ; at += len(before) {
+			next := bytes.Index(raw[at:], []byte(before))
+			if next < 0 {
+				return raw
+			}
+			at += next
+			raw[min(at+len(before)+20, len(raw)-1)] ^= 1
+		}
+	})
+	return "a bit of each value in the database is turned", func(w *world) {
+		w.kill(&crash{at: now, times: 1, damage: turn, down: func() time.Duration { return time.Second }})
+	}
 }
 
 // restored: the broker is stopped for a moment and an old copy of its database

@@ -41,14 +41,14 @@ var profiles = []profile{
 	{name: "outside", early: true, kinds: []fault{refresher}},
 	{name: "network", kinds: []fault{cutNetwork, deafNetwork, edgeRestart}},
 	{name: "clock", early: true, kinds: []fault{brokerClock, brokerClock, edgeClock, outage}},
-	{name: "crash", crashes: true, early: true, unseen: true, kinds: []fault{crashing, crashing, crashing, backup, restored}},
+	{name: "crash", crashes: true, early: true, unseen: true, kinds: []fault{crashing, crashing, crashing, backup, restored, turnedBits}},
 	{name: "crash loop", crashes: true, early: true, unseen: true, kinds: []fault{crashLoop}, limits: fewCalls},
 	{name: "crash and clock", crashes: true, early: true, unseen: true, kinds: []fault{crashing, restored, newMachine, brokerClock, outage, edgeRestart}},
 	{name: "disk", crashes: true, early: true, unseen: true, kinds: []fault{fullDisk, fullDisk, fullDisk, crashing, outage}},
 	{name: "everything", crashes: true, early: true, unseen: true, kinds: []fault{
 		outage, lostAnswers, slowness, hostDown, code(45011, 4*time.Minute), code(45009, 62*time.Minute), code(40013, 12*time.Minute),
 		newSecret, blockedAddress, code(89507, 62*time.Minute), killedToken, killedTicket, always40001, report,
-		cutNetwork, deafNetwork, edgeRestart, crashing, crashing, backup, restored, newMachine, fullDisk, brokerClock, edgeClock,
+		cutNetwork, deafNetwork, edgeRestart, crashing, crashing, backup, restored, turnedBits, newMachine, fullDisk, brokerClock, edgeClock,
 	}},
 }
 
