@@ -31,7 +31,9 @@ func report(r *rand.Rand) (string, func(*world)) {
 			if invented {
 				value = "invented"
 			}
-			w.reported(e, kind, value, apps)
+			for range 3 { // as apps do that try again
+				w.reported(e, kind, value, apps)
+			}
 		}
 	}
 }
