@@ -32,15 +32,18 @@ const (
 // errUneven ends a stream whose messages can no longer be dated.
 var errUneven = errors.New("the clock was stepped or this process was suspended: asking anew how long the credentials live")
 
-// dialOptions are the connection's. Its keepalive has to agree with what the
-// broker enforces: see the broker's rpc package.
-func dialOptions() []grpc.DialOption {
+// DialOptions are those of every connection from an edge to its broker, the
+// stream's and others. Their keepalive has to agree with what the broker
+// enforces: see the broker's rpc package.
+func DialOptions() []grpc.DialOption {
+	retry := backoff.DefaultConfig
+	retry.MaxDelay = lastRetry
 	return []grpc.DialOption{
 		grpc.WithNoProxy(), // a proxy is for WeChat, not for the broker next door
 		grpc.WithDisableServiceConfig(),
 		grpc.WithReadBufferSize(4 << 10),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxState)),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: connectTimeout}),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: retry, MinConnectTimeout: connectTimeout}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 	}
 }
@@ -49,7 +52,7 @@ func dialOptions() []grpc.DialOption {
 // reports whether it brought anything. Each stream has a connection of its
 // own, so that a connection's failure and back-off are never inherited.
 func (c *Client) follow(ctx context.Context) (heard bool, err error) {
-	conn, err := grpc.NewClient(c.Target, append(dialOptions(), c.Dial...)...)
+	conn, err := grpc.NewClient(c.Target, append(DialOptions(), c.Dial...)...)
 	if err != nil {
 		return false, fmt.Errorf("setting up the connection: %w", err)
 	}

@@ -122,16 +122,16 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 				k.Claim(kind, version)
 			}
 		},
-		Report: func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (reported, current int64, err error) {
+		Report: func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v rpc.Versions, known bool, err error) {
 			k, ok := byAppID[appid]
 			if !ok {
-				return 0, 0, rpc.ErrUnknownValue
+				return rpc.Versions{}, false, nil
 			}
 			versions, err := k.Report(ctx, kind, hash)
 			if errors.Is(err, keeper.ErrUnknownValue) {
-				err = rpc.ErrUnknownValue
+				return rpc.Versions{}, false, nil
 			}
-			return versions.Reported, versions.Current, err
+			return rpc.Versions(versions), true, err
 		},
 		Operator: &operator.Service{
 			Version: o.Version, Started: o.Clock(), Clock: o.Clock,

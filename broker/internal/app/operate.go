@@ -140,7 +140,7 @@ func (c quotaCommand) account(ctx context.Context, broker wxbrokerv1.OperatorSer
 // clear asks the person and then WeChat.
 func (c quotaCommand) clear(ctx context.Context, r daemon.Running, broker wxbrokerv1.OperatorServiceClient, account *wxbrokerv1.AccountStatus) error {
 	if !c.Yes {
-		fmt.Fprintf(r.Stdout, "Make WeChat forget today's calls of every API of %s?\nWeChat allows it ten times a month; this broker has done it %d times. [y/N] ",
+		fmt.Fprintf(r.Stderr, "Make WeChat forget today's calls of every API of %s?\nWeChat allows it ten times a month; this broker has done it %d times. [y/N] ",
 			account.GetAppid(), spentOn(account, "clear_quota").GetUsed())
 		answer, err := bufio.NewReader(io.LimitReader(os.Stdin, 100)).ReadString('\n')
 		if err != nil && !errors.Is(err, io.EOF) {

@@ -87,6 +87,8 @@ func state(c *wxbrokerv1.CredentialStatus, now time.Time) string {
 		words[0] = "none"
 	case c.GetRefused():
 		words[0] = "refused by WeChat"
+	case c.GetUndated():
+		words[0] = "of unknown age, not handed out"
 	case !c.GetExpireTime().AsTime().After(now):
 		words[0] = "expired"
 	}

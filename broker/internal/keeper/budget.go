@@ -55,7 +55,8 @@ type purpose int
 
 const (
 	scheduled purpose = iota // the value that we have still serves
-	recovery                 // we have none that WeChat honours
+	recovery                 // we have none that WeChat honours, or not for long
+	followUp                 // the second call of a recovery, right after the first
 )
 
 // budget counts an account's calls, in the store before each is made, so that
@@ -107,9 +108,9 @@ func newBudget(o Options, stored map[string][]byte, halfSpent bool) *budget {
 				// A wall clock that was set back must not hold calls back for longer.
 				s.at = b.started.Add(min(0, s.Last.Sub(b.started.Wall())))
 			}
-		case ok || halfSpent: // it cannot be read, or is lost
+		case (ok || halfSpent) && api != wechat.ClearQuotaAPI: // it cannot be read, or is lost
 			*s = spending{}
-			*s.current(api, b.started.Wall()) = b.limits[api] / 2
+			s.set(periodOf(api, b.started.Wall()), b.limits[api]/2)
 			b.save(api, s)
 		}
 	}
@@ -125,8 +126,8 @@ func (b *budget) spend(api wechat.API, why purpose) error {
 		return held
 	}
 	before := *s
-	before.Periods = append([]period(nil), s.Periods...)
-	*s.current(api, now.Wall())++
+	today := periodOf(api, now.Wall())
+	s.set(today, s.count(today)+1)
 	s.Last, s.at = now.Wall(), now
 	b.save(api, s)
 	if quiet := quietStart - b.started.Elapsed(now); s.unsaved && !b.wrote && quiet > 0 {
@@ -138,7 +139,7 @@ func (b *budget) spend(api wechat.API, why purpose) error {
 
 // heldBack says why a call must wait, nil if it need not.
 func (b *budget) heldBack(api wechat.API, s *spending, why purpose, now credential.Instant) error {
-	limit, used := b.limits[api], *s.current(api, now.Wall())
+	limit, used := b.limits[api], s.count(periodOf(api, now.Wall()))
 	rest := resetTime(api, now.Wall()).Sub(now.Wall())
 	left, last := limit-used, s.at
 	if why == scheduled {
@@ -151,7 +152,7 @@ func (b *budget) heldBack(api wechat.API, s *spending, why purpose, now credenti
 	switch {
 	case left <= 0:
 		return heldBack(api, rest+jitter(10*time.Second), fmt.Sprintf("%d of the %d calls that the broker allows itself are spent", used, limit))
-	case api == wechat.ClearQuotaAPI: // a person decides, not a schedule
+	case api == wechat.ClearQuotaAPI || why == followUp: // a person decides; or half a recovery is none
 		return nil
 	case api == wechat.ForceRefreshAPI && since < betweenForces:
 		return heldBack(api, betweenForces-since, "WeChat allows one in 30 s")
@@ -177,6 +178,17 @@ func heldBack(api wechat.API, wait time.Duration, detail string) error {
 	}
 }
 
+// setBack takes note that the wall clock is behind calls that were made: they
+// cannot be later than now.
+func (b *budget) setBack(now time.Time) {
+	for api, s := range b.spent {
+		if s.Last.After(now) {
+			s.Last = now
+			b.save(api, s)
+		}
+	}
+}
+
 // latest returns the wall clock's last moment of which a call was counted.
 func (b *budget) latest() time.Time {
 	var latest time.Time
@@ -194,7 +206,7 @@ func (b *budget) list() []Spent {
 	for _, api := range slices.Sorted(maps.Keys(b.spent)) {
 		s, entry := b.spent[api], Spent{API: api, Limit: b.limits[api], Unsaved: b.spent[api].unsaved}
 		now := b.clock()
-		entry.Used, entry.Reset = *s.current(api, now), resetTime(api, now)
+		entry.Used, entry.Reset = s.count(periodOf(api, now)), resetTime(api, now)
 		list = append(list, entry)
 	}
 	return list
@@ -238,8 +250,8 @@ func (b *budget) saveAgain() {
 
 // refund takes back a call that WeChat refused without counting it.
 func (b *budget) refund(api wechat.API) {
-	s := b.spent[api]
-	*s.current(api, b.clock())--
+	s, today := b.spent[api], periodOf(api, b.clock())
+	s.set(today, s.count(today)-1)
 	b.save(api, s)
 }
 
@@ -247,29 +259,39 @@ func (b *budget) refund(api wechat.API) {
 func (b *budget) renew() {
 	for api, s := range b.spent {
 		if api != wechat.ClearQuotaAPI {
-			*s.current(api, b.clock()) = 0
+			s.set(periodOf(api, b.clock()), 0)
 			b.save(api, s)
 		}
 	}
 }
 
-// current returns the count of the period that wall is in.
-func (s *spending) current(api wechat.API, wall time.Time) *int {
-	name := wall.In(quotaZone).Format(time.DateOnly)
+// periodOf names the period in which WeChat counts a call.
+func periodOf(api wechat.API, wall time.Time) string {
 	if api == wechat.ClearQuotaAPI {
-		name = wall.In(quotaZone).Format("2006-01")
+		return wall.In(quotaZone).Format("2006-01")
 	}
-	found := period{Name: name}
-	for i, p := range s.Periods {
+	return wall.In(quotaZone).Format(time.DateOnly)
+}
+
+// count returns the calls of a period.
+func (s *spending) count(name string) int {
+	for _, p := range s.Periods {
 		if p.Name == name {
-			found = p
-			s.Periods = append(s.Periods[:i], s.Periods[i+1:]...)
-			break
+			return p.Count
 		}
 	}
-	s.Periods = append([]period{found}, s.Periods...)
-	s.Periods = s.Periods[:min(len(s.Periods), rememberedPeriods)]
-	return &s.Periods[0].Count
+	return 0
+}
+
+// set makes count that of a period, which is then the last to be forgotten.
+func (s *spending) set(name string, count int) {
+	periods := []period{{name, count}}
+	for _, p := range s.Periods {
+		if p.Name != name && len(periods) < rememberedPeriods {
+			periods = append(periods, p)
+		}
+	}
+	s.Periods = periods
 }
 
 // quotaZone is where WeChat's day begins: UTC+8 without daylight saving.

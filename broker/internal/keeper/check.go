@@ -54,6 +54,9 @@ func (k *Keeper) checkToken(ctx context.Context, reason error) bool {
 	k.token.due = k.token.expiry
 	k.save(k.token) // or a restart would revive it
 	k.publish()
+	if !k.token.isDue(k.Clock.Now()) {
+		return false // token calls have a wait of their own
+	}
 	return k.refreshToken(ctx)
 }
 
@@ -70,10 +73,17 @@ func (k *Keeper) failed(ctx context.Context, s *slot, err error) {
 	if e.Class == wechat.Transient && e.Code == 0 {
 		s.unanswered = true
 	}
+	if until := s.expiry.Sub(now) - s.lastGasp(); e.Class == wechat.Budget && s.purpose(now) == scheduled && e.Wait > until {
+		held := *e
+		held.Wait, e = until, &held // what is kept for recovery is for then
+	}
 	wait := s.trouble.add(e, now)
 	if k.budget.uncounted() && wait < uncountedRetry {
 		wait = uncountedRetry
 		s.trouble.retry = now.Add(wait)
+	}
+	if s.lasting() != nil {
+		k.save(s)
 	}
 	k.show()
 	k.Log.WarnContext(ctx, "WeChat call failed", "kind", s.kind, "class", e.Class, "error", e,

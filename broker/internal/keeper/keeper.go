@@ -50,6 +50,7 @@ type Keeper struct {
 	questions  chan question
 	stopped    chan struct{} // closed when Run ends
 	status     atomic.Pointer[Status]
+	issued     atomic.Pointer[map[credential.Kind]issued]
 }
 
 // New returns a Keeper that has published what the store has, so that nobody

@@ -13,7 +13,7 @@ const diedWindow = 24 * time.Hour
 // tokens for this appid, and then every value dies soon after it was fetched.
 func (k *Keeper) diedEarly(ctx context.Context, s *slot) {
 	now := k.Clock()
-	s.died = append(s.diedSince(now.Add(-diedWindow)), now)
+	s.died = append(diedSince(s.died, now.Add(-diedWindow)), now)
 	log := k.Log.With("kind", s.kind, "version", s.version, "expected_expiry", s.expiry.Wall(), "in_24h", len(s.died))
 	if len(s.died) == 1 {
 		log.WarnContext(ctx, "WeChat ended a value before its time")
@@ -26,9 +26,9 @@ const outsideAdvice = "something else refreshes this appid; look for another bro
 	"the AppSecret, and reset the AppSecret at mp.weixin.qq.com if you cannot find it"
 
 // diedSince returns the early deaths after that moment.
-func (s *slot) diedSince(after time.Time) []time.Time {
+func diedSince(died []time.Time, after time.Time) []time.Time {
 	var recent []time.Time
-	for _, t := range s.died {
+	for _, t := range died {
 		if t.After(after) {
 			recent = append(recent, t)
 		}

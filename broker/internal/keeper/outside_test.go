@@ -16,7 +16,7 @@ import (
 func (w *world) died(kind credential.Kind) int {
 	for _, s := range w.keeper.Status().Kinds {
 		if s.Kind == kind {
-			return s.DiedSince(w.clock().Add(-day))
+			return s.EarlyDeaths(w.clock())
 		}
 	}
 	return 0

@@ -97,6 +97,7 @@ func (k *Keeper) clearQuota(ctx context.Context) error {
 	for _, s := range k.slots() {
 		if s.trouble.is(wechat.Quota) || s.trouble.held != nil {
 			s.trouble.retry = k.Clock.Now()
+			k.save(s)
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
@@ -21,8 +22,30 @@ type record struct {
 	Refused bool      `json:"refused,omitempty"` // WeChat said that value is no good
 	// Past are the values before this one, by hash.
 	Past []issue `json:"past,omitempty"`
+	// Wait is one that WeChat asked for.
+	Wait *wait `json:"wait,omitempty"`
 	// Died are when values ended before their time, in the last day.
 	Died []time.Time `json:"died,omitempty"`
+}
+
+// wait is a back-off that a restart must not end, because WeChat said how long
+// it is: the others end with a restart, as whoever mended their cause expects.
+type wait struct {
+	Error wechat.Error `json:"error"`
+	Since time.Time    `json:"since"`
+	Count int          `json:"count"`
+	Until time.Time    `json:"until"`
+}
+
+// longestWait is the longest that WeChat asks for.
+const longestWait = 24 * time.Hour
+
+// lasting returns the wait of s that is to be kept, nil for none.
+func (s *slot) lasting() *wait {
+	if t := s.trouble; t.is(wechat.Approval) || t.is(wechat.Quota) {
+		return &wait{*t.last, t.since, t.count, t.retry.Wall()}
+	}
+	return nil
 }
 
 // save writes s to the store. When that fails the value is served all the
@@ -31,7 +54,7 @@ func (k *Keeper) save(s *slot) {
 	r := record{
 		Value: s.value.Reveal(), Version: s.version, Fetched: s.fetched.Wall(),
 		Lifetime: s.lifetime, Expiry: s.expiry.Wall(), Due: s.due.Wall(),
-		Seen: s.seen, Refused: s.refused, Past: s.past, Died: s.died,
+		Seen: s.seen, Refused: s.refused, Past: s.past, Died: s.died, Wait: s.lasting(),
 	}
 	raw, err := json.Marshal(r)
 	if err == nil {
@@ -84,6 +107,7 @@ func (k *Keeper) undate(latest time.Time) {
 	}
 	k.Log.Warn("the wall clock was set back since the database was written, asking WeChat about every value",
 		"written", latest, "clock", now.Wall())
+	k.budget.setBack(now.Wall()) // or every start would find them in the future
 	for _, s := range k.slots() {
 		if s.held() {
 			s.undated, s.due = true, now
@@ -108,6 +132,9 @@ func (k *Keeper) restore(s *slot, raw []byte) error {
 		s.seen = r.Seen
 	}
 	s.refused, s.past, s.died = r.Refused, r.Past, r.Died
+	if w := r.Wait; w != nil && since(w.Until) > 0 {
+		s.trouble = trouble{last: &w.Error, since: w.Since, count: w.Count, run: 1, retry: now.Add(min(since(w.Until), longestWait))}
+	}
 	k.Log.Info("restored", "kind", s.kind, "version", s.version,
 		"expires_in", s.expiry.Sub(now).Round(time.Second), "next_call_in", s.due.Sub(now).Round(time.Second))
 	return nil

@@ -25,37 +25,41 @@ type Versions struct {
 
 // Report takes notice that WeChat refused the value with that hash. Nobody is
 // believed: if it is the current value WeChat is asked, at most once a minute
-// for each kind, and the value replaced if WeChat refuses it.
+// for each kind, and the value replaced if WeChat refuses it. Any other report
+// is answered at once.
 func (k *Keeper) Report(ctx context.Context, kind credential.Kind, hash [sha256.Size]byte) (Versions, error) {
-	var answer Versions
-	var refused error
-	if err := k.ask(ctx, func(calls context.Context) { answer, refused = k.reported(calls, kind, hex.EncodeToString(hash[:])) }); err != nil {
-		return Versions{}, err
-	}
-	return answer, refused
-}
-
-// reported answers a report, on the keeper's goroutine.
-func (k *Keeper) reported(ctx context.Context, kind credential.Kind, reported string) (Versions, error) {
-	s := k.slot(kind)
-	if s == nil {
+	reported := hex.EncodeToString(hash[:])
+	known, ok := (*k.issued.Load())[kind]
+	if !ok {
 		return Versions{}, fmt.Errorf("%w: %s is not kept for this account", ErrUnknownValue, kind)
 	}
-	version, ok := s.issued(reported)
+	version, ok := known.versionOf(reported)
 	if !ok {
 		return Versions{}, ErrUnknownValue
 	}
-	now := k.Clock.Now()
-	// A report ends no back-off, and needs no question about a value that is
-	// known to be dead.
-	if version == s.version && s.isLive(now) && s.trouble.retry.Sub(now) <= 0 {
-		k.check(ctx, s)
+	if reported == known.current { // if it is known to be dead, its successor may be on its way
+		if err := k.ask(ctx, func(calls context.Context) { k.reported(calls, kind, version) }); err != nil {
+			return Versions{}, err
+		}
+		known = (*k.issued.Load())[kind]
 	}
 	answer := Versions{Reported: version}
-	if s.isLive(k.Clock.Now()) {
-		answer.Current = s.version
+	if known.live(k.Clock.Now()) {
+		answer.Current = known.version
 	}
 	return answer, nil
+}
+
+// reported asks WeChat about the value of that version, on the keeper's
+// goroutine, if it is still the one to ask about. A report ends no back-off.
+func (k *Keeper) reported(ctx context.Context, kind credential.Kind, version int64) {
+	now := k.Clock.Now()
+	for _, s := range k.slots() {
+		if s.kind == kind && s.version == version && s.isLive(now) && s.trouble.retry.Sub(now) <= 0 {
+			k.check(ctx, s)
+		}
+	}
+	k.show()
 }
 
 // errReported is the reason for a check that a report caused.
@@ -70,26 +74,4 @@ func (k *Keeper) check(ctx context.Context, s *slot) {
 	case k.token.isLive(k.Clock.Now()) && s.mayCheck(k.Clock.Now()):
 		k.refreshTicket(ctx, s)
 	}
-}
-
-// issued returns the version of a value by its hash.
-func (s *slot) issued(hashed string) (version int64, ok bool) {
-	if s.held() && hash(s.value) == hashed {
-		return s.version, true
-	}
-	for _, i := range s.past {
-		if i.Hash == hashed {
-			version, ok = i.Version, true // the latest of several
-		}
-	}
-	return version, ok
-}
-
-func (k *Keeper) slot(kind credential.Kind) *slot {
-	for _, s := range k.slots() {
-		if s.kind == kind {
-			return s
-		}
-	}
-	return nil
 }

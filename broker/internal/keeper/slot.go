@@ -69,11 +69,14 @@ func (s *slot) isLive(now credential.Instant) bool {
 
 // purpose says what a call for this kind is for at now.
 func (s *slot) purpose(now credential.Instant) purpose {
-	if s.isLive(now) {
+	if s.isLive(now) && s.expiry.Sub(now) > s.lastGasp() {
 		return scheduled
 	}
 	return recovery
 }
+
+// lastGasp is the end of a value's life in which to renew it is recovery.
+func (s *slot) lastGasp() time.Duration { return min(time.Minute, s.lifetime/10) }
 
 // next returns when something is to be done: the end of a back-off, else the
 // due moment.

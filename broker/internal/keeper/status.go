@@ -22,6 +22,9 @@ type KindStatus struct {
 	Version int64     // 0 while there is none
 	Expiry  time.Time // hard expiry, zero while there is none
 	Refused bool      // WeChat refused the value, and there is no other yet
+	// Undated is set while nobody knows how old the value is, and it is not
+	// handed out.
+	Undated bool
 	NextTry time.Time // the next scheduled call, zero when it is due
 	// Unsaved is set while the store does not have this version.
 	Unsaved bool
@@ -35,15 +38,15 @@ type KindStatus struct {
 	Failures  int
 }
 
-// DiedSince returns how many values ended before their time after that moment.
-func (s KindStatus) DiedSince(after time.Time) int {
-	n := 0
-	for _, t := range s.Died {
-		if t.After(after) {
-			n++
-		}
-	}
-	return n
+// EarlyDeaths returns how many values ended before their time in the 24 hours
+// before now.
+func (s KindStatus) EarlyDeaths(now time.Time) int {
+	return len(diedSince(s.Died, now.Add(-diedWindow)))
+}
+
+// Gone reports whether there is no value to be used at now.
+func (s KindStatus) Gone(now time.Time) bool {
+	return s.Version == 0 || s.Refused || s.Undated || !s.Expiry.After(now)
 }
 
 // Spent is what was spent of one API in the day, or for clear_quota the month,
@@ -65,7 +68,7 @@ func (s Status) Advice(now time.Time) []string {
 		if e := k.LastError; e != nil && e.Class == wechat.Budget {
 			said[e.API] = true
 		}
-		gone := k.Version == 0 || k.Refused || !k.Expiry.After(now)
+		gone := k.Gone(now)
 		switch e := k.LastError; {
 		case e != nil && gone:
 			add("there is no live %s: %s", k.Kind, e.Sentence())
@@ -76,7 +79,7 @@ func (s Status) Advice(now time.Time) []string {
 		}
 	}
 	for _, k := range s.Kinds {
-		if n := k.DiedSince(now.Add(-diedWindow)); n > 1 {
+		if n := k.EarlyDeaths(now); n > 1 {
 			add("%d values of the %s ended before their time in the last 24 hours: %s", n, k.Kind, outsideAdvice)
 		}
 	}
@@ -104,7 +107,7 @@ func (k *Keeper) show() {
 	status := Status{AppID: k.Account.AppID, Budget: k.budget.list()}
 	for _, s := range k.slots() {
 		kind := KindStatus{
-			Kind: s.kind, Refused: s.refused, Unsaved: s.unsaved, Died: s.died,
+			Kind: s.kind, Refused: s.refused, Undated: s.undated, Unsaved: s.unsaved, Died: s.died,
 			LastError: s.trouble.shown(), Since: s.trouble.since, Failures: s.trouble.count,
 		}
 		if s.held() {
@@ -116,4 +119,5 @@ func (k *Keeper) show() {
 		status.Kinds = append(status.Kinds, kind)
 	}
 	k.status.Store(&status)
+	k.showIssued()
 }

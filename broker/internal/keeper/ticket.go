@@ -32,10 +32,10 @@ const (
 // refused and there is a new one.
 func (k *Keeper) refreshTicket(ctx context.Context, s *slot) {
 	start := k.Clock.Now()
-	grant, err := k.callTicket(ctx, s)
+	grant, err := k.callTicket(ctx, s, s.purpose(start))
 	if isRefusedToken(err) && k.checkToken(ctx, err) {
 		start = k.Clock.Now()
-		grant, err = k.callTicket(ctx, s)
+		grant, err = k.callTicket(ctx, s, followUp)
 	}
 	if err == nil {
 		err = k.checkGrant(s, wechat.TicketAPI, grant)
@@ -53,8 +53,8 @@ func (k *Keeper) refreshTicket(ctx context.Context, s *slot) {
 	k.settle(ctx, s, grant.Value)
 }
 
-func (k *Keeper) callTicket(ctx context.Context, s *slot) (wechat.Grant, error) {
-	if err := k.budget.spend(wechat.TicketAPI, s.purpose(k.Clock.Now())); err != nil {
+func (k *Keeper) callTicket(ctx context.Context, s *slot, why purpose) (wechat.Grant, error) {
+	if err := k.budget.spend(wechat.TicketAPI, why); err != nil {
 		return wechat.Grant{}, err
 	}
 	return k.WeChat.Ticket(ctx, k.Account, k.token.value, s.kind)

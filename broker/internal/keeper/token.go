@@ -25,28 +25,24 @@ const (
 // that WeChat honours.
 func (k *Keeper) refreshToken(ctx context.Context) bool {
 	got := k.fetchToken(ctx, false)
-	if got == refusedAgain && k.Stable && k.mayForce(ctx) {
+	detail := "WeChat handed out the token that it refuses"
+	if got == refusedAgain && k.Stable {
 		// WeChat refused the value and then handed it out again: only force
 		// makes it mint another.
-		k.Log.WarnContext(ctx, "WeChat returned the stable token it refused, forcing a new one")
-		got = k.fetchToken(ctx, true)
+		if held := k.budget.spend(wechat.ForceRefreshAPI, recovery); held != nil {
+			detail += ", and no refresh may be forced now: " + held.Error()
+		} else {
+			k.Log.WarnContext(ctx, "WeChat returned the stable token it refused, forcing a new one")
+			got = k.fetchToken(ctx, true)
+		}
 	}
 	if got == refusedAgain {
 		k.failed(ctx, k.token, &wechat.Error{
-			API: k.tokenAPI(), Upstream: k.WeChat.Upstream(), Class: wechat.RefusedToken,
-			Detail: "WeChat handed out the token that it refuses",
+			API: k.tokenAPI(), Upstream: k.WeChat.Upstream(), Class: wechat.RefusedToken, Detail: detail,
+			Advice: "it is asked for again; if that cannot wait, reset the AppSecret at mp.weixin.qq.com, which ends the token",
 		})
 	}
 	return got == fetched
-}
-
-// mayForce reports whether one more forced refresh may be made, and counts it.
-func (k *Keeper) mayForce(ctx context.Context) bool {
-	err := k.budget.spend(wechat.ForceRefreshAPI, recovery)
-	if err != nil {
-		k.Log.WarnContext(ctx, "WeChat returned the stable token it refused, and no refresh may be forced now", "error", err)
-	}
-	return err == nil
 }
 
 // fetchedToken is what came of one call for the token.
@@ -82,7 +78,11 @@ func (k *Keeper) fetchToken(ctx context.Context, force bool) fetchedToken {
 }
 
 func (k *Keeper) callToken(ctx context.Context, force bool) (wechat.Grant, error) {
-	if err := k.budget.spend(k.tokenAPI(), k.token.purpose(k.Clock.Now())); err != nil {
+	why := k.token.purpose(k.Clock.Now())
+	if force {
+		why = followUp
+	}
+	if err := k.budget.spend(k.tokenAPI(), why); err != nil {
 		return wechat.Grant{}, err
 	}
 	if k.Stable {

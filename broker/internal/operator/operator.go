@@ -84,8 +84,8 @@ func account(in keeper.Status, now time.Time) *wxbrokerv1.AccountStatus {
 	out := &wxbrokerv1.AccountStatus{Appid: in.AppID, Advice: in.Advice(now)}
 	for _, k := range in.Kinds {
 		c := &wxbrokerv1.CredentialStatus{
-			Kind: k.Kind.Wire(), Version: k.Version, ExpireTime: timestamp(k.Expiry), Refused: k.Refused,
-			NextCallTime: timestamp(k.NextTry), Unsaved: k.Unsaved, EarlyDeaths: int32(k.DiedSince(now.Add(-24 * time.Hour))),
+			Kind: k.Kind.Wire(), Version: k.Version, ExpireTime: timestamp(k.Expiry), Refused: k.Refused, Undated: k.Undated,
+			NextCallTime: timestamp(k.NextTry), Unsaved: k.Unsaved, EarlyDeaths: int32(k.EarlyDeaths(now)),
 		}
 		if n := len(k.Died); n > 0 {
 			c.LastEarlyDeathTime = timestamp(k.Died[n-1])

@@ -3,8 +3,10 @@ package operator
 import (
 	"context"
 	"errors"
+	"net"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
@@ -37,6 +39,9 @@ func (s *Service) GetQuota(ctx context.Context, r *wxbrokerv1.GetQuotaRequest) (
 
 // ClearQuota clears the quota at WeChat.
 func (s *Service) ClearQuota(ctx context.Context, r *wxbrokerv1.ClearQuotaRequest) (*wxbrokerv1.ClearQuotaResponse, error) {
+	if p, ok := peer.FromContext(ctx); ok && !isLocal(p.Addr) {
+		return nil, status.Error(codes.PermissionDenied, "clearing the quota is allowed from the broker's own machine only: run this beside the broker")
+	}
 	k, err := s.keeperOf(r.GetAppid())
 	if err != nil {
 		return nil, err
@@ -46,6 +51,12 @@ func (s *Service) ClearQuota(ctx context.Context, r *wxbrokerv1.ClearQuotaReques
 		return nil, failure(ctx, err)
 	}
 	return &wxbrokerv1.ClearQuotaResponse{Ours: budget(spent)}, nil
+}
+
+// isLocal reports whether a caller is on this machine.
+func isLocal(caller net.Addr) bool {
+	tcp, ok := caller.(*net.TCPAddr)
+	return !ok || tcp.IP.IsLoopback()
 }
 
 // failure is what a caller is told of an error.

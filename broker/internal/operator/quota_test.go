@@ -2,14 +2,17 @@ package operator_test
 
 import (
 	"context"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"github.com/wxbroker/wxbroker/broker/internal/operator"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -114,6 +117,29 @@ func TestACallerThatLeaves(t *testing.T) {
 					t.Errorf("answered %v", err)
 				}
 			})
+		})
+	}
+}
+
+// TestClearQuotaFromElsewhere: ten a month are too few to let every edge spend
+// them.
+func TestClearQuotaFromElsewhere(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		caller net.Addr
+		code   codes.Code
+	}{
+		{"another machine", &net.TCPAddr{IP: net.IPv4(203, 0, 113, 7)}, codes.PermissionDenied},
+		{"another machine, IPv6", &net.TCPAddr{IP: net.ParseIP("2001:db8::7")}, codes.PermissionDenied},
+		{"this machine", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, codes.NotFound},
+		{"a unix socket", &net.UnixAddr{Name: "@"}, codes.NotFound},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ctx := peer.NewContext(t.Context(), &peer.Peer{Addr: tt.caller})
+			_, err := new(operator.Service).ClearQuota(ctx, &wxbrokerv1.ClearQuotaRequest{Appid: "wx1"}) // which it does not keep
+			if status.Code(err) != tt.code {
+				t.Errorf("answered %v, want %v", err, tt.code)
+			}
 		})
 	}
 }

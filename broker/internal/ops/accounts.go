@@ -1,8 +1,6 @@
 package ops
 
 import (
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
@@ -53,14 +51,14 @@ func (a accounts) Collect(metrics chan<- prometheus.Metric) {
 				metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 			}
 			gauge(versionDesc, float64(s.Version))
-			if !s.Expiry.IsZero() {
+			if !s.Expiry.IsZero() && !s.Undated {
 				gauge(expiryDesc, float64(s.Expiry.UnixMilli())/1000)
 			}
 			if !s.NextTry.IsZero() {
 				gauge(nextCallDesc, float64(s.NextTry.UnixMilli())/1000)
 			}
 			gauge(unsavedDesc, boolean(s.Unsaved))
-			gauge(earlyDeathsDesc, float64(s.DiedSince(now.Add(-24*time.Hour))))
+			gauge(earlyDeathsDesc, float64(s.EarlyDeaths(now)))
 			for _, class := range wechat.Classes() {
 				gauge(failingDesc, boolean(s.LastError != nil && s.LastError.Class == class), string(class))
 			}

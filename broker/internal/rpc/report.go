@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"net"
 	"sync"
 
@@ -16,9 +15,11 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// ErrUnknownValue is what Options.Report fails with when the account has
-// handed out no such value, or does not exist.
-var ErrUnknownValue = errors.New("no such value was handed out, or it was too long ago")
+// Versions answers a report.
+type Versions struct {
+	Reported int64 // of the value that was reported
+	Current  int64 // 0 while there is none that WeChat honours
+}
 
 // ReportInvalid answers a report; the .proto file says what it promises.
 func (c *credentials) ReportInvalid(ctx context.Context, r *wxbrokerv1.ReportInvalidRequest) (*wxbrokerv1.ReportInvalidResponse, error) {
@@ -32,17 +33,16 @@ func (c *credentials) ReportInvalid(ctx context.Context, r *wxbrokerv1.ReportInv
 	if len(r.GetValueSha256()) != sha256.Size {
 		return nil, status.Errorf(codes.InvalidArgument, "report: value_sha256 has %d bytes and not %d", len(r.GetValueSha256()), sha256.Size)
 	}
-	reported, current, err := c.Report(ctx, r.GetAppid(), kind, [sha256.Size]byte(r.GetValueSha256()))
+	versions, known, err := c.Report(ctx, r.GetAppid(), kind, [sha256.Size]byte(r.GetValueSha256()))
 	switch {
-	case err == nil:
-		return &wxbrokerv1.ReportInvalidResponse{ReportedVersion: reported, CurrentVersion: current}, nil
-	case errors.Is(err, ErrUnknownValue):
-		return nil, status.Error(codes.NotFound, "report: "+err.Error())
 	case ctx.Err() != nil:
 		return nil, status.FromContextError(ctx.Err()).Err()
-	default:
+	case err != nil:
 		return nil, status.Error(codes.Unavailable, "report: "+err.Error())
+	case !known:
+		return nil, status.Error(codes.NotFound, "report: no such value was handed out, or it was too long ago")
 	}
+	return &wxbrokerv1.ReportInvalidResponse{ReportedVersion: versions.Reported, CurrentVersion: versions.Current}, nil
 }
 
 const (

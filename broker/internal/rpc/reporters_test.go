@@ -57,9 +57,9 @@ func TestAFloodOfCallersIsForgotten(t *testing.T) {
 // caller's end and not of a keeper's trouble.
 func TestReportOfACallerThatHasGone(t *testing.T) {
 	c := &credentials{Options: Options{
-		Report: func(ctx context.Context, _ string, _ credential.Kind, _ [sha256.Size]byte) (reported, current int64, err error) {
+		Report: func(ctx context.Context, _ string, _ credential.Kind, _ [sha256.Size]byte) (v Versions, known bool, err error) {
 			<-ctx.Done()
-			return 0, 0, ctx.Err()
+			return Versions{}, false, ctx.Err()
 		},
 	}}
 	request := &wxbrokerv1.ReportInvalidRequest{

@@ -27,9 +27,9 @@ type Options struct {
 	Edges  *Edges
 	// Claim is told what an edge holds, whatever account and kind it names.
 	Claim func(appid string, kind credential.Kind, version int64)
-	// Report is told that WeChat refused the value with that hash. It returns
-	// the value's version and the current one, 0 for none.
-	Report func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (reported, current int64, err error)
+	// Report is told that WeChat refused the value with that hash. known is
+	// whether the account has handed it out.
+	Report func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v Versions, known bool, err error)
 	// Operator is registered besides, nil for none.
 	Operator wxbrokerv1.OperatorServiceServer
 	Clock    credential.Clock

@@ -43,7 +43,7 @@ type world struct {
 	served chan error // what Run returned
 
 	// report answers reports where a test sets it.
-	report func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (reported, current int64, err error)
+	report func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v rpc.Versions, known bool, err error)
 
 	mu     sync.Mutex
 	claims []string
@@ -54,7 +54,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, served: make(chan error, 1)}
 	server := rpc.NewServer(rpc.Options{
 		Fanout: &w.fanout, Edges: &w.edges, Claim: w.claim,
-		Report: func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (reported, current int64, err error) {
+		Report: func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v rpc.Versions, known bool, err error) {
 			return w.report(ctx, appid, kind, hash)
 		},
 		Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),

@@ -7,23 +7,24 @@ import (
 	"time"
 )
 
-// Error is a call that gave no usable answer. It holds no secret.
+// Error is a call that gave no usable answer. It holds no secret. The tags are
+// for keeping it in the database.
 type Error struct {
-	API      API
-	Upstream string // the host that was asked, "" where none was
-	Class    Class
+	API      API    `json:"api,omitempty"`
+	Upstream string `json:"upstream,omitempty"` // the host that was asked, "" where none was
+	Class    Class  `json:"class,omitempty"`
 	// Code is WeChat's errcode, 0 when there was none to read.
-	Code int
+	Code int `json:"code,omitempty"`
 	// HTTPStatus is 0 when no answer came.
-	HTTPStatus int
+	HTTPStatus int `json:"http_status,omitempty"`
 	// Detail is WeChat's errmsg or what went wrong on the way.
-	Detail string
+	Detail string `json:"detail,omitempty"`
 	// Advice says what a person can do, "" where nothing.
-	Advice string
+	Advice string `json:"advice,omitempty"`
 	// Wait is how long WeChat says to wait, 0 when it says nothing.
-	Wait time.Duration
+	Wait time.Duration `json:"wait,omitempty"`
 	// SeenAddress is, in class Address, the caller's address as WeChat saw it.
-	SeenAddress string
+	SeenAddress string `json:"seen_address,omitempty"`
 }
 
 // Sentence says what happened and what to do, without what was called where.

@@ -13,12 +13,11 @@ import (
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/watch"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -60,27 +59,11 @@ type Client struct {
 // New returns a Client with a connection of its own, so that no call waits
 // behind the stream or holds it up. It connects with the first report.
 func New(target string, dial []grpc.DialOption) (*Client, error) {
-	conn, err := grpc.NewClient(target, append(dialOptions(), dial...)...)
+	conn, err := grpc.NewClient(target, append(watch.DialOptions(), dial...)...)
 	if err != nil {
 		return nil, fmt.Errorf("setting up the connection for reports: %w", err)
 	}
 	return &Client{conn: conn, limits: make(map[string]*rate.Limiter)}, nil
-}
-
-// dialOptions are the connection's, as those of the stream. Its keepalive has
-// to agree with what the broker enforces: see the broker's rpc package.
-func dialOptions() []grpc.DialOption {
-	// gRPC's own bound, two minutes, would refuse reports long after the broker
-	// is back.
-	retry := backoff.DefaultConfig
-	retry.MaxDelay = 5 * time.Second
-	return []grpc.DialOption{
-		grpc.WithNoProxy(), // a proxy is for WeChat, not for the broker next door
-		grpc.WithDisableServiceConfig(),
-		grpc.WithReadBufferSize(4 << 10),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: retry, MinConnectTimeout: 3 * time.Second}),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
-	}
 }
 
 // Close ends what is under way.

@@ -257,7 +257,10 @@ type CredentialStatus struct {
 	EarlyDeaths        int32                  `protobuf:"varint,7,opt,name=early_deaths,json=earlyDeaths,proto3" json:"early_deaths,omitempty"`
 	LastEarlyDeathTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=last_early_death_time,json=lastEarlyDeathTime,proto3" json:"last_early_death_time,omitempty"`
 	// Absent when the last call succeeded.
-	Failure       *CallFailure `protobuf:"bytes,9,opt,name=failure,proto3" json:"failure,omitempty"`
+	Failure *CallFailure `protobuf:"bytes,9,opt,name=failure,proto3" json:"failure,omitempty"`
+	// The broker does not know how old the value is, because the wall clock was
+	// set back while it was down, and hands it out only once it has asked WeChat.
+	Undated       bool `protobuf:"varint,10,opt,name=undated,proto3" json:"undated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -353,6 +356,13 @@ func (x *CredentialStatus) GetFailure() *CallFailure {
 		return x.Failure
 	}
 	return nil
+}
+
+func (x *CredentialStatus) GetUndated() bool {
+	if x != nil {
+		return x.Undated
+	}
+	return false
 }
 
 // CallFailure is a row of failed calls.
@@ -1081,7 +1091,7 @@ const file_wxbroker_v1_operator_proto_rawDesc = "" +
 	"\x05appid\x18\x01 \x01(\tR\x05appid\x12?\n" +
 	"\vcredentials\x18\x02 \x03(\v2\x1d.wxbroker.v1.CredentialStatusR\vcredentials\x12/\n" +
 	"\x06budget\x18\x03 \x03(\v2\x17.wxbroker.v1.CallBudgetR\x06budget\x12\x16\n" +
-	"\x06advice\x18\x04 \x03(\tR\x06advice\"\xb6\x03\n" +
+	"\x06advice\x18\x04 \x03(\tR\x06advice\"\xd0\x03\n" +
 	"\x10CredentialStatus\x12/\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1b.wxbroker.v1.CredentialKindR\x04kind\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x03R\aversion\x12;\n" +
@@ -1092,7 +1102,9 @@ const file_wxbroker_v1_operator_proto_rawDesc = "" +
 	"\aunsaved\x18\x06 \x01(\bR\aunsaved\x12!\n" +
 	"\fearly_deaths\x18\a \x01(\x05R\vearlyDeaths\x12M\n" +
 	"\x15last_early_death_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x12lastEarlyDeathTime\x122\n" +
-	"\afailure\x18\t \x01(\v2\x18.wxbroker.v1.CallFailureR\afailure\"\x95\x02\n" +
+	"\afailure\x18\t \x01(\v2\x18.wxbroker.v1.CallFailureR\afailure\x12\x18\n" +
+	"\aundated\x18\n" +
+	" \x01(\bR\aundated\"\x95\x02\n" +
 	"\vCallFailure\x12\x14\n" +
 	"\x05class\x18\x01 \x01(\tR\x05class\x12\x18\n" +
 	"\aerrcode\x18\x02 \x01(\x05R\aerrcode\x12\x18\n" +

@@ -52,6 +52,7 @@ type OperatorServiceClient interface {
 	// Errors:
 	//
 	//	NOT_FOUND            the broker does not keep that account.
+	//	PERMISSION_DENIED    the caller is on another machine.
 	//	FAILED_PRECONDITION  WeChat refused; the message says why.
 	//	RESOURCE_EXHAUSTED   the broker has done it ten times this month.
 	//	UNAVAILABLE          WeChat could not be asked, or the broker stops.
@@ -124,6 +125,7 @@ type OperatorServiceServer interface {
 	// Errors:
 	//
 	//	NOT_FOUND            the broker does not keep that account.
+	//	PERMISSION_DENIED    the caller is on another machine.
 	//	FAILED_PRECONDITION  WeChat refused; the message says why.
 	//	RESOURCE_EXHAUSTED   the broker has done it ten times this month.
 	//	UNAVAILABLE          WeChat could not be asked, or the broker stops.
