@@ -19,8 +19,10 @@ import (
 
 // damage is what became of a database.
 type damage struct {
-	name string
-	raw  []byte
+	name  string
+	raw   []byte
+	short bool // so much is missing that it cannot be used
+	bit   bool // all that is wrong is one bit of a value
 }
 
 // damages truncates a database at every page and damages every page of it.
@@ -29,18 +31,20 @@ func damages(raw []byte) []damage {
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a fixed seed: the same damage every time
 	var all []damage
 	for at := 0; at <= len(raw); at += page {
-		all = append(all, damage{fmt.Sprintf("truncated to %d pages", at/page), raw[:at]})
+		// An empty file is a new database, and the last pages may not be in use.
+		short := at > 0 && at < len(raw)/4
+		all = append(all, damage{name: fmt.Sprintf("truncated to %d pages", at/page), raw: raw[:at], short: short})
 	}
 	for at := 0; at < len(raw); at += page {
 		zeroed := bytes.Clone(raw)
 		clear(zeroed[at : at+page])
-		all = append(all, damage{fmt.Sprintf("page %d zeroed", at/page), zeroed})
+		all = append(all, damage{name: fmt.Sprintf("page %d zeroed", at/page), raw: zeroed})
 		for try := range 3 {
 			flipped := bytes.Clone(raw)
 			for range 64 {
 				flipped[at+random.IntN(page)] ^= byte(1 + random.IntN(255))
 			}
-			all = append(all, damage{fmt.Sprintf("64 bytes of page %d flipped, %d", at/page, try), flipped})
+			all = append(all, damage{name: fmt.Sprintf("64 bytes of page %d flipped, %d", at/page, try), raw: flipped})
 		}
 	}
 	// One bit of a value, whose record stays well-formed: of all damage the one
@@ -53,7 +57,7 @@ func damages(raw []byte) []damage {
 		at += next + len(`{"value":"`)
 		turned := bytes.Clone(raw)
 		turned[at+20] ^= 1
-		all = append(all, damage{fmt.Sprintf("one bit of the value at %d turned", at), turned})
+		all = append(all, damage{name: fmt.Sprintf("one bit of the value at %d turned", at), raw: turned, bit: true})
 	}
 }
 
@@ -74,7 +78,7 @@ func TestDamagedDatabases(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set := 0
+	set := map[bool]int{} // databases set aside, by whether all that is wrong is one bit
 	for _, d := range damages(raw) {
 		t.Run(d.name, func(t *testing.T) {
 			if err := os.WriteFile(database, d.raw, 0o600); err != nil {
@@ -86,7 +90,7 @@ func TestDamagedDatabases(t *testing.T) {
 			}{{"damaged", 1}, {"on what that left", 0}} {
 				before := count(t, simAddress, appid, "/cgi-bin/stable_token")
 				broker := start(t, "wxbroker", "serve", "--config", config)
-				serves(t, broker, simAddress)
+				metrics := serves(t, broker, simAddress)
 				broker.end(syscall.SIGTERM)
 				said := strings.Join(broker.said, "\n")
 				if code := broker.command.ProcessState.ExitCode(); code != 0 {
@@ -95,20 +99,33 @@ func TestDamagedDatabases(t *testing.T) {
 				if calls := count(t, simAddress, appid, "/cgi-bin/stable_token") - before; calls > when.calls {
 					t.Errorf("%s: %d token calls: %s", when.name, calls, said)
 				}
-				switch aside := strings.Contains(said, "damaged and is set aside"); {
+				aside := strings.Contains(said, "damaged and is set aside")
+				if aside != strings.Contains(metrics, "wxbroker_database_set_aside 1\n") {
+					t.Errorf("%s: set aside %v, and the metrics say otherwise", when.name, aside)
+				}
+				switch {
 				case aside && when.calls == 0:
 					t.Errorf("%s: set aside again: %s", when.name, said)
 				case aside:
-					set++
+					set[d.bit]++
+					if !strings.Contains(metrics, `wxbroker_budget_used{api="ticket",appid="`+appid+`"} 1001`) {
+						t.Errorf("%s: set aside, and half a day's calls do not count as spent", when.name)
+					}
+				case d.short && when.calls > 0:
+					t.Errorf("%s: not set aside", when.name)
 				}
 			}
 		})
 	}
-	t.Logf("%d pages, %d databases set aside", len(raw)/os.Getpagesize(), set)
+	t.Logf("%d pages, %d databases set aside, and %d for one bit", len(raw)/os.Getpagesize(), set[false], set[true])
+	if set[true] == 0 {
+		t.Error("no database was set aside for a bit that turned in one of its values")
+	}
 }
 
-// serves waits until a broker is up and an edge of it signs what WeChat accepts.
-func serves(t *testing.T, broker *process, simAddress string) {
+// serves waits until a broker is up and an edge of it signs what WeChat accepts,
+// and returns the broker's metrics.
+func serves(t *testing.T, broker *process, simAddress string) (metrics string) {
 	t.Helper()
 	addresses := broker.says(t, `"broker is up" grpc=(\S+) ops=(\S+)`)
 	if status, body, err := get(t.Context(), "http://"+addresses[2]+"/readyz"); status != http.StatusOK {
@@ -134,4 +151,9 @@ func serves(t *testing.T, broker *process, simAddress string) {
 	if _, err := accepted(t.Context(), simAddress, sign(t, e)); err != nil {
 		t.Errorf("the edge signed and WeChat does not accept it: %v", err)
 	}
+	_, body, err := get(t.Context(), "http://"+addresses[2]+"/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
 }

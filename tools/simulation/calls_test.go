@@ -14,19 +14,19 @@ import (
 
 // calls counts what one seed's broker asked of WeChat.
 type calls struct {
-	mu      sync.Mutex
-	days    map[string]map[string]int // by WeChat's day and API
-	minute  map[string]int            // of this minute, by API
-	at      int64                     // this minute
-	hour    int                       // since hourAt
-	starts  int                       // of brokers in this minute and the one before
-	renewed map[string]int            // how often the count of a day was lost
-	storm   string                    // what was too much for a minute
-	limits  map[string]int            // by path, where not the broker's default
+	mu     sync.Mutex
+	days   map[string]map[string]int // by WeChat's day and API
+	minute map[string]int            // of this minute, by API
+	at     int64                     // this minute
+	hour   int                       // since hourAt
+	starts int                       // of brokers in this minute and the one before
+	halves map[string]int            // of a limit that may be spent besides, by day
+	storm  string                    // what was too much for a minute
+	limits map[string]int            // by path, where not the broker's default
 }
 
 func newCalls(limits map[string]int) *calls {
-	return &calls{limits: limits, days: map[string]map[string]int{}, minute: map[string]int{}, renewed: map[string]int{}}
+	return &calls{limits: limits, days: map[string]map[string]int{}, minute: map[string]int{}, halves: map[string]int{}}
 }
 
 // wechatDay is the day at WeChat.
@@ -75,11 +75,17 @@ func (c *calls) started() {
 	c.starts++
 }
 
-// lostCount says that what was counted today is not known any more.
-func (c *calls) lostCount() {
+// damaged says that the database was damaged: if that is noticed half a day
+// counts as spent.
+func (c *calls) damaged() { c.forgotten(1) }
+
+// lost says that what was counted today is gone, and nobody can know.
+func (c *calls) lost() { c.forgotten(2) }
+
+func (c *calls) forgotten(halves int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.renewed[wechatDay(time.Now())]++
+	c.halves[wechatDay(time.Now())] += halves
 }
 
 // over says where the budget was exceeded, "" if nowhere.
@@ -95,7 +101,7 @@ func (c *calls) over() string {
 		if !ok {
 			limit = brokertest.Limit(path)
 		}
-		if limit *= 1 + c.renewed[day]; n > limit {
+		if limit += c.halves[day] * limit / 2; n > limit {
 			return fmt.Sprintf("%d calls of %s on %s, more than %d", n, path, day, limit)
 		}
 	}

@@ -197,6 +197,13 @@ func crashLoop(r *rand.Rand) (string, func(*world)) {
 	}
 }
 
+// cutFile: the broker is stopped for a moment and most of its file is gone.
+func cutFile(*rand.Rand) (string, func(*world)) {
+	return "the file is cut", func(w *world) {
+		w.kill(&crash{at: now, times: 1, down: func() time.Duration { return time.Second }, damage: change(func(raw []byte) []byte { return raw[:min(len(raw), 3*4096)] })})
+	}
+}
+
 // kill begins a plan, unless another is under way.
 func (w *world) kill(plan *crash) {
 	w.mu.Lock()
@@ -256,7 +263,7 @@ func change(f func(raw []byte) []byte) func(*world) {
 		if err := os.WriteFile(w.config.Data, f(raw), 0o600); err != nil {
 			w.failf("damaging the database: %v", err)
 		}
-		w.calls.lostCount()
+		w.calls.damaged()
 	}
 }
 
@@ -305,7 +312,7 @@ func newMachine(r *rand.Rand) (string, func(*world)) {
 
 func lose(w *world) {
 	_ = os.Remove(w.config.Data) // it may not be there
-	w.calls.lostCount()
+	w.calls.lost()
 }
 
 // restore puts the last copy in the database's place.
@@ -318,7 +325,7 @@ func restore(w *world) {
 	if err := os.WriteFile(w.config.Data, raw, 0o600); err != nil {
 		w.failf("restoring the database: %v", err)
 	}
-	w.calls.lostCount()
+	w.calls.lost()
 }
 
 // backUp copies the database, as it is on the disk while the broker runs.

@@ -42,9 +42,9 @@ var profiles = []profile{
 	{name: "network", kinds: []fault{cutNetwork, deafNetwork, edgeRestart}},
 	{name: "clock", early: true, kinds: []fault{brokerClock, brokerClock, edgeClock, outage}},
 	{name: "crash", crashes: true, early: true, unseen: true, kinds: []fault{crashing, crashing, crashing, backup, restored, turnedBits}},
-	{name: "crash loop", crashes: true, early: true, unseen: true, kinds: []fault{crashLoop}, limits: fewCalls},
+	{name: "crash loop", crashes: true, early: true, unseen: true, kinds: []fault{crashLoop, crashLoop, cutFile}, limits: fewCalls},
 	{name: "crash and clock", crashes: true, early: true, unseen: true, kinds: []fault{crashing, restored, newMachine, brokerClock, outage, edgeRestart}},
-	{name: "disk", crashes: true, early: true, unseen: true, kinds: []fault{fullDisk, fullDisk, fullDisk, crashing, outage}},
+	{name: "disk", crashes: true, early: true, unseen: true, kinds: []fault{fullDisk, fullDisk, fullDisk, killedToken, crashing, outage}},
 	{name: "everything", crashes: true, early: true, unseen: true, kinds: []fault{
 		outage, lostAnswers, slowness, hostDown, code(45011, 4*time.Minute), code(45009, 62*time.Minute), code(40013, 12*time.Minute),
 		newSecret, blockedAddress, code(89507, 62*time.Minute), killedToken, killedTicket, always40001, report,

@@ -102,7 +102,6 @@ func refresher(r *rand.Rand) (string, func(*world)) {
 	every, times := time.Duration(5+r.IntN(56))*time.Minute, 2+r.IntN(20)
 	classic := r.IntN(2) == 0
 	return fmt.Sprintf("something else fetches the token every %v, %d times", every, times), func(w *world) {
-		over := w.disturb(learned)
 		var again func(*world)
 		left := times
 		again = func(w *world) {
@@ -113,8 +112,8 @@ func refresher(r *rand.Rand) (string, func(*world)) {
 				_ = w.sim.KillTicket(appid, wechatsim.JSAPI) // it may be dead
 			}
 			w.must(err)
+			w.disturb(learned)()
 			if left--; left == 0 {
-				over()
 				return
 			}
 			w.after(every, "something else fetches the token", again)
@@ -167,16 +166,13 @@ func edgeRestart(r *rand.Rand) (string, func(*world)) {
 	}
 }
 
-// fullDisk: writes fail for a while.
+// fullDisk: writes fail for a while, which nobody but the operator is to notice.
 func fullDisk(r *rand.Rand) (string, func(*world)) {
 	d := lasting(r)
 	return fmt.Sprintf("the disk is full for %v", d), func(w *world) {
 		w.setFull(1)
-		over := w.disturb(4 * time.Minute)
-		w.after(d, "the disk has room", func(w *world) {
-			w.setFull(-1)
-			over()
-		})
+		w.disturb(4 * time.Minute)()
+		w.after(d, "the disk has room", func(w *world) { w.setFull(-1) })
 	}
 }
 

@@ -62,18 +62,21 @@ type world struct {
 	plan   *crash             // the next crash, nil for none
 	dead   bool               // the broker was cut and is not buried yet
 
-	underway  int           // faults that are not over
-	disturbed int           // faults so far
-	lifetime  time.Duration // of tokens
-	calmFrom  time.Time     // when their consequences have to be over
-	linkSince time.Time     // since when broker and network have been as they are
-	rotation  time.Time     // the last successful call's
+	underway       int           // faults that are not over
+	disturbed      int           // faults so far
+	lifetime       time.Duration // of tokens
+	ticketLifetime time.Duration
+	tickets        int       // kinds of ticket that the broker keeps
+	calmFrom       time.Time // when their consequences have to be over
+	linkSince      time.Time // since when broker and network have been as they are
+	rotation       time.Time // the last successful call's
 
 	noTokenUntil time.Time // a token call before would be a restart's
 	tokens       int       // the token calls when that was noted
 
-	published map[credential.Kind]held // as of the last check
-	calmSince time.Time                // zero while it is not calm
+	values    map[credential.Kind][]string // that edges held, the oldest first
+	published map[credential.Kind]held     // as of the last check
+	calmSince time.Time                    // zero while it is not calm
 }
 
 // edge is one edge and what was seen of it.
@@ -110,7 +113,7 @@ func run(t *testing.T, seed uint64, p profile, days int, calls *calls) {
 	time.Sleep(time.Duration(r.Int64N(int64(24 * time.Hour)))) // WeChat's midnight comes at any time
 	w := &world{
 		t: t, profile: p, start: time.Now(), history: new(history),
-		calls: calls, published: map[credential.Kind]held{}, calmFrom: time.Now(),
+		calls: calls, published: map[credential.Kind]held{}, values: map[credential.Kind][]string{}, calmFrom: time.Now(),
 	}
 	w.history.start = w.start
 	defer func() {
@@ -136,7 +139,8 @@ func run(t *testing.T, seed uint64, p profile, days int, calls *calls) {
 	w.events = schedule(r, p, duration)
 	w.history.addf("seed %d, %s, classic %v, %d tickets, %+v", seed, p.name, account.Classic, len(account.Tickets), settings)
 
-	w.lifetime = cmp.Or(settings.TokenLifetime, 2*time.Hour)
+	w.lifetime, w.ticketLifetime = cmp.Or(settings.TokenLifetime, 2*time.Hour), cmp.Or(settings.TicketLifetime, 2*time.Hour)
+	w.tickets = len(account.Tickets)
 	w.startWeChat(settings)
 	w.latency = 20*time.Millisecond + time.Duration(r.Int64N(int64(500*time.Millisecond)))
 	w.inject()
