@@ -1,0 +1,199 @@
+package tlsfile
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// follow lets Run follow the files, in a bubble.
+func follow(t *testing.T, s *Source) *journal {
+	t.Helper()
+	log := new(journal)
+	ctx, stop := context.WithCancel(t.Context())
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		s.Run(ctx, log.logger())
+	}()
+	t.Cleanup(func() { stop(); <-stopped })
+	return log
+}
+
+// pass lets time pass, and everything that was due happen.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// settled is long enough for a change to be in use: two looks and a bit.
+const settled = 5 * time.Second
+
+// serial tells which certificate is in use, by those who would present it.
+func (s *Source) serial() string {
+	return s.handshake(nil).Certificates[0].Leaf.SerialNumber.Text(16)
+}
+
+func (i issued) serial() string { return i.leaf.SerialNumber.Text(16) }
+
+func (s *Source) uses(t *testing.T, want issued) {
+	t.Helper()
+	if got := s.serial(); got != want.serial() {
+		t.Errorf("uses %s, want %s", got, want.serial())
+	}
+}
+
+// says checks that one line was logged, with all of these words in it; no
+// words mean no line.
+func (j *journal) says(t *testing.T, words ...string) {
+	t.Helper()
+	lines := j.lines()
+	if len(words) == 0 {
+		if len(lines) > 0 {
+			t.Errorf("logged %q", lines)
+		}
+		return
+	}
+	if len(lines) != 1 {
+		t.Errorf("logged %q, want one line with %q", lines, words)
+		return
+	}
+	for _, word := range words {
+		if !strings.Contains(lines[0], word) {
+			t.Errorf("logged %q, without %q", lines[0], word)
+		}
+	}
+}
+
+// TestKubernetesSwap: a volume of Kubernetes has each generation in a
+// directory, and links by which all files change at once.
+func TestKubernetesSwap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		volume := t.TempDir()
+		generation := func(name string, pair issued, c *ca) {
+			dir := filepath.Join(volume, name)
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			write(t, filepath.Join(dir, "tls.crt"), pair.cert)
+			write(t, filepath.Join(dir, "tls.key"), pair.key)
+			write(t, filepath.Join(dir, "ca.crt"), c.pem)
+			next := filepath.Join(volume, "..data_tmp")
+			if err := os.Symlink(name, next); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(next, filepath.Join(volume, "..data")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		authority, renewed := newCA(t, "old"), newCA(t, "new")
+		first, second := authority.issue(t), renewed.issue(t)
+		generation("..2026_01", first, authority)
+		files := Files{filepath.Join(volume, "tls.crt"), filepath.Join(volume, "tls.key"), filepath.Join(volume, "ca.crt")}
+		for _, path := range []string{files.Cert, files.Key, files.CA} {
+			if err := os.Symlink(filepath.Join("..data", filepath.Base(path)), path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		source := load(t, files)
+		log := follow(t, source)
+		pass(time.Hour)
+		log.says(t)
+		source.uses(t, first)
+
+		generation("..2026_02", second, renewed)
+		if err := os.RemoveAll(filepath.Join(volume, "..2026_01")); err != nil {
+			t.Fatal(err)
+		}
+		pass(settled)
+		source.uses(t, second)
+		if !source.current.Load().authorities[0].Equal(renewed.cert) {
+			t.Error("the CA is still the old one")
+		}
+		log.says(t, "level=INFO", "using the new ones", "CN=wxbroker", "spiffe://prod/ns/shop/sa/web", "broker.example.com",
+			second.serial(), second.leaf.NotAfter.Format("2006-01-02T15:04:05"), "cas=1")
+	})
+}
+
+// TestRewriteInPlace: cert-manager's way, and that of most scripts.
+func TestRewriteInPlace(t *testing.T) {
+	for _, gap := range []time.Duration{0, time.Second, 3 * time.Second, 9900 * time.Millisecond} {
+		t.Run("with a gap of "+gap.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				authority := newCA(t, "ours")
+				first, second := authority.issue(t), authority.issue(t)
+				files := lay(t, first)
+				source := load(t, files)
+				log := follow(t, source)
+				pass(1500 * time.Millisecond)
+
+				write(t, files.Cert, second.cert)
+				pass(gap)
+				source.uses(t, first)
+				log.says(t)
+				write(t, files.Key, second.key)
+				pass(settled)
+				source.uses(t, second)
+				log.says(t, "using the new ones", second.serial())
+			})
+		})
+	}
+}
+
+// TestSameTimeAndSize: what the file system says of a file is not asked.
+func TestSameTimeAndSize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		authority := newCA(t, "ours")
+		first := authority.issue(t)
+		second := authority.issue(t)
+		for len(second.cert) != len(first.cert) || len(second.key) != len(first.key) {
+			second = authority.issue(t)
+		}
+		files := lay(t, first)
+		then := time.Now()
+		touch := func() {
+			for _, path := range []string{files.Cert, files.Key} {
+				if err := os.Chtimes(path, then, then); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		touch()
+		source := load(t, files)
+		follow(t, source)
+		write(t, files.Cert, second.cert)
+		write(t, files.Key, second.key)
+		touch()
+		pass(settled)
+		source.uses(t, second)
+	})
+}
+
+// TestHalfOfTheCAs: a CA file that is being written is for a moment a sound
+// one with fewer CAs. Nobody is shut out meanwhile.
+func TestHalfOfTheCAs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, second, third := newCA(t, "first"), newCA(t, "second"), newCA(t, "third")
+		files := lay(t, issued{}, first, second)
+		source := load(t, files)
+		log := follow(t, source)
+		pass(time.Second)
+		for range 20 {
+			write(t, files.CA, bundle(first))
+			pass(1900 * time.Millisecond) // there is one look
+			write(t, files.CA, bundle(first, second, third))
+			if n := len(source.current.Load().authorities); n != 2 && n != 3 {
+				t.Fatalf("%d CAs are in use", n)
+			}
+			pass(4100 * time.Millisecond)
+		}
+		if n := len(source.current.Load().authorities); n != 3 {
+			t.Errorf("%d CAs are in use in the end", n)
+		}
+		log.says(t, "cas=3")
+	})
+}

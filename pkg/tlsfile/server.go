@@ -1,0 +1,48 @@
+package tlsfile
+
+import (
+	"crypto/tls"
+	"errors"
+	"slices"
+)
+
+// Server returns the configuration of a server that presents the current
+// certificate and, if there is a CA file, admits only clients with a client
+// certificate from a current CA.
+//
+// Protocols are what the server offers by ALPN. They are asked for here
+// because each handshake gets a configuration of its own, which does not see
+// what is added to this one later, as net/http does: give an HTTP server "h2"
+// and "http/1.1", or it will speak only the latter. gRPC adds its "h2" itself.
+func (s *Source) Server(protocols ...string) (*tls.Config, error) {
+	if s.files.Cert == "" {
+		return nil, errors.New("a TLS server needs a certificate file and a key file")
+	}
+	protocols = slices.Clone(protocols)
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		NextProtos: protocols, // for who looks whether it is offered
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			return s.handshake(protocols), nil
+		},
+		SessionTicketsDisabled: true,
+	}, nil
+}
+
+// handshake returns the configuration of one handshake of a server. What is
+// checked is so left to crypto/tls, which does it as for any server, tells
+// clients why they were refused, and lists the CAs for those that have a choice
+// of certificates.
+func (s *Source) handshake(protocols []string) *tls.Config {
+	m := s.current.Load()
+	config := &tls.Config{
+		MinVersion:             tls.VersionTLS13,
+		NextProtos:             protocols,
+		Certificates:           []tls.Certificate{*m.pair},
+		SessionTicketsDisabled: true,
+	}
+	if s.files.CA != "" {
+		config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, m.pool
+	}
+	return config
+}

@@ -1,0 +1,52 @@
+package tlsfile
+
+import (
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// Source is TLS material that may change while it is in use. Any number of
+// servers and clients may take their configuration from one, and all of them
+// follow it. Without [Source.Run] it stays as it was loaded.
+type Source struct {
+	files   Files
+	current atomic.Pointer[material]
+	warned  []string // what Load returned; from then on Run's
+}
+
+// Load reads the files. Warnings are what an operator should mend though it
+// may work for now: a key that every user can read, a certificate that has
+// expired. Files without any path are a client's that is anonymous and trusts
+// the system's CAs.
+func Load(files Files) (source *Source, warnings []string, err error) {
+	if err := files.check(); err != nil {
+		return nil, nil, err
+	}
+	c, err := files.read()
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := files.parse(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &Source{files: files, warned: m.warnings(files, time.Now())}
+	s.current.Store(m)
+	return s, slices.Clone(s.warned), nil
+}
+
+// Expiry returns when the current certificate expires, and when the first of
+// the CAs does. What there is none of has the zero time.
+func (s *Source) Expiry() (certificate, authority time.Time) {
+	m := s.current.Load()
+	if m.pair != nil {
+		certificate = m.pair.Leaf.NotAfter
+	}
+	for _, cert := range m.authorities {
+		if authority.IsZero() || cert.NotAfter.Before(authority) {
+			authority = cert.NotAfter
+		}
+	}
+	return certificate, authority
+}

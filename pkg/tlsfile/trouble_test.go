@@ -1,0 +1,222 @@
+package tlsfile
+
+import (
+	"bytes"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestUnusableFiles: what was in use stays in use, whatever becomes of the
+// files; it is logged once, and that it is over too.
+func TestUnusableFiles(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		spoil func(*testing.T, Files, *ca)
+		says  string
+	}{
+		{"the certificate is gone", func(t *testing.T, f Files, _ *ca) { remove(t, f.Cert) }, "no such file"},
+		{"the key is gone", func(t *testing.T, f Files, _ *ca) { remove(t, f.Key) }, "no such file"},
+		{"the CAs are gone", func(t *testing.T, f Files, _ *ca) { remove(t, f.CA) }, "no such file"},
+		{"the certificate is empty", func(t *testing.T, f Files, _ *ca) { write(t, f.Cert, nil) }, "is empty"},
+		{"the key is empty", func(t *testing.T, f Files, _ *ca) { write(t, f.Key, nil) }, "is empty"},
+		{"the CAs are empty", func(t *testing.T, f Files, _ *ca) { write(t, f.CA, nil) }, "is empty"},
+		{"the certificate is garbage", func(t *testing.T, f Files, _ *ca) { write(t, f.Cert, []byte("garbage")) }, "no certificate"},
+		{"the key is garbage", func(t *testing.T, f Files, _ *ca) { write(t, f.Key, []byte("garbage")) }, "no private key"},
+		{"the CAs are garbage", func(t *testing.T, f Files, _ *ca) { write(t, f.CA, []byte("garbage")) }, "no certificate"},
+		{"the CAs are cut off", func(t *testing.T, f Files, c *ca) {
+			two := bundle(c, newCA(t, "another"))
+			write(t, f.CA, two[:len(two)-30])
+		}, "cut off"},
+		{"the certificate of another key", func(t *testing.T, f Files, c *ca) { write(t, f.Cert, c.issue(t).cert) }, "does not match"},
+		{"the key of another certificate", func(t *testing.T, f Files, c *ca) { write(t, f.Key, c.issue(t).key) }, "does not match"},
+		{"a good pair, but no CAs", func(t *testing.T, f Files, c *ca) {
+			other := c.issue(t)
+			write(t, f.Cert, other.cert)
+			write(t, f.Key, other.key)
+			write(t, f.CA, []byte("garbage"))
+		}, "no certificate"},
+		{"good CAs, but no pair", func(t *testing.T, f Files, _ *ca) {
+			write(t, f.CA, newCA(t, "another").pem)
+			write(t, f.Cert, []byte("garbage"))
+		}, "no certificate"},
+		{"a directory", func(t *testing.T, f Files, _ *ca) {
+			remove(t, f.Key)
+			if err := os.Mkdir(f.Key, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}, "not a regular file"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				authority := newCA(t, "ours")
+				pair := authority.issue(t)
+				files := lay(t, pair, authority)
+				source := load(t, files)
+				before := source.current.Load()
+				log := follow(t, source)
+				tt.spoil(t, files, authority)
+				pass(9 * time.Second) // a writer may need a moment
+				log.says(t)
+				pass(6 * time.Second)
+				log.says(t, "level=WARN", "going on with those from before", tt.says, filepath.Dir(files.Cert))
+				pass(5 * time.Minute)
+				log.says(t)
+				if source.current.Load() != before {
+					t.Error("it is in use")
+				}
+
+				_ = os.Remove(files.Key) // a directory is in the way
+				write(t, files.Key, pair.key)
+				write(t, files.Cert, pair.cert)
+				write(t, files.CA, authority.pem)
+				pass(settled)
+				log.says(t, "level=INFO", "can be used again")
+			})
+		})
+	}
+}
+
+func remove(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAnotherFaultIsNews: who mends one thing must learn of the next.
+func TestAnotherFaultIsNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		authority := newCA(t, "ours")
+		files := lay(t, authority.issue(t))
+		source := load(t, files)
+		log := follow(t, source)
+		remove(t, files.Key)
+		pass(time.Minute)
+		log.says(t, "no such file")
+		write(t, files.Key, []byte("garbage"))
+		pass(settled)
+		log.says(t, "no private key")
+		for i := range 30 { // and a script that runs wild is no flood
+			write(t, files.Key, fmt.Appendf(nil, "garbage %d", i))
+			pass(3 * time.Second)
+		}
+		log.says(t)
+		next := authority.issue(t)
+		write(t, files.Key, next.key)
+		write(t, files.Cert, next.cert)
+		pass(settled)
+		source.uses(t, next)
+		if lines := log.lines(); len(lines) != 2 || !strings.Contains(lines[0], "can be used again") || !strings.Contains(lines[1], "using the new ones") {
+			t.Errorf("logged %q", lines)
+		}
+	})
+}
+
+// TestEndlessWriting: files that change at each look are told of as well.
+func TestEndlessWriting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		authority := newCA(t, "ours")
+		files := lay(t, issued{}, authority)
+		log := follow(t, load(t, files))
+		for i := range 40 {
+			write(t, files.CA, append(fmt.Appendf(nil, "# %d\n", i), authority.pem...))
+			pass(time.Second)
+		}
+		log.says(t, "level=WARN", "keep changing")
+	})
+}
+
+// TestWarningsWhileRunning: what Load warned of is not said again, what comes
+// up later is.
+func TestWarningsWhileRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		authority := newCA(t, "ours")
+		soon := authority.issue(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(time.Hour) })
+		files := lay(t, soon, authority)
+		if err := os.Chmod(files.Key, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		source, warnings, err := Load(files)
+		if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], files.Key) || !strings.Contains(warnings[0], "chmod 600") {
+			t.Fatalf("error %v, warnings %q", err, warnings)
+		}
+		log := follow(t, source)
+		pass(59 * time.Minute)
+		log.says(t)
+		pass(10 * time.Minute)
+		log.says(t, "level=WARN", files.Cert, "expired at")
+
+		renewed := authority.issue(t, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(30 * time.Minute) })
+		write(t, files.Cert, renewed.cert)
+		write(t, files.Key, renewed.key)
+		pass(settled)
+		source.uses(t, renewed)
+		lines := log.lines()
+		if len(lines) != 2 || !strings.Contains(lines[1], "not valid before") {
+			t.Errorf("logged %q", lines)
+		}
+		pass(time.Hour)
+		log.says(t)
+	})
+}
+
+func TestNoKeyInTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		authority := newCA(t, "ours")
+		pair := authority.issue(t)
+		files := lay(t, pair, authority)
+		source := load(t, files)
+		log := follow(t, source)
+		next := authority.issue(t)
+		var said []string
+		for _, step := range []func(){
+			func() { write(t, files.Cert, next.key) },
+			func() { write(t, files.CA, next.key) },
+			func() { write(t, files.Key, next.key[:len(next.key)-40]) },
+			func() { write(t, files.Key, next.key) },
+			func() { write(t, files.Key, bytes.ReplaceAll(next.key, []byte("PRIVATE KEY"), []byte("KEY"))) },
+			func() {
+				write(t, files.Cert, next.cert)
+				write(t, files.Key, next.key)
+			},
+		} {
+			write(t, files.Cert, pair.cert)
+			write(t, files.Key, pair.key)
+			write(t, files.CA, authority.pem)
+			step()
+			pass(time.Minute)
+			said = append(said, log.lines()...)
+		}
+		source.uses(t, next)
+		if len(said) != 7 {
+			t.Errorf("logged only %q", said)
+		}
+		for _, line := range said {
+			for _, secret := range []issued{pair, next} {
+				if leaked := leak(line, secret.key); leaked != "" {
+					t.Errorf("%q is in the log: %s", leaked, line)
+				}
+			}
+		}
+	})
+}
+
+// leak returns what of a key file's lines is in text.
+func leak(text string, key []byte) string {
+	for line := range strings.Lines(string(key)) {
+		line = strings.TrimSpace(line)
+		for len(line) >= 16 && !strings.HasPrefix(line, "-----") {
+			if strings.Contains(text, line[:16]) {
+				return line[:16]
+			}
+			line = line[1:]
+		}
+	}
+	return ""
+}
