@@ -45,9 +45,6 @@ const (
 	uncountedRetry = time.Minute
 	// betweenForces is WeChat's limit on force_refresh.
 	betweenForces = 30 * time.Second
-	// remembered days or months: a wall clock that is stepped to another day and
-	// back does not forget what was spent on either.
-	rememberedPeriods = 4
 )
 
 // purpose says what a call is for.
@@ -70,21 +67,6 @@ type budget struct {
 	started credential.Instant
 	wrote   bool // since then
 	spent   map[wechat.API]*spending
-}
-
-// spending is what was spent of one API, as the store has it.
-type spending struct {
-	Periods []period  `json:"periods"` // the one that was used last first
-	Last    time.Time `json:"last"`    // the last call, by the wall clock
-
-	at      credential.Instant // the last call, by both clocks
-	unsaved bool
-}
-
-// period is a day or a month at WeChat.
-type period struct {
-	Name  string `json:"name"` // 2026-11-21 or 2026-11
-	Count int    `json:"count"`
 }
 
 // budgetKey is where the store has an API's count.
@@ -263,45 +245,4 @@ func (b *budget) renew() {
 			b.save(api, s)
 		}
 	}
-}
-
-// periodOf names the period in which WeChat counts a call.
-func periodOf(api wechat.API, wall time.Time) string {
-	if api == wechat.ClearQuotaAPI {
-		return wall.In(quotaZone).Format("2006-01")
-	}
-	return wall.In(quotaZone).Format(time.DateOnly)
-}
-
-// count returns the calls of a period.
-func (s *spending) count(name string) int {
-	for _, p := range s.Periods {
-		if p.Name == name {
-			return p.Count
-		}
-	}
-	return 0
-}
-
-// set makes count that of a period, which is then the last to be forgotten.
-func (s *spending) set(name string, count int) {
-	periods := []period{{name, count}}
-	for _, p := range s.Periods {
-		if p.Name != name && len(periods) < rememberedPeriods {
-			periods = append(periods, p)
-		}
-	}
-	s.Periods = periods
-}
-
-// quotaZone is where WeChat's day begins: UTC+8 without daylight saving.
-var quotaZone = time.FixedZone("UTC+8", 8*60*60)
-
-// resetTime returns when WeChat counts an API anew.
-func resetTime(api wechat.API, wall time.Time) time.Time {
-	year, month, day := wall.In(quotaZone).Date()
-	if api == wechat.ClearQuotaAPI {
-		return time.Date(year, month+1, 1, 0, 0, 0, 0, quotaZone)
-	}
-	return time.Date(year, month, day+1, 0, 0, 0, 0, quotaZone)
 }

@@ -2,8 +2,9 @@
 // decides when they are due, and hands each new state on.
 //
 // One goroutine per account does all of it, in [Keeper.Run], so nothing here
-// is locked but the inbox of claims and the published status. It sleeps until
-// the next credential is due, or until it is asked.
+// is locked but the inbox of claims, and what others read is published whole
+// and never altered. It sleeps until the next credential is due, or until it
+// is asked.
 //
 // The order is fetch, persist, publish. A value that cannot be persisted is
 // published all the same: WeChat has already replaced the one before.
@@ -19,5 +20,10 @@
 //     value was seen, and it is read again and again to learn of a new one.
 //
 // Failure discards nothing: a value stays published until it expires, unless
-// WeChat itself refused it.
+// WeChat itself refused it. That somebody says so is no proof: WeChat is asked,
+// once a minute at most, before a value is replaced.
+//
+// Every call is counted in the store before it is made, and none is made past
+// the account's limits, so that no fault and no row of crashes spends what
+// WeChat allows in a day.
 package keeper
