@@ -67,6 +67,7 @@ type world struct {
 	lifetime       time.Duration // of tokens
 	ticketLifetime time.Duration
 	tickets        int       // kinds of ticket that the broker keeps
+	classic        bool      // the token is
 	calmFrom       time.Time // when their consequences have to be over
 	linkSince      time.Time // since when broker and network have been as they are
 	rotation       time.Time // the last successful call's
@@ -140,7 +141,7 @@ func run(t *testing.T, seed uint64, p profile, days int, calls *calls) {
 	w.history.addf("seed %d, %s, classic %v, %d tickets, %+v", seed, p.name, account.Classic, len(account.Tickets), settings)
 
 	w.lifetime, w.ticketLifetime = cmp.Or(settings.TokenLifetime, 2*time.Hour), cmp.Or(settings.TicketLifetime, 2*time.Hour)
-	w.tickets = len(account.Tickets)
+	w.tickets, w.classic = len(account.Tickets), account.Classic
 	w.startWeChat(settings)
 	w.latency = 20*time.Millisecond + time.Duration(r.Int64N(int64(500*time.Millisecond)))
 	w.inject()

@@ -20,6 +20,7 @@ type record struct {
 	// Seen is, for a ticket, every value that is still remembered, by hash.
 	Seen    sightings `json:"seen,omitempty"`
 	Refused bool      `json:"refused,omitempty"` // WeChat said that value is no good
+	Undated bool      `json:"undated,omitempty"` // the times above are not to be trusted
 	// Past are the values before this one, by hash.
 	Past []issue `json:"past,omitempty"`
 	// Wait is one that WeChat asked for.
@@ -54,7 +55,7 @@ func (k *Keeper) save(s *slot) {
 	r := record{
 		Value: s.value.Reveal(), Version: s.version, Fetched: s.fetched.Wall(),
 		Lifetime: s.lifetime, Expiry: s.expiry.Wall(), Due: s.due.Wall(),
-		Seen: s.seen, Refused: s.refused, Past: s.past, Died: s.died, Wait: s.lasting(),
+		Seen: s.seen, Refused: s.refused, Undated: s.undated, Past: s.past, Died: s.died, Wait: s.lasting(),
 	}
 	raw, err := json.Marshal(r)
 	if err == nil {
@@ -111,6 +112,7 @@ func (k *Keeper) undate(latest time.Time) {
 	for _, s := range k.slots() {
 		if s.held() {
 			s.undated, s.due = true, now
+			k.save(s) // or a later start would believe a clock that has caught up
 		}
 	}
 }
@@ -132,6 +134,9 @@ func (k *Keeper) restore(s *slot, raw []byte) error {
 		s.seen = r.Seen
 	}
 	s.refused, s.past, s.died = r.Refused, r.Past, r.Died
+	if r.Undated {
+		s.undated, s.due = true, now
+	}
 	if w := r.Wait; w != nil && since(w.Until) > 0 {
 		s.trouble = trouble{last: &w.Error, since: w.Since, count: w.Count, run: 1, retry: now.Add(min(since(w.Until), longestWait))}
 	}
