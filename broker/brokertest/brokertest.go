@@ -128,15 +128,10 @@ func (b *Broker) Stop() {
 
 // Cut does to the outside what SIGKILL does: every connection ends, nothing is
 // said and nobody is heard any more. It does not wait, so that it can be done
-// between any two steps of the broker's; Bury waits.
+// between any two steps of the broker's; Stop waits for what is left of it.
 func (b *Broker) Cut() {
 	b.wires.cut()
 	_ = b.grpc.Close() // closed twice is no error worth telling
-}
-
-// Bury waits for what is left of a broker that was Cut.
-func (b *Broker) Bury() {
-	b.Stop()
 }
 
 // Limit returns how many calls a day the broker allows itself of WeChat's API

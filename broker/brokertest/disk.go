@@ -23,7 +23,7 @@ type Disk struct {
 // open opens the database as a starting broker does.
 func (d *Disk) open(path string) (app.Store, error) {
 	if !d.File {
-		return &troubled{memory: d, disk: d}, nil
+		return &troubled{disk: d}, nil
 	}
 	file, err := store.Open(path)
 	if err != nil {
@@ -32,11 +32,10 @@ func (d *Disk) open(path string) (app.Store, error) {
 	return &troubled{file: file, disk: d}, nil
 }
 
-// troubled is a store in a file or in memory.
+// troubled is a store in a file or, without one, in the disk's memory.
 type troubled struct {
-	file   *store.Store
-	memory *Disk
-	disk   *Disk
+	file *store.Store
+	disk *Disk
 }
 
 func (s *troubled) Put(appid, key string, value []byte) error {
@@ -44,7 +43,7 @@ func (s *troubled) Put(appid, key string, value []byte) error {
 		if s.file != nil {
 			return s.file.Put(appid, key, value)
 		}
-		s.memory.put(appid, key, value)
+		s.disk.put(appid, key, value)
 		return nil
 	}
 	if s.disk.Write == nil {
@@ -57,7 +56,7 @@ func (s *troubled) All(appid string) (map[string][]byte, error) {
 	if s.file != nil {
 		return s.file.All(appid)
 	}
-	return s.memory.all(appid), nil
+	return s.disk.all(appid), nil
 }
 
 func (s *troubled) Aside() *store.Aside {

@@ -111,7 +111,7 @@ func (w *world) afterCrash() {
 	if !dead {
 		return
 	}
-	b.Bury()
+	b.Stop()
 	w.mu.Lock()
 	w.broker, w.dead = nil, false
 	plan.times--

@@ -136,12 +136,15 @@ func (k *Keeper) work(ctx, calls context.Context) {
 func (k *Keeper) sleep() time.Duration {
 	now := k.Clock.Now()
 	wait := checkClocks
+	if k.budget.uncounted() {
+		wait = retrySave
+	}
 	for _, s := range k.slots() {
 		// Without a token a ticket has to wait for one.
 		if s == k.token || k.token.isLive(now) {
 			wait = min(wait, s.next().Sub(now))
 		}
-		if s.unsaved || k.budget.uncounted() {
+		if s.unsaved {
 			wait = min(wait, retrySave)
 		}
 		if k.ReadSecret != nil && s.trouble.is(wechat.Configuration) {

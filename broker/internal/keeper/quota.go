@@ -22,6 +22,7 @@ type Quota struct {
 // account uses. The error is ctx's, or ErrStopped.
 func (k *Keeper) Quota(ctx context.Context) ([]Quota, error) {
 	var quotas []Quota
+	var counted []int // the indices in quotas that WeChat is to be asked about
 	var account wechat.Account
 	var token credential.Secret
 	// The keeper's own calls are not to wait for these, so all that its
@@ -36,7 +37,9 @@ func (k *Keeper) Quota(ctx context.Context) ([]Quota, error) {
 			case !live:
 				q.Err = errors.New("there is no live access_token to ask with")
 			default:
-				q.Err = k.budget.spend(wechat.QuotaAPI, scheduled)
+				if q.Err = k.budget.spend(wechat.QuotaAPI, scheduled); q.Err == nil {
+					counted = append(counted, len(quotas))
+				}
 			}
 			quotas = append(quotas, q)
 		}
@@ -44,11 +47,8 @@ func (k *Keeper) Quota(ctx context.Context) ([]Quota, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := range quotas {
+	for _, i := range counted {
 		q := &quotas[i]
-		if q.Err != nil || !k.uses(q.Ours.API) || !wechat.HasQuota(q.Ours.API) {
-			continue
-		}
 		var got wechat.DayQuota
 		if got, q.Err = k.WeChat.Quota(ctx, account, token, q.Ours.API); q.Err == nil {
 			q.WeChat = &got

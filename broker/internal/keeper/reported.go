@@ -59,7 +59,6 @@ func (k *Keeper) reported(ctx context.Context, kind credential.Kind, version int
 			k.check(ctx, s)
 		}
 	}
-	k.show()
 }
 
 // errReported is the reason for a check that a report caused.

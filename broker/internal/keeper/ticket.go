@@ -107,7 +107,8 @@ func (seen sightings) early(value credential.Secret, start credential.Instant) b
 // it is to be read again.
 func (seen sightings) age(grant wechat.Grant, start credential.Instant) (expiry, due credential.Instant) {
 	claimed := start.Add(grant.Lifetime) // what WeChat says, fresh-looking or not
-	first, again := seen[hash(grant.Value)]
+	hashed := hash(grant.Value)
+	first, again := seen[hashed]
 	switch {
 	case !again:
 		first = sighting{Lifetime: grant.Lifetime, at: claimed}
@@ -127,7 +128,7 @@ func (seen sightings) age(grant wechat.Grant, start credential.Instant) (expiry,
 		first.Late++
 	}
 	first.Expected = first.at.Wall()
-	seen[hash(grant.Value)] = first
+	seen[hashed] = first
 	maps.DeleteFunc(seen, func(_ string, s sighting) bool { return start.Wall().Sub(s.Expected) > remembered(s.Lifetime) })
 
 	wait := reread(left(first.at), first.Lifetime)
