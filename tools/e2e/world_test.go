@@ -2,31 +2,28 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"path/filepath"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/grpc/test/bufconn"
-
 	"github.com/wxbroker/wxbroker/broker/brokertest"
 	"github.com/wxbroker/wxbroker/edge/edgetest"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+	"github.com/wxbroker/wxbroker/tools/internal/network"
+	"github.com/wxbroker/wxbroker/tools/internal/page"
 )
 
 const (
 	appid   = "wx0123456789abcdef"
 	secret  = "0123456789abcdef0123456789abcdef"
-	pageURL = "https://shop.example.com/products?id=1&from=timeline"
+	pageURL = page.URL
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -49,16 +46,7 @@ func newWorld(t *testing.T, settings wechatsim.Settings, account brokertest.Acco
 		Accounts: []wechatsim.Account{{AppID: appid, Secret: secret}},
 		Settings: settings,
 	})}
-	listener := bufconn.Listen(64 << 10)
-	server := &http.Server{Handler: w.sim, ReadHeaderTimeout: time.Minute}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	t.Cleanup(func() {
-		_ = server.Close()
-		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
-			t.Error(err)
-		}
-	})
+	listener := network.Serve(t, w.sim)
 	w.config = brokertest.Config{
 		Data:       filepath.Join(t.TempDir(), "wxbroker.db"),
 		Accounts:   []brokertest.Account{account},
@@ -104,33 +92,20 @@ func (w *world) startEdges(t *testing.T, n int) {
 	}
 }
 
-// signature is what an edge answers, or why it does not.
-type signature struct {
-	Status    int
-	AppID     string `json:"appId"`
-	Timestamp int64  `json:"timestamp"`
-	NonceStr  string `json:"nonceStr"`
-	Signature string `json:"signature"`
-	URL       string `json:"url"`
-	ErrCode   int    `json:"errcode"`
-	ErrMsg    string `json:"errmsg"`
-}
+type signature = page.Signature
 
 func sign(t *testing.T, e *edgetest.Edge) signature {
 	t.Helper()
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/jsapi/config?url="+url.QueryEscape(pageURL), nil)
-	answer := httptest.NewRecorder()
-	e.Handler().ServeHTTP(answer, r)
-	s := signature{Status: answer.Code}
-	if err := json.Unmarshal(answer.Body.Bytes(), &s); err != nil {
-		t.Fatalf("the edge answered %q: %v", answer.Body, err)
+	s, err := page.Sign(t.Context(), e.Handler())
+	if err != nil {
+		t.Fatal(err)
 	}
 	return s
 }
 
 // accepted asks WeChat whether it takes the signature now.
 func (w *world) accepted(s signature) error {
-	verdict := w.sim.Verify(s.AppID, s.NonceStr, fmt.Sprint(s.Timestamp), s.URL, s.Signature)
+	verdict := s.Judge(w.sim)
 	if !verdict.Accepted {
 		return errors.New(verdict.Reason)
 	}

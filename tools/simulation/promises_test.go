@@ -1,17 +1,12 @@
 package simulation
 
 import (
-	"encoding/json"
-	"fmt"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"time"
 
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/tools/internal/page"
 )
-
-const pageURL = "https://shop.example.com/products?id=1&from=timeline"
 
 // reach is how long an edge may take to find its broker again, when the
 // network failed without a word: keepalive notices after 15 s, and the longest
@@ -71,10 +66,11 @@ func (w *world) checkVersions(e *edge) {
 
 // checkSignature lets the edge sign and WeChat judge.
 func (w *world) checkSignature(e *edge, calm bool) {
-	s := sign(w, e)
-	switch s.status {
+	s, err := page.Sign(w.t.Context(), e.Handler())
+	w.must(err)
+	switch s.Status {
 	case http.StatusOK:
-		verdict := w.sim.Verify(s.AppID, s.NonceStr, fmt.Sprint(s.Timestamp), s.URL, s.Signature)
+		verdict := s.Judge(w.sim)
 		switch {
 		case verdict.Accepted:
 		case verdict.Ended == "expired":
@@ -92,7 +88,7 @@ func (w *world) checkSignature(e *edge, calm bool) {
 			w.checkGivenUp(e, s.ErrMsg)
 		}
 	default:
-		w.failf("%s answers %d: %s", e.name, s.status, s.ErrMsg)
+		w.failf("%s answers %d: %s", e.name, s.Status, s.ErrMsg)
 	}
 }
 
@@ -218,26 +214,4 @@ func (w *world) checkQuiet(calm bool) {
 		}
 		w.calmSince = time.Now()
 	}
-}
-
-// signature is what an edge answers.
-type signature struct {
-	status    int
-	AppID     string `json:"appId"`
-	Timestamp int64  `json:"timestamp"`
-	NonceStr  string `json:"nonceStr"`
-	Signature string `json:"signature"`
-	URL       string `json:"url"`
-	ErrMsg    string `json:"errmsg"`
-}
-
-func sign(w *world, e *edge) signature {
-	r := httptest.NewRequestWithContext(w.t.Context(), http.MethodGet, "/v1/jsapi/config?url="+url.QueryEscape(pageURL), nil)
-	answer := httptest.NewRecorder()
-	e.Handler().ServeHTTP(answer, r)
-	s := signature{status: answer.Code}
-	if err := json.Unmarshal(answer.Body.Bytes(), &s); err != nil {
-		w.failf("%s answered %q: %v", e.name, answer.Body, err)
-	}
-	return s
 }

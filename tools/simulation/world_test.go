@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -253,17 +252,7 @@ func (w *world) startWeChat(settings wechatsim.Settings) {
 	w.sim = wechatsim.New(wechatsim.Config{
 		Accounts: []wechatsim.Account{{AppID: appid, Secret: firstWord}}, Settings: settings, OnCall: w.called,
 	})
-	listener := bufconn.Listen(64 << 10)
-	server := &http.Server{Handler: w.sim, ReadHeaderTimeout: time.Minute}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	w.wechat = listener
-	w.t.Cleanup(func() {
-		_ = server.Close()
-		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
-			w.t.Error(err)
-		}
-	})
+	w.wechat = network.Serve(w.t, w.sim)
 }
 
 // dialWeChat connects to one of WeChat's two hosts.
