@@ -10,22 +10,23 @@ func TestParseAddress(t *testing.T) {
 	for _, tt := range []struct {
 		name, in string
 		local    bool
+		path     string // of a unix socket
 	}{
-		{"IPv4 loopback", "127.0.0.1:7600", true},
-		{"all of 127/8 is loopback", "127.0.0.2:7600", true},
-		{"IPv6 loopback", "[::1]:7600", true},
-		{"IPv4 loopback in IPv6", "[::ffff:127.0.0.1]:7600", true},
-		{"localhost", "localhost:7600", true},
-		{"localhost in capitals", "LOCALHOST:7600", true},
-		{"any free port", "localhost:0", true},
-		{"unix socket", "unix:/run/wxbroker.sock", true},
-		{"relative unix socket", "unix:wxbroker.sock", true},
-		{"every interface", ":7600", false},
-		{"every IPv4 interface", "0.0.0.0:7600", false},
-		{"every IPv6 interface", "[::]:7600", false},
-		{"private network", "10.0.0.1:7600", false},
-		{"a name is not looked up", "broker:7600", false},
-		{"a name that begins like localhost", "localhost.evil.example:7600", false},
+		{"IPv4 loopback", "127.0.0.1:7600", true, ""},
+		{"all of 127/8 is loopback", "127.0.0.2:7600", true, ""},
+		{"IPv6 loopback", "[::1]:7600", true, ""},
+		{"IPv4 loopback in IPv6", "[::ffff:127.0.0.1]:7600", true, ""},
+		{"localhost", "localhost:7600", true, ""},
+		{"localhost in capitals", "LOCALHOST:7600", true, ""},
+		{"any free port", "localhost:0", true, ""},
+		{"unix socket", "unix:/run/wxbroker.sock", true, "/run/wxbroker.sock"},
+		{"relative unix socket", "unix:wxbroker.sock", true, "wxbroker.sock"},
+		{"every interface", ":7600", false, ""},
+		{"every IPv4 interface", "0.0.0.0:7600", false, ""},
+		{"every IPv6 interface", "[::]:7600", false, ""},
+		{"private network", "10.0.0.1:7600", false, ""},
+		{"a name is not looked up", "broker:7600", false, ""},
+		{"a name that begins like localhost", "localhost.evil.example:7600", false, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a, err := daemon.ParseAddress(tt.in)
@@ -37,6 +38,9 @@ func TestParseAddress(t *testing.T) {
 			}
 			if a.IsLocal() != tt.local {
 				t.Errorf("IsLocal says %v", a.IsLocal())
+			}
+			if a.IsUnix() != (tt.path != "") || a.Path() != tt.path {
+				t.Errorf("IsUnix says %v, Path %q", a.IsUnix(), a.Path())
 			}
 		})
 	}

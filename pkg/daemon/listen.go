@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -40,8 +41,19 @@ func ParseAddress(s string) (Address, error) {
 
 // String returns the address as ParseAddress reads it.
 func (a Address) String() string {
-	if a.network == "unix" {
+	if a.IsUnix() {
 		return "unix:" + a.address
+	}
+	return a.address
+}
+
+// IsUnix reports whether the address is a unix socket.
+func (a Address) IsUnix() bool { return a.network == "unix" }
+
+// Path returns where a unix socket is, "" for any other address.
+func (a Address) Path() string {
+	if !a.IsUnix() {
+		return ""
 	}
 	return a.address
 }
@@ -49,7 +61,7 @@ func (a Address) String() string {
 // IsLocal reports whether only this machine can reach the address: a unix
 // socket, a loopback address, or the name localhost.
 func (a Address) IsLocal() bool {
-	if a.network == "unix" {
+	if a.IsUnix() {
 		return true
 	}
 	host, _, err := net.SplitHostPort(a.address)
@@ -67,14 +79,17 @@ func IsLoopbackHost(host string) bool {
 }
 
 // Listen opens the address. A unix socket that a dead process left behind is
-// replaced; one that answers is in use.
+// replaced; one that answers is in use. A new socket is its owner's alone: who
+// may reach it besides is for the caller to say afterwards.
 func (a Address) Listen(ctx context.Context) (net.Listener, error) {
-	if a.network == "unix" {
+	listen := new(net.ListenConfig).Listen
+	if a.IsUnix() {
 		if err := a.removeStale(ctx); err != nil {
 			return nil, err
 		}
+		listen = listenUnix
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, a.network, a.address)
+	listener, err := listen(ctx, a.network, a.address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("listening on %s: the address is in use by another program", a)
 	}
@@ -82,6 +97,19 @@ func (a Address) Listen(ctx context.Context) (net.Listener, error) {
 		return nil, fmt.Errorf("listening on %s: %w", a, err)
 	}
 	return listener, nil
+}
+
+// umask is held while the process's umask is another than it was started with.
+var umask sync.Mutex
+
+// listenUnix makes a socket of mode 0600. With a chmod after the listen anybody
+// could connect in between, so the umask sees to it. It is the whole process's:
+// a file that is made elsewhere in this moment is its owner's alone as well.
+func listenUnix(ctx context.Context, network, path string) (net.Listener, error) {
+	umask.Lock()
+	defer umask.Unlock()
+	defer syscall.Umask(syscall.Umask(0o177))
+	return new(net.ListenConfig).Listen(ctx, network, path)
 }
 
 func (a Address) removeStale(ctx context.Context) error {

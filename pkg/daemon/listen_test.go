@@ -6,7 +6,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/wxbroker/wxbroker/pkg/daemon"
@@ -95,6 +98,31 @@ func TestListenOnAFreshSocket(t *testing.T) {
 	_ = l.Close()
 	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("after Close the socket is still there: %v", err)
+	}
+}
+
+// TestASocketIsItsOwnersAlone: from the first moment, whatever the umask, which
+// is what it was afterwards.
+func TestASocketIsItsOwnersAlone(t *testing.T) {
+	before := syscall.Umask(0)
+	defer syscall.Umask(before)
+	dir := socketDir(t)
+	var listening sync.WaitGroup
+	for i := range 20 {
+		listening.Go(func() {
+			path := filepath.Join(dir, strconv.Itoa(i))
+			if _, err := listen(t.Context(), t, "unix:"+path); err != nil {
+				t.Error(err)
+				return
+			}
+			if info, err := os.Lstat(path); err != nil || info.Mode().Perm() != 0o600 {
+				t.Errorf("mode %v, %v", info.Mode(), err)
+			}
+		})
+	}
+	listening.Wait()
+	if after := syscall.Umask(0); after != 0 {
+		t.Errorf("the umask was left at %#o", after)
 	}
 }
 
