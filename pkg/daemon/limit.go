@@ -1,0 +1,157 @@
+package daemon
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// idleBeforeEvicted is how long a connection on which something was received
+// must have been silent before it may be closed in favour of a new one. Edges
+// ping every ten seconds: see pkg/watch.
+const idleBeforeEvicted = 15 * time.Second
+
+// Connections caps how many connections each of a program's listeners holds
+// open, so that who opens many and sends nothing takes no file descriptors and
+// memory from the others. It is a prometheus.Collector of
+//
+//	<program>_connections{listener}
+//	<program>_connections_limit{listener}
+//	<program>_connections_refused_total{listener}
+//	<program>_connections_evicted_total{listener}
+type Connections struct {
+	open, limit      *prometheus.GaugeVec
+	refused, evicted *prometheus.CounterVec
+}
+
+// NewConnections returns the Connections of program, which limits nothing yet.
+func NewConnections(program string) *Connections {
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: program + name, Help: help}, []string{"listener"})
+	}
+	counter := func(name, help string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: program + name, Help: help}, []string{"listener"})
+	}
+	return &Connections{
+		open:    gauge("_connections", "Connections that are open, by listener."),
+		limit:   gauge("_connections_limit", "How many connections the listener holds open at most."),
+		refused: counter("_connections_refused_total", "Connections closed at once, because the listener was full and all others were in use."),
+		evicted: counter("_connections_evicted_total", "Silent connections closed to make room for new ones, because the listener was full."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *Connections) Describe(descs chan<- *prometheus.Desc) {
+	for _, each := range []prometheus.Collector{c.open, c.limit, c.refused, c.evicted} {
+		each.Describe(descs)
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *Connections) Collect(metrics chan<- prometheus.Metric) {
+	for _, each := range []prometheus.Collector{c.open, c.limit, c.refused, c.evicted} {
+		each.Collect(metrics)
+	}
+}
+
+// Limit returns a listener that has at most maximum connections of l open at a
+// time; name is its label in the metrics. It belongs below TLS, where a
+// connection counts from its first packet on.
+//
+// A connection that arrives when there are so many takes the place of another:
+// of the oldest one on which nothing was ever received, else of the one that
+// has been silent longest, if that is at least fifteen seconds. When all are in
+// use it is closed at once. So Accept never waits for a place, and who hoards
+// silent connections keeps nobody out.
+func (c *Connections) Limit(name string, l net.Listener, maximum int) net.Listener {
+	c.limit.WithLabelValues(name).Set(float64(maximum))
+	return &limited{
+		Listener: l, maximum: maximum, started: time.Now(),
+		gauge: c.open.WithLabelValues(name), refused: c.refused.WithLabelValues(name), evicted: c.evicted.WithLabelValues(name),
+		open: make(map[*limitedConn]struct{}),
+	}
+}
+
+type limited struct {
+	net.Listener
+	maximum          int
+	started          time.Time // what connections count from
+	gauge            prometheus.Gauge
+	refused, evicted prometheus.Counter
+
+	mu       sync.Mutex
+	accepted uint64 // how many, to tell the older from the younger
+	open     map[*limitedConn]struct{}
+}
+
+// Accept returns the next connection that there is a place for.
+func (l *limited) Accept() (net.Conn, error) {
+	for {
+		raw, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		conn := &limitedConn{Conn: raw, listener: l}
+		evicted, ok := l.admit(conn)
+		switch {
+		case !ok:
+			l.refused.Inc()
+			_ = raw.Close() // it is refused: nobody to tell
+			continue
+		case evicted != nil:
+			l.evicted.Inc()
+			_ = evicted.Close() // who serves it is told by its next read
+		}
+		return conn, nil
+	}
+}
+
+// admit gives conn a place. It returns the connection that lost it, if any,
+// and false when there is no place.
+func (l *limited) admit(conn *limitedConn) (evicted *limitedConn, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.open) >= l.maximum {
+		if evicted = l.dispensable(); evicted == nil {
+			return nil, false
+		}
+		l.remove(evicted)
+	}
+	l.accepted++
+	conn.number = l.accepted
+	l.open[conn] = struct{}{}
+	l.gauge.Inc()
+	return evicted, true
+}
+
+// dispensable returns the connection that a new one may replace, nil if all
+// are in use. It looks at each, which only a full listener has to do.
+func (l *limited) dispensable() *limitedConn {
+	var unused, silent *limitedConn
+	longest := time.Since(l.started) - idleBeforeEvicted
+	for conn := range l.open {
+		if !conn.received.Load() {
+			if unused == nil || conn.number < unused.number {
+				unused = conn
+			}
+			continue
+		}
+		if last := time.Duration(conn.last.Load()); last <= longest {
+			silent, longest = conn, last
+		}
+	}
+	if unused != nil {
+		return unused
+	}
+	return silent
+}
+
+// remove gives back the place of conn, if it still has one. l.mu is held.
+func (l *limited) remove(conn *limitedConn) {
+	if _, has := l.open[conn]; has {
+		delete(l.open, conn)
+		l.gauge.Dec()
+	}
+}

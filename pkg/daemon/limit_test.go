@@ -1,0 +1,374 @@
+package daemon_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/wxbroker/wxbroker/pkg/daemon"
+)
+
+// metric returns what /metrics says of a listener's connections: open, their
+// limit, refused and evicted.
+func metric(t *testing.T, c *daemon.Connections, listener string) (values [4]int) {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(c)
+	rec := httptest.NewRecorder()
+	daemon.Ops(registry, func() error { return nil }).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	for i, name := range []string{"", "_limit", "_refused_total", "_evicted_total"} {
+		label := fmt.Sprintf("\nwxtest_connections%s{listener=%q} ", name, listener)
+		_, value, found := strings.Cut(rec.Body.String(), label)
+		if _, err := fmt.Sscan(value, &values[i]); !found || err != nil {
+			t.Fatalf("no %s in %s", strings.TrimSpace(label), rec.Body)
+		}
+	}
+	return values
+}
+
+// port is a limited listener, and the connections that a script opened on it.
+type port struct {
+	raw     *bufconn.Listener
+	accepts chan net.Conn
+	clients map[string]net.Conn
+	servers map[string]net.Conn
+}
+
+func newPort(t *testing.T, c *daemon.Connections, maximum int) *port {
+	t.Helper()
+	p := &port{
+		raw: bufconn.Listen(16), accepts: make(chan net.Conn, 1),
+		clients: map[string]net.Conn{}, servers: map[string]net.Conn{},
+	}
+	l := c.Limit("test", p.raw, maximum)
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			p.accepts <- conn
+		}
+	}()
+	return p
+}
+
+// play does one step of a script: `a` opens the connection a, `a<` receives a
+// byte on it, `a>` sends one, `a/` closes it, and a duration passes.
+func (p *port) play(t *testing.T, step string) {
+	t.Helper()
+	if d, err := time.ParseDuration(step); err == nil {
+		time.Sleep(d)
+		return
+	}
+	name, action := step[:1], step[1:]
+	client, server := p.clients[name], p.servers[name]
+	var err error
+	switch action {
+	case "":
+		if p.clients[name], err = p.raw.Dial(); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		select {
+		case p.servers[name] = <-p.accepts:
+		default: // refused
+		}
+	case "<":
+		_, err = client.Write([]byte("?"))
+		_, err2 := io.ReadFull(server, make([]byte, 1))
+		err = errors.Join(err, err2)
+	case ">":
+		_, err = server.Write([]byte("!"))
+		_, err2 := io.ReadFull(client, make([]byte, 1))
+		err = errors.Join(err, err2)
+	case "/":
+		err = server.Close()
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", step, err)
+	}
+}
+
+// left names the connections that are open, as their clients see them.
+func (p *port) left() string {
+	var open []string
+	for name, client := range p.clients {
+		if _, err := client.Write([]byte("?")); err == nil {
+			open = append(open, name)
+		}
+		_ = client.Close()
+	}
+	slices.Sort(open)
+	return strings.Join(open, " ")
+}
+
+// TestWhoMakesRoom: on a listener that has room for two connections.
+func TestWhoMakesRoom(t *testing.T) {
+	for _, tt := range []struct {
+		name, script, left string
+		refused, evicted   int
+	}{
+		{"nobody, while there is room", "a b", "a b", 0, 0},
+		{"the oldest of those that said nothing", "a b c", "b c", 0, 1},
+		{"who said nothing before who was silent for long", "a a< 1h b c", "a c", 0, 1},
+		{"being told something is not saying something", "a a> b b< 1h a> c", "b c", 0, 1},
+		{"nobody who spoke just now", "a a< b b< 14999ms c", "a b", 1, 0},
+		{"nobody who was answered just now", "a a< b b< 1h a> b> c", "a b", 1, 0},
+		{"the one that is silent longest", "a a< 1ms b b< 15s c", "b c", 0, 1},
+		{"not who has spoken since", "a a< 1ms b b< 15s a< c", "a c", 0, 1},
+		{"not who was answered since", "a a< 1ms b b< 15s a> c", "a c", 0, 1},
+		{"the newcomer, once the next comes", "a a< b b< 14s a< 2s c d", "a d", 0, 2},
+		{"nobody, where one has been closed", "a a< b b< a/ c", "b c", 0, 0},
+		{"closing twice makes room once", "a a< b b< a/ b> a/ c c< d", "b c", 1, 0},
+		{"closing what made room makes no more room", "a b c a/ c< d d< e", "c d", 1, 2},
+		{"refused, and room for who comes later", "a a< b b< c b/ d", "a d", 1, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := daemon.NewConnections("wxtest")
+				p := newPort(t, c, 2)
+				for step := range strings.FieldsSeq(tt.script) {
+					p.play(t, step)
+				}
+				got := metric(t, c, "test")
+				if left := p.left(); left != tt.left {
+					t.Errorf("open are %q, want %q", left, tt.left)
+				}
+				if want := [4]int{len(strings.Fields(tt.left)), 2, tt.refused, tt.evicted}; got != want {
+					t.Errorf("open, limit, refused and evicted are %v, want %v", got, want)
+				}
+			})
+		})
+	}
+}
+
+// TestLimitUnderGRPC: a server that everybody else's silent connections filled
+// answers a call, and a client whose connection made room calls again.
+func TestLimitUnderGRPC(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const room = 3
+		c := daemon.NewConnections("wxtest")
+		raw := bufconn.Listen(4 << 10)
+		server := grpc.NewServer()
+		grpc_health_v1.RegisterHealthServer(server, health.NewServer())
+		go func() { _ = server.Serve(c.Limit("grpc", raw, room)) }()
+		defer server.Stop()
+		client, err := grpc.NewClient("passthrough:broker",
+			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return raw.DialContext(ctx) }),
+			grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		for round := range 3 {
+			for range room + 1 {
+				silent, err := raw.Dial()
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = silent.Close() })
+			}
+			_, err := grpc_health_v1.NewHealthClient(client).Check(t.Context(), new(grpc_health_v1.HealthCheckRequest), grpc.WaitForReady(true))
+			if err != nil {
+				t.Errorf("round %d: %v", round, err)
+			}
+			time.Sleep(time.Minute)
+		}
+		if got := metric(t, c, "grpc"); got[0] > room || got[3] == 0 {
+			t.Errorf("open, limit, refused and evicted are %v", got)
+		}
+	})
+}
+
+// TestIdleConnectionsKeepNobodyOut: on a real port, one more than the limit.
+func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
+	const room = 3
+	c := daemon.NewConnections("wxtest")
+	l := c.Limit("http", mustListen(t, "127.0.0.1:0"), room)
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "here") })
+	go func() { served <- daemon.ServeHTTP(ctx, l, handler, discard) }()
+	for range room + 1 {
+		idle, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = idle.Close() })
+	}
+	transport := new(http.Transport)
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport, Timeout: time.Minute}).Get("http://" + l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(response.Body)
+	_ = response.Body.Close()
+	if err != nil || string(body) != "here" {
+		t.Errorf("answered %q, %v", body, err)
+	}
+	// The last idle one took the first one's place, and the client the second's.
+	if got, want := metric(t, c, "http"), [4]int{room, room, 0, 2}; got != want {
+		t.Errorf("open, limit, refused and evicted are %v, want %v", got, want)
+	}
+	stop()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	if open := metric(t, c, "http")[0]; open != 0 {
+		t.Errorf("%d connections are open after the end", open)
+	}
+}
+
+// TestManyAtOnce: connections that come, speak and go all at once, closed by
+// both the limit and whoever serves them.
+func TestManyAtOnce(t *testing.T) {
+	const room, clients, rounds = 8, 32, 50
+	c := daemon.NewConnections("wxtest")
+	raw := bufconn.Listen(16)
+	l := c.Limit("test", raw, room)
+	var serving, asking sync.WaitGroup
+	for range 4 { // Accept may be called by several
+		serving.Go(func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				serving.Go(func() {
+					defer conn.Close()
+					_, _ = io.Copy(conn, conn)
+				})
+				if open := metric(t, c, "test")[0]; open > room {
+					t.Errorf("%d connections are open", open)
+				}
+			}
+		})
+	}
+	for range clients {
+		asking.Go(func() {
+			for round := range rounds {
+				conn, err := raw.Dial()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if round%2 == 0 {
+					_, _ = conn.Write([]byte("?")) // it may have lost its place already
+					_, _ = conn.Read(make([]byte, 1))
+				}
+				_ = conn.Close()
+			}
+		})
+	}
+	asking.Wait()
+	_ = l.Close()
+	serving.Wait()
+	if got := metric(t, c, "test"); got[0] != 0 {
+		t.Errorf("open, limit, refused and evicted are %v at the end", got)
+	}
+}
+
+// reluctant accepts connections that take their time to close.
+type reluctant struct {
+	net.Listener
+	may chan struct{} // closed when they may
+}
+
+func (l reluctant) Accept() (net.Conn, error) {
+	_, server := net.Pipe()
+	return reluctantConn{server, l.may}, nil
+}
+
+type reluctantConn struct {
+	net.Conn
+	may chan struct{}
+}
+
+func (c reluctantConn) Close() error {
+	<-c.may
+	return c.Conn.Close()
+}
+
+// TestEachMakesRoomOnce: not for a second newcomer while it is being closed for
+// the first.
+func TestEachMakesRoomOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := daemon.NewConnections("wxtest")
+		may := make(chan struct{})
+		l := c.Limit("test", reluctant{bufconn.Listen(1), may}, 2)
+		for range 4 {
+			go func() {
+				if _, err := l.Accept(); err != nil {
+					t.Error(err)
+				}
+			}()
+			synctest.Wait()
+		}
+		if got, want := metric(t, c, "test"), [4]int{2, 2, 0, 2}; got != want {
+			t.Errorf("open, limit, refused and evicted are %v, want %v", got, want)
+		}
+		close(may)
+	})
+}
+
+func TestLimitPassesErrorsOn(t *testing.T) {
+	l := daemon.NewConnections("wxtest").Limit("test", brokenListener{bufconn.Listen(1)}, 1)
+	if conn, err := l.Accept(); conn != nil || !errors.Is(err, errBroken) {
+		t.Errorf("got %v, %v", conn, err)
+	}
+}
+
+// TestLimitedConnectionsClose: by half, which net/http looks for, to get an
+// answer through to who is still sending; and as often as one likes.
+func TestLimitedConnectionsClose(t *testing.T) {
+	l := daemon.NewConnections("wxtest").Limit("test", mustListen(t, "127.0.0.1:0"), 1)
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Fatalf("the client reads %v", err)
+	}
+	if _, err := client.Write([]byte("?")); err != nil {
+		t.Error(err)
+	}
+	if _, err := io.ReadFull(server, make([]byte, 1)); err != nil {
+		t.Error(err)
+	}
+	for range 2 {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
