@@ -31,7 +31,11 @@ const (
 func ServeHTTP(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
 	silent := new(silentConns)
 	server := &http.Server{
-		Handler:           handler,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			arrived(r.Context())
+			handler.ServeHTTP(w, r)
+		}),
+		ConnContext:       await,
 		ReadHeaderTimeout: readTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"net"
 	"sync"
 	"time"
@@ -12,6 +13,10 @@ import (
 // must have been silent before it may be closed in favour of a new one. Edges
 // ping every ten seconds: see pkg/watch.
 const idleBeforeEvicted = 15 * time.Second
+
+// slowFirstRequest is how long a connection may take for its first HTTP request
+// before it may be closed in favour of a new one, however busy it looks.
+const slowFirstRequest = 2 * time.Second
 
 // Connections caps how many connections each of a program's listeners holds
 // open, so that who opens many and sends nothing takes no file descriptors and
@@ -62,8 +67,9 @@ func (c *Connections) Collect(metrics chan<- prometheus.Metric) {
 //
 // A connection that arrives when there are so many takes the place of another:
 // of the oldest one on which nothing was ever received, else of the one that
-// has been silent longest, if that is at least fifteen seconds. When all are in
-// use it is closed at once. So Accept never waits for a place, and who hoards
+// has been silent longest, if that is at least fifteen seconds, else under
+// [ServeHTTP] of the oldest one whose first request has been on the way for
+// more than two seconds. When all are in use it is closed at once. So Accept never waits for a place, and who hoards
 // silent connections keeps nobody out.
 func (c *Connections) Limit(name string, l net.Listener, maximum int) net.Listener {
 	c.limit.WithLabelValues(name).Set(float64(maximum))
@@ -120,7 +126,7 @@ func (l *limited) admit(conn *limitedConn) (evicted *limitedConn, ok bool) {
 		l.remove(evicted)
 	}
 	l.accepted++
-	conn.number = l.accepted
+	conn.number, conn.opened = l.accepted, time.Since(l.started)
 	l.open[conn] = struct{}{}
 	l.gauge.Inc()
 	return evicted, true
@@ -129,23 +135,30 @@ func (l *limited) admit(conn *limitedConn) (evicted *limitedConn, ok bool) {
 // dispensable returns the connection that a new one may replace, nil if all
 // are in use. It looks at each, which only a full listener has to do.
 func (l *limited) dispensable() *limitedConn {
-	var unused, silent *limitedConn
-	longest := time.Since(l.started) - idleBeforeEvicted
+	var unused, silent, slow *limitedConn
+	now := time.Since(l.started)
+	longest := now - idleBeforeEvicted
 	for conn := range l.open {
 		if !conn.received.Load() {
-			if unused == nil || conn.number < unused.number {
-				unused = conn
-			}
+			unused = older(unused, conn)
 			continue
 		}
 		if last := time.Duration(conn.last.Load()); last <= longest {
 			silent, longest = conn, last
 		}
+		if conn.awaiting.Load() && now-conn.opened > slowFirstRequest {
+			slow = older(slow, conn)
+		}
 	}
-	if unused != nil {
-		return unused
+	return cmp.Or(unused, silent, slow)
+}
+
+// older returns the one that was accepted first; one may be nil.
+func older(one, other *limitedConn) *limitedConn {
+	if one == nil || other.number < one.number {
+		return other
 	}
-	return silent
+	return one
 }
 
 // remove gives back the place of conn, if it still has one. l.mu is held.

@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"sync/atomic"
@@ -11,13 +13,38 @@ import (
 type limitedConn struct {
 	net.Conn
 	listener *limited
-	number   uint64       // counts up in the order of acceptance
-	received atomic.Bool  // whether a byte ever was
-	last     atomic.Int64 // when a byte was last read or written, in ns since the listener's start
+	number   uint64        // counts up in the order of acceptance
+	opened   time.Duration // when it was accepted, since the listener's start
+	received atomic.Bool   // whether a byte ever was
+	last     atomic.Int64  // when a byte was last read or written, in ns since the listener's start
+	awaiting atomic.Bool   // its first HTTP request
 	closing  atomic.Bool
 }
 
 func (c *limitedConn) active() { c.last.Store(int64(time.Since(c.listener.started))) }
+
+type limitedConnKey struct{}
+
+// await notes that conn, as an HTTP server accepted it, is to bring a request,
+// and returns a context in which that can be told.
+func await(ctx context.Context, conn net.Conn) context.Context {
+	if secured, ok := conn.(*tls.Conn); ok {
+		conn = secured.NetConn()
+	}
+	limited, ok := conn.(*limitedConn)
+	if !ok {
+		return ctx
+	}
+	limited.awaiting.Store(true)
+	return context.WithValue(ctx, limitedConnKey{}, limited)
+}
+
+// arrived notes that the connection of a request's context has brought one.
+func arrived(ctx context.Context) {
+	if limited, ok := ctx.Value(limitedConnKey{}).(*limitedConn); ok && limited.awaiting.Load() {
+		limited.awaiting.Store(false)
+	}
+}
 
 // Read reads from the connection and notes that it is in use.
 func (c *limitedConn) Read(b []byte) (int, error) {

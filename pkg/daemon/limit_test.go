@@ -1,13 +1,18 @@
 package daemon_test
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +28,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/pkg/daemon"
+	"github.com/wxbroker/wxbroker/pkg/tlstest"
 )
 
 // metric returns what /metrics says of a listener's connections: open, their
@@ -370,5 +376,97 @@ func TestLimitedConnectionsClose(t *testing.T) {
 		if err := server.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestSlowFirstRequests: who fills an HTTP server with requests that never
+// quite arrive keeps nobody out, over TLS or not. Who has asked something before
+// keeps its place, however slow its next request is.
+func TestSlowFirstRequests(t *testing.T) {
+	const maximum = 4
+	for _, secured := range []bool{false, true} {
+		t.Run(fmt.Sprint("TLS ", secured), func(t *testing.T) {
+			raw, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			limits := daemon.NewConnections("wxtest")
+			listener := limits.Limit("test", raw, maximum)
+			dial := func() (net.Conn, error) { return net.Dial("tcp", raw.Addr().String()) }
+			if secured {
+				ca := tlstest.NewCA(t, "ours")
+				pair := ca.Issue(t)
+				cert, err := tls.X509KeyPair(pair.Cert, pair.Key)
+				if err != nil {
+					t.Fatal(err)
+				}
+				listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true})
+				pool := x509.NewCertPool()
+				pool.AddCert(ca.Cert)
+				dial = func() (net.Conn, error) {
+					return tls.Dial("tcp", raw.Addr().String(), &tls.Config{RootCAs: pool, ServerName: tlstest.DNSName, MinVersion: tls.VersionTLS13})
+				}
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			served := make(chan error, 1)
+			go func() {
+				served <- daemon.ServeHTTP(ctx, listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					_, _ = io.WriteString(w, "hello")
+				}), slog.New(slog.DiscardHandler))
+			}()
+			ask := func(conn net.Conn) error {
+				if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+					return err
+				}
+				response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				if err != nil {
+					return err
+				}
+				_, err = io.Copy(io.Discard, response.Body)
+				return errors.Join(err, response.Body.Close())
+			}
+			regular, err := dial()
+			if err == nil {
+				defer regular.Close()
+				err = ask(regular)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range maximum - 1 {
+				slow, err := dial()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer slow.Close()
+				if _, err := io.WriteString(slow, "GET / HTTP/1.1\r\nX-"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// Refused until the others have had their two seconds.
+			for start := time.Now(); ; runtime.Gosched() {
+				newcomer, err := dial()
+				if err == nil {
+					err = ask(newcomer)
+					_ = newcomer.Close()
+				}
+				if err == nil {
+					break
+				}
+				if time.Since(start) > 8*time.Second { // ten is how long a request may take anyway
+					t.Fatalf("a newcomer is not served: %v", err)
+				}
+			}
+			if err := ask(regular); err != nil {
+				t.Errorf("who was served before is not: %v", err)
+			}
+			if got := metric(t, limits, "test"); got[0] > maximum || got[3] == 0 {
+				t.Errorf("open, limit, refused and evicted are %v", got)
+			}
+			cancel()
+			if err := <-served; err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
