@@ -438,7 +438,7 @@ func TestSlowFirstRequests(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				defer slow.Close()
+				t.Cleanup(func() { _ = slow.Close() })
 				if _, err := io.WriteString(slow, "GET / HTTP/1.1\r\nX-"); err != nil {
 					t.Fatal(err)
 				}

@@ -5,11 +5,14 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/wxbroker/wxbroker/pkg/tlstest"
 )
 
 // site is a TLS server that echoes what it is sent.
@@ -96,57 +99,57 @@ func usable(usages ...x509.ExtKeyUsage) func(*x509.Certificate) {
 
 // TestClientHoldsTheServerAgainst: everything that may be wrong with a server.
 func TestClientHoldsTheServerAgainst(t *testing.T) {
-	ours, foreign := newCA(t, "ours"), newCA(t, "foreign")
-	between := ours.intermediate(t)
-	chained := between.issue(t)
+	ours, foreign := tlstest.NewCA(t, "ours"), tlstest.NewCA(t, "foreign")
+	between := ours.Intermediate(t)
+	chained := between.Issue(t)
 	full := chained
-	full.cert = append(append([]byte(nil), chained.cert...), between.pem...)
-	notCA := ours.issue(t)
-	fake := &ca{cert: notCA.leaf, key: mustKey(t, notCA.key), pem: notCA.cert}
-	byLeaf := fake.issue(t)
-	byLeaf.cert = append(append([]byte(nil), byLeaf.cert...), notCA.cert...)
+	full.Cert = append(append([]byte(nil), chained.Cert...), between.PEM...)
+	notCA := ours.Issue(t)
+	fake := &tlstest.CA{Cert: notCA.Leaf, Key: mustKey(t, notCA.Key), PEM: notCA.Cert}
+	byLeaf := fake.Issue(t)
+	byLeaf.Cert = append(append([]byte(nil), byLeaf.Cert...), notCA.Cert...)
 
 	const dns = "broker.example.com"
 	for _, tt := range []struct {
 		name       string
-		server     issued
+		server     tlstest.Pair
 		serverName string
 		says       string
 	}{
-		{"the name", ours.issue(t), dns, ""},
-		{"the name in capitals", ours.issue(t), "BROKER.example.com", ""},
-		{"the name with the root's dot", ours.issue(t), dns + ".", ""},
-		{"a wildcard", ours.issue(t, func(c *x509.Certificate) { c.DNSNames = []string{"*.example.com"} }), dns, ""},
-		{"an IPv4 address", ours.issue(t), "192.0.2.1", ""},
-		{"an IPv6 address", ours.issue(t), "2001:db8::1", ""},
+		{"the name", ours.Issue(t), dns, ""},
+		{"the name in capitals", ours.Issue(t), "BROKER.example.com", ""},
+		{"the name with the root's dot", ours.Issue(t), dns + ".", ""},
+		{"a wildcard", ours.Issue(t, func(c *x509.Certificate) { c.DNSNames = []string{"*.example.com"} }), dns, ""},
+		{"an IPv4 address", ours.Issue(t), "192.0.2.1", ""},
+		{"an IPv6 address", ours.Issue(t), "2001:db8::1", ""},
 		{"an intermediate", full, dns, ""},
-		{"no key usages at all", ours.issue(t, usable()), dns, ""},
+		{"no key usages at all", ours.Issue(t, usable()), dns, ""},
 
-		{"another name", ours.issue(t), "edge.example.com", "not edge.example.com"},
-		{"a name below", ours.issue(t), "a." + dns, "not a." + dns},
-		{"another IPv4 address", ours.issue(t), "192.0.2.2", "not 192.0.2.2"},
-		{"another IPv6 address", ours.issue(t), "2001:db8::2", "not 2001:db8::2"},
-		{"no name", ours.issue(t), "", "no name"},
-		{"the subject is no name", ours.issue(t, func(c *x509.Certificate) {
+		{"another name", ours.Issue(t), "edge.example.com", "not edge.example.com"},
+		{"a name below", ours.Issue(t), "a." + dns, "not a." + dns},
+		{"another IPv4 address", ours.Issue(t), "192.0.2.2", "not 192.0.2.2"},
+		{"another IPv6 address", ours.Issue(t), "2001:db8::2", "not 2001:db8::2"},
+		{"no name", ours.Issue(t), "", "no name"},
+		{"the subject is no name", ours.Issue(t, func(c *x509.Certificate) {
 			c.Subject.CommonName, c.DNSNames, c.IPAddresses = dns, nil, nil
 		}), dns, "not valid for any names"},
-		{"another CA", foreign.issue(t), dns, "unknown authority"},
-		{"another CA of the same name", newCA(t, "ours").issue(t), dns, "unknown authority"},
+		{"another CA", foreign.Issue(t), dns, "unknown authority"},
+		{"another CA of the same name", tlstest.NewCA(t, "ours").Issue(t), dns, "unknown authority"},
 		{"a missing intermediate", chained, dns, "unknown authority"},
 		{"one that is no CA", byLeaf, dns, "cannot sign this kind"},
-		{"self-signed", selfSigned(t), dns, "unknown authority"},
-		{"an expired one", ours.issue(t, expired), dns, "has expired"},
-		{"one from the future", ours.issue(t, func(c *x509.Certificate) {
+		{"self-signed", tlstest.SelfSigned(t), dns, "unknown authority"},
+		{"an expired one", ours.Issue(t, expired), dns, "has expired"},
+		{"one from the future", ours.Issue(t, func(c *x509.Certificate) {
 			c.NotBefore = time.Now().Add(time.Hour)
 		}), dns, "not yet valid"},
-		{"a client's", ours.issue(t, usable(x509.ExtKeyUsageClientAuth)), dns, "incompatible key usage"},
+		{"a client's", ours.Issue(t, usable(x509.ExtKeyUsageClientAuth)), dns, "incompatible key usage"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			server, _, err := Load(lay(t, tt.server))
 			if err != nil {
 				t.Fatal(err)
 			}
-			client := load(t, lay(t, issued{}, ours))
+			client := load(t, lay(t, tlstest.Pair{}, ours))
 			_, err = serve(t, server.mustServer(t)).dial(t, client.Client(tt.serverName))
 			refused(t, err, tt.says)
 		})
@@ -155,19 +158,19 @@ func TestClientHoldsTheServerAgainst(t *testing.T) {
 
 // TestServerHoldsTheClientAgainst: everything that may be wrong with a client.
 func TestServerHoldsTheClientAgainst(t *testing.T) {
-	ours, foreign := newCA(t, "ours"), newCA(t, "foreign")
-	mutual := load(t, lay(t, ours.issue(t), ours)).mustServer(t)
+	ours, foreign := tlstest.NewCA(t, "ours"), tlstest.NewCA(t, "foreign")
+	mutual := load(t, lay(t, ours.Issue(t), ours)).mustServer(t)
 	for _, tt := range []struct {
 		name   string
-		client issued
+		client tlstest.Pair
 		says   string
 	}{
-		{"ours", ours.issue(t, usable(x509.ExtKeyUsageClientAuth)), ""},
-		{"no certificate", issued{}, "certificate required"},
-		{"another CA", foreign.issue(t), "unknown certificate authority"},
-		{"self-signed", selfSigned(t), "unknown certificate authority"},
-		{"an expired one", ours.issue(t, expired), "expired certificate"},
-		{"a server's", ours.issue(t, usable(x509.ExtKeyUsageServerAuth)), "bad certificate"},
+		{"ours", ours.Issue(t, usable(x509.ExtKeyUsageClientAuth)), ""},
+		{"no certificate", tlstest.Pair{}, ""}, // who serves decides about it
+		{"another CA", foreign.Issue(t), "unknown certificate authority"},
+		{"self-signed", tlstest.SelfSigned(t), "unknown certificate authority"},
+		{"an expired one", ours.Issue(t, expired), "expired certificate"},
+		{"a server's", ours.Issue(t, usable(x509.ExtKeyUsageServerAuth)), "bad certificate"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			client, _, err := Load(lay(t, tt.client, ours))
@@ -179,65 +182,83 @@ func TestServerHoldsTheClientAgainst(t *testing.T) {
 		})
 	}
 	t.Run("who asks for none takes none", func(t *testing.T) {
-		open := load(t, lay(t, ours.issue(t)))
-		client := load(t, lay(t, issued{}, ours))
+		open := load(t, lay(t, ours.Issue(t)))
+		client := load(t, lay(t, tlstest.Pair{}, ours))
 		_, err := serve(t, open.mustServer(t)).dial(t, client.Client("192.0.2.1"))
 		refused(t, err, "")
 	})
 }
 
-// TestServerSeesVerifiedChains: what gRPC and others read of a client is what crypto/tls
-// verified, not only what was presented.
+// TestServerSeesVerifiedChains: what gRPC and others read of a client is what
+// crypto/tls verified, not only what was presented; and nothing of one that
+// presented nothing.
 func TestServerSeesVerifiedChains(t *testing.T) {
-	ours := newCA(t, "ours")
-	source := load(t, lay(t, ours.issue(t), ours))
-	listener := bufconn.Listen(64 << 10)
-	defer listener.Close()
-	states := make(chan tls.ConnectionState, 1)
-	go func() {
-		raw, err := listener.Accept()
-		if err != nil {
-			return
-		}
-		conn := tls.Server(raw, source.mustServer(t))
-		defer conn.Close()
-		_ = conn.Handshake()
-		states <- conn.ConnectionState()
-	}()
-	raw, err := listener.Dial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn := tls.Client(raw, source.Client("broker.example.com"))
-	defer conn.Close()
-	if err := conn.Handshake(); err != nil {
-		t.Fatal(err)
-	}
-	state := <-states
-	if len(state.VerifiedChains) != 1 || len(state.VerifiedChains[0]) != 2 || state.VerifiedChains[0][0].URIs[0].Host != "prod" {
-		t.Errorf("verified: %v", state.VerifiedChains)
+	ours := tlstest.NewCA(t, "ours")
+	source := load(t, lay(t, ours.Issue(t), ours))
+	for _, tt := range []struct {
+		name   string
+		client *Source
+		names  []string // in the chain
+	}{
+		{"a certificate", source, []string{"CN=wxbroker", "CN=ours"}},
+		{"none", load(t, lay(t, tlstest.Pair{}, ours)), nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			listener := bufconn.Listen(64 << 10)
+			defer listener.Close()
+			states := make(chan tls.ConnectionState, 1)
+			go func() {
+				raw, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				conn := tls.Server(raw, source.mustServer(t))
+				defer conn.Close()
+				_ = conn.Handshake()
+				states <- conn.ConnectionState()
+			}()
+			raw, err := listener.Dial()
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn := tls.Client(raw, tt.client.Client("broker.example.com"))
+			defer conn.Close()
+			if err := conn.Handshake(); err != nil {
+				t.Fatal(err)
+			}
+			state := <-states
+			var names []string
+			for _, chain := range state.VerifiedChains {
+				for _, cert := range chain {
+					names = append(names, cert.Subject.String())
+				}
+			}
+			if !slices.Equal(names, tt.names) || !state.HandshakeComplete || (len(state.PeerCertificates) == 0) != (tt.names == nil) {
+				t.Errorf("verified %q, presented %d", names, len(state.PeerCertificates))
+			}
+		})
 	}
 }
 
 func TestOldVersionsAreRefused(t *testing.T) {
-	ours := newCA(t, "ours")
-	source := load(t, lay(t, ours.issue(t)))
-	client := load(t, lay(t, issued{}, ours)).Client("192.0.2.1")
+	ours := tlstest.NewCA(t, "ours")
+	source := load(t, lay(t, ours.Issue(t)))
+	client := load(t, lay(t, tlstest.Pair{}, ours)).Client("192.0.2.1")
 	client.MinVersion, client.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 	_, err := serve(t, source.mustServer(t)).dial(t, client)
 	refused(t, err, "protocol version")
 
 	old := source.handshake(nil)
 	old.MinVersion, old.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
-	_, err = serve(t, old).dial(t, load(t, lay(t, issued{}, ours)).Client("192.0.2.1"))
+	_, err = serve(t, old).dial(t, load(t, lay(t, tlstest.Pair{}, ours)).Client("192.0.2.1"))
 	refused(t, err, "protocol version")
 }
 
 // TestNoSessionIsResumed: neither of our server, by a client that would, nor by
 // our client, of a server that would.
 func TestNoSessionIsResumed(t *testing.T) {
-	ours := newCA(t, "ours")
-	source := load(t, lay(t, ours.issue(t), ours))
+	ours := tlstest.NewCA(t, "ours")
+	source := load(t, lay(t, ours.Issue(t), ours))
 	eager := source.Client("192.0.2.1")
 	eager.ClientSessionCache = tls.NewLRUClientSessionCache(8)
 	generous := source.handshake(nil)
@@ -267,21 +288,21 @@ func TestNoSessionIsResumed(t *testing.T) {
 // TestSystemCAs: a client without a CA file trusts the system's, which know
 // nothing of ours.
 func TestSystemCAs(t *testing.T) {
-	source := load(t, lay(t, newCA(t, "ours").issue(t)))
+	source := load(t, lay(t, tlstest.NewCA(t, "ours").Issue(t)))
 	_, err := serve(t, source.mustServer(t)).dial(t, load(t, Files{}).Client("192.0.2.1"))
 	refused(t, err, "unknown authority")
 }
 
 func TestServerNeedsACertificate(t *testing.T) {
-	if _, err := load(t, lay(t, issued{}, newCA(t, "ours"))).Server(); err == nil {
+	if _, err := load(t, lay(t, tlstest.Pair{}, tlstest.NewCA(t, "ours"))).Server(); err == nil {
 		t.Error("a server without a certificate")
 	}
 }
 
 // TestHandshakesReadNoFile, nor does the client need them.
 func TestHandshakesReadNoFile(t *testing.T) {
-	ours := newCA(t, "ours")
-	files := lay(t, ours.issue(t), ours)
+	ours := tlstest.NewCA(t, "ours")
+	files := lay(t, ours.Issue(t), ours)
 	source := load(t, files)
 	for _, path := range []string{files.Cert, files.Key, files.CA} {
 		write(t, path, nil)

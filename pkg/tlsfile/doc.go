@@ -7,20 +7,11 @@
 //
 // # Noticing a change
 //
-// [Source.Run] reads all files every two seconds and compares their content.
-// There is nothing to configure, and it makes no difference whether a file was
-// written in place, renamed into place, or appeared behind a symbolic link as
-// Kubernetes swaps them; whether it is on a local disk, on NFS or in a bind
-// mount; nor what its modification time says. Handshakes never read a file, so
-// a disk that hangs delays a renewal and nothing else.
-//
-// Files are not replaced all at once. In-place writers leave a certificate
-// whose key has yet to come, and a CA file is for a moment shorter than it will
-// be. So a change is taken into use when two looks in a row have found the same
-// content and all of it parses and matches. Until then, and for as long as
-// something is wrong with it, what was in use stays in use; what lasts for
-// more than ten seconds is logged. This holds for the CAs too: emptying or
-// deleting the CA file shuts nobody out. To withdraw trust, replace it.
+// [Source.Run] follows the files as package follow does. Handshakes never read
+// a file, so a disk that hangs delays a renewal and nothing else. While files
+// are gone or do not go together, what was in use stays in use. This holds for
+// the CAs too: emptying or deleting the CA file shuts nobody out. To withdraw
+// trust, replace it.
 //
 // # What is checked when
 //

@@ -1,11 +1,9 @@
 package tlsfile
 
 import (
-	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io"
-	"os"
+
+	"github.com/wxbroker/wxbroker/pkg/follow"
 )
 
 // Files are the paths of PEM files.
@@ -15,10 +13,10 @@ type Files struct {
 	// needs them; a client without them is anonymous.
 	Cert, Key string
 	// CA holds the CAs that the other side's certificate must come from. A
-	// server that has it turns away clients without such a certificate; one
-	// that has not asks for none. A client trusts these instead of the
-	// system's CAs, not beside them: who has a CA of their own for the broker
-	// does not want every public CA to vouch for it.
+	// server that has it asks clients for a certificate and turns away who
+	// presents another; one that has not asks for none. A client trusts these
+	// instead of the system's CAs, not beside them: who has a CA of their own
+	// for the broker does not want every public CA to vouch for it.
 	CA string
 }
 
@@ -37,65 +35,14 @@ func (f Files) check() error {
 // about a quarter of it.
 const maxFile = 1 << 20
 
-// contents are what the files held at one look, not necessarily of one
-// generation.
-type contents struct {
-	cert, key, ca []byte
-	exposed       bool // every user of the machine can read the key
-	sums          sums
+// The order of the files' contents.
+const (
+	certFile = iota
+	keyFile
+	caFile
+)
+
+// followed returns the files as they are read and followed.
+func (f Files) followed() follow.Files {
+	return follow.Files{What: "TLS files", Paths: []string{certFile: f.Cert, keyFile: f.Key, caFile: f.CA}, Limit: maxFile}
 }
-
-// sums tell contents apart without keeping a second copy of the key.
-type sums [3][sha256.Size]byte
-
-func (f Files) read() (contents, error) {
-	var c contents
-	for i, file := range []struct {
-		what, path string
-		content    *[]byte
-		exposed    *bool
-	}{
-		{"certificate", f.Cert, &c.cert, new(bool)},
-		{"key", f.Key, &c.key, &c.exposed},
-		{"CAs", f.CA, &c.ca, new(bool)},
-	} {
-		if file.path == "" {
-			continue
-		}
-		var err error
-		*file.content, *file.exposed, err = read(file.path)
-		if err != nil {
-			return contents{}, fmt.Errorf("reading the TLS %s: %w", file.what, err)
-		}
-		c.sums[i] = sha256.Sum256(*file.content)
-	}
-	return c, nil
-}
-
-// read reads a file, and says whether every user of the machine can.
-func read(path string) (content []byte, worldReadable bool, err error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, false, err
-	}
-	if !info.Mode().IsRegular() { // opening a pipe would wait for its writer
-		return nil, false, fmt.Errorf("%s is not a regular file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, false, err
-	}
-	defer f.Close()
-	content, err = io.ReadAll(io.LimitReader(f, maxFile+1))
-	switch {
-	case err != nil:
-		return nil, false, err
-	case len(content) == 0:
-		return nil, false, fmt.Errorf("%s: %w", path, errEmpty)
-	case len(content) > maxFile:
-		return nil, false, fmt.Errorf("%s has more than %d bytes", path, maxFile)
-	}
-	return content, info.Mode().Perm()&0o004 != 0, nil
-}
-
-var errEmpty = errors.New("the file is empty")

@@ -5,12 +5,14 @@ import (
 	"crypto/x509"
 	"fmt"
 	"time"
+
+	"github.com/wxbroker/wxbroker/pkg/follow"
 )
 
 // material is what the files mean: all of it parses and matches. It is never
 // changed, only replaced.
 type material struct {
-	sums        sums
+	read        follow.Contents     // what it was made of; the bytes are not kept
 	pair        *tls.Certificate    // nil without a certificate of our own
 	authorities []*x509.Certificate // the CAs, none or at least one
 	pool        *x509.CertPool      // the same; nil means the system's, as in crypto/x509
@@ -18,17 +20,19 @@ type material struct {
 }
 
 // parse returns errors that say which file is wrong and how.
-func (f Files) parse(c contents) (*material, error) {
-	m := &material{sums: c.sums, exposed: c.exposed}
+func (f Files) parse(c follow.Contents) (*material, error) {
+	m := &material{read: c, exposed: c.Exposed[keyFile]}
+	m.read.Bytes = nil
+	cert, key := c.Bytes[certFile], c.Bytes[keyFile]
 	if f.Cert != "" {
-		chain, err := certificates(c.cert)
+		chain, err := certificates(cert)
 		if err != nil {
 			return nil, fmt.Errorf("the TLS certificate %s: %w", f.Cert, err)
 		}
-		if err := checkKey(c.key); err != nil {
+		if err := checkKey(key); err != nil {
 			return nil, fmt.Errorf("the TLS key %s: %w", f.Key, err)
 		}
-		pair, err := tls.X509KeyPair(c.cert, c.key)
+		pair, err := tls.X509KeyPair(cert, key)
 		if err != nil {
 			return nil, fmt.Errorf("the TLS key %s does not go with the first certificate in %s: %w", f.Key, f.Cert, err)
 		}
@@ -36,7 +40,7 @@ func (f Files) parse(c contents) (*material, error) {
 		m.pair = &pair
 	}
 	if f.CA != "" {
-		authorities, err := certificates(c.ca)
+		authorities, err := certificates(c.Bytes[caFile])
 		if err != nil {
 			return nil, fmt.Errorf("the TLS CAs %s: %w", f.CA, err)
 		}

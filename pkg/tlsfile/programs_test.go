@@ -15,16 +15,18 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/wxbroker/wxbroker/pkg/tlstest"
 )
 
 // TestGRPC: one source on both sides of gRPC, with streams that live through
 // replacements.
 func TestGRPC(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		authority := newCA(t, "ours")
-		files := lay(t, authority.issue(t), authority)
+		authority := tlstest.NewCA(t, "ours")
+		files := lay(t, authority.Issue(t), authority)
 		source := load(t, files)
-		follow(t, source)
+		run(t, source)
 		listener := bufconn.Listen(64 << 10)
 		server := grpc.NewServer(grpc.Creds(credentials.NewTLS(source.mustServer(t))))
 		status := health.NewServer()
@@ -60,9 +62,9 @@ func TestGRPC(t *testing.T) {
 		}
 		receive(grpc_health_v1.HealthCheckResponse_SERVING)
 		for i := range 10 {
-			pair := authority.issue(t)
-			write(t, files.Cert, pair.cert)
-			write(t, files.Key, pair.key)
+			pair := authority.Issue(t)
+			write(t, files.Cert, pair.Cert)
+			write(t, files.Key, pair.Key)
 			pass(settled)
 			want := grpc_health_v1.HealthCheckResponse_ServingStatus(1 + (i+1)%2)
 			status.SetServingStatus("", want)
@@ -76,7 +78,7 @@ func TestGRPC(t *testing.T) {
 				t.Fatal(err)
 			}
 			from, _ := peer.FromContext(stream.Context())
-			if shown := from.AuthInfo.(credentials.TLSInfo).State.PeerCertificates[0]; !shown.Equal(pair.leaf) {
+			if shown := from.AuthInfo.(credentials.TLSInfo).State.PeerCertificates[0]; !shown.Equal(pair.Leaf) {
 				t.Errorf("a new connection was shown %v", shown.SerialNumber)
 			}
 		}
@@ -88,9 +90,9 @@ func TestGRPC(t *testing.T) {
 // TestHTTP: the protocols that are asked for are what is spoken, however the
 // server is started.
 func TestHTTP(t *testing.T) {
-	authority := newCA(t, "ours")
-	source := load(t, lay(t, authority.issue(t)))
-	trusting := load(t, lay(t, issued{}, authority))
+	authority := tlstest.NewCA(t, "ours")
+	source := load(t, lay(t, authority.Issue(t)))
+	trusting := load(t, lay(t, tlstest.Pair{}, authority))
 	for _, tt := range []struct {
 		name      string
 		protocols []string

@@ -4,20 +4,22 @@ import (
 	"crypto/tls"
 	"testing"
 	"testing/synctest"
+
+	"github.com/wxbroker/wxbroker/pkg/tlstest"
 )
 
 // TestReplacedCA: from the next connection on the new CA counts, on both
 // sides; the connections that there are go on.
 func TestReplacedCA(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		before, after := newCA(t, "before"), newCA(t, "after")
-		serverFiles := lay(t, before.issue(t), before)
+		before, after := tlstest.NewCA(t, "before"), tlstest.NewCA(t, "after")
+		serverFiles := lay(t, before.Issue(t), before)
 		server := load(t, serverFiles)
-		oldFiles := lay(t, before.issue(t), before)
+		oldFiles := lay(t, before.Issue(t), before)
 		oldClient := load(t, oldFiles)
-		newClient := load(t, lay(t, after.issue(t), after))
-		follow(t, server)
-		follow(t, oldClient)
+		newClient := load(t, lay(t, after.Issue(t), after))
+		run(t, server)
+		run(t, oldClient)
 		s := serve(t, server.mustServer(t))
 		dial := func(client *Source, says string) *tls.Conn {
 			t.Helper()
@@ -28,25 +30,25 @@ func TestReplacedCA(t *testing.T) {
 		open := dial(oldClient, "")
 		dial(newClient, "unknown authority") // the server's is not of its CA
 
-		write(t, serverFiles.CA, after.pem) // clients first
+		write(t, serverFiles.CA, after.PEM) // clients first
 		pass(settled)
 		dial(oldClient, "unknown certificate authority")
 		refused(t, ask(open), "")
 
-		pair := after.issue(t) // then the server's own
-		write(t, serverFiles.Cert, pair.cert)
-		write(t, serverFiles.Key, pair.key)
+		pair := after.Issue(t) // then the server's own
+		write(t, serverFiles.Cert, pair.Cert)
+		write(t, serverFiles.Key, pair.Key)
 		pass(settled)
 		dial(newClient, "")
 		dial(oldClient, "x509: certificate signed by unknown authority")
 		refused(t, ask(open), "")
 
-		write(t, oldFiles.CA, after.pem) // the client learns of the server's,
+		write(t, oldFiles.CA, after.PEM) // the client learns of the server's,
 		pass(settled)
 		dial(oldClient, "unknown certificate authority")
-		pair = after.issue(t) // and gets one that the server takes
-		write(t, oldFiles.Cert, pair.cert)
-		write(t, oldFiles.Key, pair.key)
+		pair = after.Issue(t) // and gets one that the server takes
+		write(t, oldFiles.Cert, pair.Cert)
+		write(t, oldFiles.Key, pair.Key)
 		pass(settled)
 		dial(oldClient, "")
 		refused(t, ask(open), "")
@@ -56,10 +58,10 @@ func TestReplacedCA(t *testing.T) {
 // TestManyReplacements under connections that live on.
 func TestManyReplacements(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		authority := newCA(t, "ours")
-		files := lay(t, authority.issue(t), authority)
+		authority := tlstest.NewCA(t, "ours")
+		files := lay(t, authority.Issue(t), authority)
 		source := load(t, files)
-		log := follow(t, source)
+		log := run(t, source)
 		s := serve(t, source.mustServer(t))
 		client := source.Client("2001:db8::1")
 		var open []*tls.Conn
@@ -69,14 +71,14 @@ func TestManyReplacements(t *testing.T) {
 			open = append(open, conn)
 		}
 		for range 50 {
-			pair := authority.issue(t)
-			write(t, files.Cert, pair.cert)
-			write(t, files.Key, pair.key)
+			pair := authority.Issue(t)
+			write(t, files.Cert, pair.Cert)
+			write(t, files.Key, pair.Key)
 			pass(settled)
 			conn, err := s.dial(t, client)
 			refused(t, err, "")
-			if got := conn.ConnectionState().PeerCertificates[0]; !got.Equal(pair.leaf) {
-				t.Errorf("a new connection was shown %s, want %s", got.SerialNumber.Text(16), pair.serial())
+			if got := conn.ConnectionState().PeerCertificates[0]; !got.Equal(pair.Leaf) {
+				t.Errorf("a new connection was shown %s, want %s", got.SerialNumber.Text(16), pair.Serial())
 			}
 			conn.Close()
 			for i, conn := range open {

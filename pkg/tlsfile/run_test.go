@@ -8,10 +8,12 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/wxbroker/wxbroker/pkg/tlstest"
 )
 
-// follow lets Run follow the files, in a bubble.
-func follow(t *testing.T, s *Source) *journal {
+// run lets Run follow the files, in a bubble.
+func run(t *testing.T, s *Source) *journal {
 	t.Helper()
 	log := new(journal)
 	ctx, stop := context.WithCancel(t.Context())
@@ -38,12 +40,10 @@ func (s *Source) serial() string {
 	return s.handshake(nil).Certificates[0].Leaf.SerialNumber.Text(16)
 }
 
-func (i issued) serial() string { return i.leaf.SerialNumber.Text(16) }
-
-func (s *Source) uses(t *testing.T, want issued) {
+func (s *Source) uses(t *testing.T, want tlstest.Pair) {
 	t.Helper()
-	if got := s.serial(); got != want.serial() {
-		t.Errorf("uses %s, want %s", got, want.serial())
+	if got := s.serial(); got != want.Serial() {
+		t.Errorf("uses %s, want %s", got, want.Serial())
 	}
 }
 
@@ -74,14 +74,14 @@ func (j *journal) says(t *testing.T, words ...string) {
 func TestKubernetesSwap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		volume := t.TempDir()
-		generation := func(name string, pair issued, c *ca) {
+		generation := func(name string, pair tlstest.Pair, c *tlstest.CA) {
 			dir := filepath.Join(volume, name)
 			if err := os.Mkdir(dir, 0o700); err != nil {
 				t.Fatal(err)
 			}
-			write(t, filepath.Join(dir, "tls.crt"), pair.cert)
-			write(t, filepath.Join(dir, "tls.key"), pair.key)
-			write(t, filepath.Join(dir, "ca.crt"), c.pem)
+			write(t, filepath.Join(dir, "tls.crt"), pair.Cert)
+			write(t, filepath.Join(dir, "tls.key"), pair.Key)
+			write(t, filepath.Join(dir, "ca.crt"), c.PEM)
 			next := filepath.Join(volume, "..data_tmp")
 			if err := os.Symlink(name, next); err != nil {
 				t.Fatal(err)
@@ -90,8 +90,8 @@ func TestKubernetesSwap(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		authority, renewed := newCA(t, "old"), newCA(t, "new")
-		first, second := authority.issue(t), renewed.issue(t)
+		authority, renewed := tlstest.NewCA(t, "old"), tlstest.NewCA(t, "new")
+		first, second := authority.Issue(t), renewed.Issue(t)
 		generation("..2026_01", first, authority)
 		files := Files{filepath.Join(volume, "tls.crt"), filepath.Join(volume, "tls.key"), filepath.Join(volume, "ca.crt")}
 		for _, path := range []string{files.Cert, files.Key, files.CA} {
@@ -100,7 +100,7 @@ func TestKubernetesSwap(t *testing.T) {
 			}
 		}
 		source := load(t, files)
-		log := follow(t, source)
+		log := run(t, source)
 		pass(time.Hour)
 		log.says(t)
 		source.uses(t, first)
@@ -111,11 +111,11 @@ func TestKubernetesSwap(t *testing.T) {
 		}
 		pass(settled)
 		source.uses(t, second)
-		if !source.current.Load().authorities[0].Equal(renewed.cert) {
+		if !source.current.Load().authorities[0].Equal(renewed.Cert) {
 			t.Error("the CA is still the old one")
 		}
 		log.says(t, "level=INFO", "using the new ones", "CN=wxbroker", "spiffe://prod/ns/shop/sa/web", "broker.example.com",
-			second.serial(), second.leaf.NotAfter.Format("2006-01-02T15:04:05"), "cas=1")
+			second.Serial(), second.Leaf.NotAfter.Format("2006-01-02T15:04:05"), "cas=1")
 	})
 }
 
@@ -124,21 +124,21 @@ func TestRewriteInPlace(t *testing.T) {
 	for _, gap := range []time.Duration{0, time.Second, 3 * time.Second, 9900 * time.Millisecond} {
 		t.Run("with a gap of "+gap.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				authority := newCA(t, "ours")
-				first, second := authority.issue(t), authority.issue(t)
+				authority := tlstest.NewCA(t, "ours")
+				first, second := authority.Issue(t), authority.Issue(t)
 				files := lay(t, first)
 				source := load(t, files)
-				log := follow(t, source)
+				log := run(t, source)
 				pass(1500 * time.Millisecond)
 
-				write(t, files.Cert, second.cert)
+				write(t, files.Cert, second.Cert)
 				pass(gap)
 				source.uses(t, first)
 				log.says(t)
-				write(t, files.Key, second.key)
+				write(t, files.Key, second.Key)
 				pass(settled)
 				source.uses(t, second)
-				log.says(t, "using the new ones", second.serial())
+				log.says(t, "using the new ones", second.Serial())
 			})
 		})
 	}
@@ -147,11 +147,11 @@ func TestRewriteInPlace(t *testing.T) {
 // TestSameTimeAndSize: what the file system says of a file is not asked.
 func TestSameTimeAndSize(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		authority := newCA(t, "ours")
-		first := authority.issue(t)
-		second := authority.issue(t)
-		for len(second.cert) != len(first.cert) || len(second.key) != len(first.key) {
-			second = authority.issue(t)
+		authority := tlstest.NewCA(t, "ours")
+		first := authority.Issue(t)
+		second := authority.Issue(t)
+		for len(second.Cert) != len(first.Cert) || len(second.Key) != len(first.Key) {
+			second = authority.Issue(t)
 		}
 		files := lay(t, first)
 		then := time.Now()
@@ -164,9 +164,9 @@ func TestSameTimeAndSize(t *testing.T) {
 		}
 		touch()
 		source := load(t, files)
-		follow(t, source)
-		write(t, files.Cert, second.cert)
-		write(t, files.Key, second.key)
+		run(t, source)
+		write(t, files.Cert, second.Cert)
+		write(t, files.Key, second.Key)
 		touch()
 		pass(settled)
 		source.uses(t, second)
@@ -177,10 +177,10 @@ func TestSameTimeAndSize(t *testing.T) {
 // one with fewer CAs. Nobody is shut out meanwhile.
 func TestHalfOfTheCAs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		first, second, third := newCA(t, "first"), newCA(t, "second"), newCA(t, "third")
-		files := lay(t, issued{}, first, second)
+		first, second, third := tlstest.NewCA(t, "first"), tlstest.NewCA(t, "second"), tlstest.NewCA(t, "third")
+		files := lay(t, tlstest.Pair{}, first, second)
 		source := load(t, files)
-		log := follow(t, source)
+		log := run(t, source)
 		pass(time.Second)
 		for range 20 {
 			write(t, files.CA, bundle(first))

@@ -7,8 +7,11 @@ import (
 )
 
 // Server returns the configuration of a server that presents the current
-// certificate and, if there is a CA file, admits only clients with a client
-// certificate from a current CA.
+// certificate and, if there is a CA file, asks clients for one. A client that
+// presents one which is not from a current CA, or not good for a client, is
+// turned away. A client may present none: what it may do then, or whether it
+// says in another way who it is, is for the server to decide, which finds what
+// was verified in tls.ConnectionState.VerifiedChains.
 //
 // Protocols are what the server offers by ALPN. They are asked for here
 // because each handshake gets a configuration of its own, which does not see
@@ -42,7 +45,7 @@ func (s *Source) handshake(protocols []string) *tls.Config {
 		SessionTicketsDisabled: true,
 	}
 	if s.files.CA != "" {
-		config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, m.pool
+		config.ClientAuth, config.ClientCAs = tls.VerifyClientCertIfGiven, m.pool
 	}
 	return config
 }

@@ -2,6 +2,7 @@ package tlsfile
 
 import (
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -12,7 +13,9 @@ import (
 type Source struct {
 	files   Files
 	current atomic.Pointer[material]
-	warned  []string // what Load returned; from then on Run's
+
+	mu     sync.Mutex
+	warned []string // what Load returned, then what Run found last
 }
 
 // Load reads the files. Warnings are what an operator should mend though it
@@ -23,7 +26,7 @@ func Load(files Files) (source *Source, warnings []string, err error) {
 	if err := files.check(); err != nil {
 		return nil, nil, err
 	}
-	c, err := files.read()
+	c, err := files.followed().Read()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -34,19 +37,4 @@ func Load(files Files) (source *Source, warnings []string, err error) {
 	s := &Source{files: files, warned: m.warnings(files, time.Now())}
 	s.current.Store(m)
 	return s, slices.Clone(s.warned), nil
-}
-
-// Expiry returns when the current certificate expires, and when the first of
-// the CAs does. What there is none of has the zero time.
-func (s *Source) Expiry() (certificate, authority time.Time) {
-	m := s.current.Load()
-	if m.pair != nil {
-		certificate = m.pair.Leaf.NotAfter
-	}
-	for _, cert := range m.authorities {
-		if authority.IsZero() || cert.NotAfter.Before(authority) {
-			authority = cert.NotAfter
-		}
-	}
-	return certificate, authority
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/wxbroker/wxbroker/pkg/tlstest"
 )
 
 // TestUnusableFiles: what was in use stays in use, whatever becomes of the
@@ -17,35 +19,35 @@ import (
 func TestUnusableFiles(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		spoil func(*testing.T, Files, *ca)
+		spoil func(*testing.T, Files, *tlstest.CA)
 		says  string
 	}{
-		{"the certificate is gone", func(t *testing.T, f Files, _ *ca) { remove(t, f.Cert) }, "no such file"},
-		{"the key is gone", func(t *testing.T, f Files, _ *ca) { remove(t, f.Key) }, "no such file"},
-		{"the CAs are gone", func(t *testing.T, f Files, _ *ca) { remove(t, f.CA) }, "no such file"},
-		{"the certificate is empty", func(t *testing.T, f Files, _ *ca) { write(t, f.Cert, nil) }, "is empty"},
-		{"the key is empty", func(t *testing.T, f Files, _ *ca) { write(t, f.Key, nil) }, "is empty"},
-		{"the CAs are empty", func(t *testing.T, f Files, _ *ca) { write(t, f.CA, nil) }, "is empty"},
-		{"the certificate is garbage", func(t *testing.T, f Files, _ *ca) { write(t, f.Cert, []byte("garbage")) }, "no certificate"},
-		{"the key is garbage", func(t *testing.T, f Files, _ *ca) { write(t, f.Key, []byte("garbage")) }, "no private key"},
-		{"the CAs are garbage", func(t *testing.T, f Files, _ *ca) { write(t, f.CA, []byte("garbage")) }, "no certificate"},
-		{"the CAs are cut off", func(t *testing.T, f Files, c *ca) {
-			two := bundle(c, newCA(t, "another"))
+		{"the certificate is gone", func(t *testing.T, f Files, _ *tlstest.CA) { remove(t, f.Cert) }, "no such file"},
+		{"the key is gone", func(t *testing.T, f Files, _ *tlstest.CA) { remove(t, f.Key) }, "no such file"},
+		{"the CAs are gone", func(t *testing.T, f Files, _ *tlstest.CA) { remove(t, f.CA) }, "no such file"},
+		{"the certificate is empty", func(t *testing.T, f Files, _ *tlstest.CA) { write(t, f.Cert, nil) }, "is empty"},
+		{"the key is empty", func(t *testing.T, f Files, _ *tlstest.CA) { write(t, f.Key, nil) }, "is empty"},
+		{"the CAs are empty", func(t *testing.T, f Files, _ *tlstest.CA) { write(t, f.CA, nil) }, "is empty"},
+		{"the certificate is garbage", func(t *testing.T, f Files, _ *tlstest.CA) { write(t, f.Cert, []byte("garbage")) }, "no certificate"},
+		{"the key is garbage", func(t *testing.T, f Files, _ *tlstest.CA) { write(t, f.Key, []byte("garbage")) }, "no private key"},
+		{"the CAs are garbage", func(t *testing.T, f Files, _ *tlstest.CA) { write(t, f.CA, []byte("garbage")) }, "no certificate"},
+		{"the CAs are cut off", func(t *testing.T, f Files, c *tlstest.CA) {
+			two := bundle(c, tlstest.NewCA(t, "another"))
 			write(t, f.CA, two[:len(two)-30])
 		}, "cut off"},
-		{"the certificate of another key", func(t *testing.T, f Files, c *ca) { write(t, f.Cert, c.issue(t).cert) }, "does not match"},
-		{"the key of another certificate", func(t *testing.T, f Files, c *ca) { write(t, f.Key, c.issue(t).key) }, "does not match"},
-		{"a good pair, but no CAs", func(t *testing.T, f Files, c *ca) {
-			other := c.issue(t)
-			write(t, f.Cert, other.cert)
-			write(t, f.Key, other.key)
+		{"the certificate of another key", func(t *testing.T, f Files, c *tlstest.CA) { write(t, f.Cert, c.Issue(t).Cert) }, "does not match"},
+		{"the key of another certificate", func(t *testing.T, f Files, c *tlstest.CA) { write(t, f.Key, c.Issue(t).Key) }, "does not match"},
+		{"a good pair, but no CAs", func(t *testing.T, f Files, c *tlstest.CA) {
+			other := c.Issue(t)
+			write(t, f.Cert, other.Cert)
+			write(t, f.Key, other.Key)
 			write(t, f.CA, []byte("garbage"))
 		}, "no certificate"},
-		{"good CAs, but no pair", func(t *testing.T, f Files, _ *ca) {
-			write(t, f.CA, newCA(t, "another").pem)
+		{"good CAs, but no pair", func(t *testing.T, f Files, _ *tlstest.CA) {
+			write(t, f.CA, tlstest.NewCA(t, "another").PEM)
 			write(t, f.Cert, []byte("garbage"))
 		}, "no certificate"},
-		{"a directory", func(t *testing.T, f Files, _ *ca) {
+		{"a directory", func(t *testing.T, f Files, _ *tlstest.CA) {
 			remove(t, f.Key)
 			if err := os.Mkdir(f.Key, 0o700); err != nil {
 				t.Fatal(err)
@@ -54,17 +56,17 @@ func TestUnusableFiles(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				authority := newCA(t, "ours")
-				pair := authority.issue(t)
+				authority := tlstest.NewCA(t, "ours")
+				pair := authority.Issue(t)
 				files := lay(t, pair, authority)
 				source := load(t, files)
 				before := source.current.Load()
-				log := follow(t, source)
+				log := run(t, source)
 				tt.spoil(t, files, authority)
 				pass(9 * time.Second) // a writer may need a moment
 				log.says(t)
 				pass(6 * time.Second)
-				log.says(t, "level=WARN", "going on with those from before", tt.says, filepath.Dir(files.Cert))
+				log.says(t, "level=WARN", "going on with what was read before", `files="TLS files"`, tt.says, filepath.Dir(files.Cert))
 				pass(5 * time.Minute)
 				log.says(t)
 				if source.current.Load() != before {
@@ -72,9 +74,9 @@ func TestUnusableFiles(t *testing.T) {
 				}
 
 				_ = os.Remove(files.Key) // a directory is in the way
-				write(t, files.Key, pair.key)
-				write(t, files.Cert, pair.cert)
-				write(t, files.CA, authority.pem)
+				write(t, files.Key, pair.Key)
+				write(t, files.Cert, pair.Cert)
+				write(t, files.CA, authority.PEM)
 				pass(settled)
 				log.says(t, "level=INFO", "can be used again")
 			})
@@ -92,10 +94,10 @@ func remove(t *testing.T, path string) {
 // TestAnotherFaultIsNews: who mends one thing must learn of the next.
 func TestAnotherFaultIsNews(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		authority := newCA(t, "ours")
-		files := lay(t, authority.issue(t))
+		authority := tlstest.NewCA(t, "ours")
+		files := lay(t, authority.Issue(t))
 		source := load(t, files)
-		log := follow(t, source)
+		log := run(t, source)
 		remove(t, files.Key)
 		pass(time.Minute)
 		log.says(t, "no such file")
@@ -107,12 +109,12 @@ func TestAnotherFaultIsNews(t *testing.T) {
 			pass(3 * time.Second)
 		}
 		log.says(t)
-		next := authority.issue(t)
-		write(t, files.Key, next.key)
-		write(t, files.Cert, next.cert)
+		next := authority.Issue(t)
+		write(t, files.Key, next.Key)
+		write(t, files.Cert, next.Cert)
 		pass(settled)
 		source.uses(t, next)
-		if lines := log.lines(); len(lines) != 2 || !strings.Contains(lines[0], "can be used again") || !strings.Contains(lines[1], "using the new ones") {
+		if lines := log.lines(); len(lines) != 2 || !strings.Contains(lines[0], "using the new ones") || !strings.Contains(lines[1], "can be used again") {
 			t.Errorf("logged %q", lines)
 		}
 	})
@@ -121,11 +123,11 @@ func TestAnotherFaultIsNews(t *testing.T) {
 // TestEndlessWriting: files that change at each look are told of as well.
 func TestEndlessWriting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		authority := newCA(t, "ours")
-		files := lay(t, issued{}, authority)
-		log := follow(t, load(t, files))
+		authority := tlstest.NewCA(t, "ours")
+		files := lay(t, tlstest.Pair{}, authority)
+		log := run(t, load(t, files))
 		for i := range 40 {
-			write(t, files.CA, append(fmt.Appendf(nil, "# %d\n", i), authority.pem...))
+			write(t, files.CA, append(fmt.Appendf(nil, "# %d\n", i), authority.PEM...))
 			pass(time.Second)
 		}
 		log.says(t, "level=WARN", "keep changing")
@@ -136,8 +138,8 @@ func TestEndlessWriting(t *testing.T) {
 // up later is.
 func TestWarningsWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		authority := newCA(t, "ours")
-		soon := authority.issue(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(time.Hour) })
+		authority := tlstest.NewCA(t, "ours")
+		soon := authority.Issue(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(time.Hour) })
 		files := lay(t, soon, authority)
 		if err := os.Chmod(files.Key, 0o644); err != nil {
 			t.Fatal(err)
@@ -146,15 +148,15 @@ func TestWarningsWhileRunning(t *testing.T) {
 		if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], files.Key) || !strings.Contains(warnings[0], "chmod 600") {
 			t.Fatalf("error %v, warnings %q", err, warnings)
 		}
-		log := follow(t, source)
+		log := run(t, source)
 		pass(59 * time.Minute)
 		log.says(t)
 		pass(10 * time.Minute)
 		log.says(t, "level=WARN", files.Cert, "expired at")
 
-		renewed := authority.issue(t, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(30 * time.Minute) })
-		write(t, files.Cert, renewed.cert)
-		write(t, files.Key, renewed.key)
+		renewed := authority.Issue(t, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(30 * time.Minute) })
+		write(t, files.Cert, renewed.Cert)
+		write(t, files.Key, renewed.Key)
 		pass(settled)
 		source.uses(t, renewed)
 		lines := log.lines()
@@ -168,27 +170,27 @@ func TestWarningsWhileRunning(t *testing.T) {
 
 func TestNoKeyInTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		authority := newCA(t, "ours")
-		pair := authority.issue(t)
+		authority := tlstest.NewCA(t, "ours")
+		pair := authority.Issue(t)
 		files := lay(t, pair, authority)
 		source := load(t, files)
-		log := follow(t, source)
-		next := authority.issue(t)
+		log := run(t, source)
+		next := authority.Issue(t)
 		var said []string
 		for _, step := range []func(){
-			func() { write(t, files.Cert, next.key) },
-			func() { write(t, files.CA, next.key) },
-			func() { write(t, files.Key, next.key[:len(next.key)-40]) },
-			func() { write(t, files.Key, next.key) },
-			func() { write(t, files.Key, bytes.ReplaceAll(next.key, []byte("PRIVATE KEY"), []byte("KEY"))) },
+			func() { write(t, files.Cert, next.Key) },
+			func() { write(t, files.CA, next.Key) },
+			func() { write(t, files.Key, next.Key[:len(next.Key)-40]) },
+			func() { write(t, files.Key, next.Key) },
+			func() { write(t, files.Key, bytes.ReplaceAll(next.Key, []byte("PRIVATE KEY"), []byte("KEY"))) },
 			func() {
-				write(t, files.Cert, next.cert)
-				write(t, files.Key, next.key)
+				write(t, files.Cert, next.Cert)
+				write(t, files.Key, next.Key)
 			},
 		} {
-			write(t, files.Cert, pair.cert)
-			write(t, files.Key, pair.key)
-			write(t, files.CA, authority.pem)
+			write(t, files.Cert, pair.Cert)
+			write(t, files.Key, pair.Key)
+			write(t, files.CA, authority.PEM)
 			step()
 			pass(time.Minute)
 			said = append(said, log.lines()...)
@@ -198,8 +200,8 @@ func TestNoKeyInTheLog(t *testing.T) {
 			t.Errorf("logged only %q", said)
 		}
 		for _, line := range said {
-			for _, secret := range []issued{pair, next} {
-				if leaked := leak(line, secret.key); leaked != "" {
+			for _, secret := range []tlstest.Pair{pair, next} {
+				if leaked := leak(line, secret.Key); leaked != "" {
 					t.Errorf("%q is in the log: %s", leaked, line)
 				}
 			}
