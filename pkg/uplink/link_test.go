@@ -1,0 +1,126 @@
+package uplink_test
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	"github.com/wxbroker/wxbroker/pkg/tlsfile"
+	"github.com/wxbroker/wxbroker/pkg/tlstest"
+	"github.com/wxbroker/wxbroker/pkg/uplink"
+)
+
+// What goes wrong between two that do not agree says what to do about it.
+func TestWhatTheBrokerIsHeldAgainst(t *testing.T) {
+	dir := t.TempDir()
+	ca := tlstest.NewCA(t, "ours")
+	caFile, otherFile := ca.Write(t, dir), tlstest.NewCA(t, "other").Write(t, t.TempDir())
+	cert, key := ca.Issue(t).Write(t, dir)
+	overTLS, inPlain := serve(t, tlsfile.Files{Cert: cert, Key: key}), serve(t, tlsfile.Files{})
+	const dns = tlstest.DNSName + ":7600"
+	for _, tt := range []struct {
+		name    string
+		broker  *broker
+		address string
+		flags   uplink.Flags
+		says    string
+	}{
+		{"its DNS name", overTLS, dns, uplink.Flags{CAFile: caFile}, ""},
+		{"its address", overTLS, "192.0.2.1:7600", uplink.Flags{CAFile: caFile}, ""},
+		{"its IPv6 address", overTLS, "[2001:db8::1]:7600", uplink.Flags{CAFile: caFile}, ""},
+		{"loopback", overTLS, "127.0.0.1:7600", uplink.Flags{CAFile: caFile}, ""},
+		{"the name that is given", overTLS, "10.0.0.1:7600", uplink.Flags{CAFile: caFile, ServerName: tlstest.DNSName}, ""},
+		{"a unix socket", overTLS, "unix:/run/wxbroker.sock", uplink.Flags{CAFile: caFile, ServerName: tlstest.DNSName}, ""},
+		{"plain text", inPlain, "127.0.0.1:7600", uplink.Flags{}, ""},
+		{"plain text from afar", inPlain, "192.0.2.1:7600", uplink.Flags{InsecureBroker: true}, ""},
+
+		{"another name", overTLS, "10.0.0.1:7600", uplink.Flags{CAFile: caFile}, "give that with --server-name"},
+		{"another name is given", overTLS, dns, uplink.Flags{CAFile: caFile, ServerName: "edge"}, "give that with --server-name"},
+		{"a CA of our own, not given", overTLS, dns, uplink.Flags{}, "give it with --ca-file"},
+		{"another CA", overTLS, dns, uplink.Flags{CAFile: otherFile}, "none of the CAs in --ca-file signed"},
+		{"no TLS there", inPlain, "192.0.2.1:7600", uplink.Flags{}, "the broker there speaks no TLS: give it a certificate (`tls` in its configuration), or use --insecure-broker"},
+		{"only TLS there", overTLS, "127.0.0.1:7600", uplink.Flags{}, "if it speaks TLS, give --ca-file"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			link, err := tt.flags.Open(tt.address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = tt.broker.call(t, link)
+			switch {
+			case tt.says == "" && err != nil:
+				t.Error(err)
+			case tt.says != "" && (status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), tt.says)):
+				t.Errorf("%v, want that it says %q", err, tt.says)
+			}
+		})
+	}
+}
+
+// A connection that breaks later is nothing to explain.
+func TestBrokerThatStops(t *testing.T) {
+	b := serve(t, tlsfile.Files{})
+	conn := b.connect(t, open(t, uplink.Flags{}, "127.0.0.1:7600"))
+	failed := make(chan error, 1)
+	go func() {
+		_, err := grpc_health_v1.NewHealthClient(conn).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{Service: "hold"})
+		failed <- err
+	}()
+	<-b.held
+	b.stop()
+	if err := <-failed; status.Code(err) != codes.Unavailable || strings.Contains(err.Error(), "without a word") {
+		t.Error(err)
+	}
+}
+
+// The client certificate is the one that the files hold when it connects.
+func TestRunFollowsTheFiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		ca := tlstest.NewCA(t, "ours")
+		caFile := ca.Write(t, dir)
+		serverCert, serverKey := ca.Issue(t).Write(t, t.TempDir())
+		b := serveInBubble(t, tlsfile.Files{Cert: serverCert, Key: serverKey, CA: caFile})
+		first, second := ca.Issue(t), ca.Issue(t)
+		cert, key := first.Write(t, dir)
+		link := open(t, uplink.Flags{CAFile: caFile, CertFile: cert, KeyFile: key}, tlstest.DNSName+":7600")
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { defer close(ended); link.Run(ctx, slog.New(slog.DiscardHandler)) }()
+		defer func() { stop(); <-ended }()
+
+		presents := func(want tlstest.Pair) {
+			t.Helper()
+			if err := b.call(t, link); err != nil {
+				t.Fatal(err)
+			}
+			if _, serial := b.last(); serial != want.Serial() {
+				t.Errorf("presented %s, want %s", serial, want.Serial())
+			}
+		}
+		presents(first)
+		second.Write(t, dir)
+		time.Sleep(5 * time.Second)
+		presents(second)
+	})
+}
+
+// In plain text there is nothing to follow, and Run ends all the same.
+func TestRunInPlainText(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithTimeout(t.Context(), time.Hour)
+		defer stop()
+		began := time.Now()
+		open(t, uplink.Flags{}, "127.0.0.1:7600").Run(ctx, slog.New(slog.DiscardHandler))
+		if took := time.Since(began); took != time.Hour {
+			t.Errorf("it ran for %v", took)
+		}
+	})
+}
