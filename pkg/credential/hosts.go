@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -86,6 +87,25 @@ func (rules HostRules) Names(host, port string) bool {
 // one of them names it.
 func (rules HostRules) Allow(host, port string) bool {
 	return len(rules) == 0 || rules.Names(host, port)
+}
+
+// maxShown bounds a host that is shown, in bytes: no name in the DNS is longer.
+const maxShown = 255
+
+// Compared returns a host as the rules are compared with it, to be shown to who
+// wonders why none names it: in lower case and punycode, and with the port if
+// the port of any rule matters.
+func (rules HostRules) Compared(host, port string) string {
+	if normal, err := normalHost(host); err == nil {
+		host = normal
+	}
+	if len(host) > maxShown {
+		host = strings.ToValidUTF8(host[:maxShown], "") + "…"
+	}
+	if slices.ContainsFunc(rules, func(r HostRule) bool { return r.port != "" }) {
+		host += ":" + port
+	}
+	return host
 }
 
 // Strings returns each rule as ParseHostRule reads it.

@@ -150,6 +150,35 @@ func TestHostRulesAsStrings(t *testing.T) {
 	}
 }
 
+func TestHostAsCompared(t *testing.T) {
+	plain, withPort := rulesOf(t, "a.example", "*.b.example"), rulesOf(t, "a.example", "*.b.example:8443")
+	tests := []struct {
+		name  string
+		rules credential.HostRules
+		host  string
+		want  string
+	}{
+		{"as it is", plain, "shop.example.com", "shop.example.com"},
+		{"capitals", plain, "Shop.Example.COM", "shop.example.com"},
+		{"Unicode", plain, "商店.example", "xn--czrs0t.example"},
+		{"IPv6", plain, "[2001:DB8:0::1]", "[2001:db8::1]"},
+		{"no rules", nil, "Shop.example", "shop.example"},
+		{"a rule with a port", withPort, "Shop.example", "shop.example:443"},
+		{"IPv6 and a rule with a port", withPort, "[::1]", "[::1]:443"},
+		{"what is no host", withPort, "A..b", "A..b:443"},
+		{"what has no end", plain, strings.Repeat("a", 1000), strings.Repeat("a", 255) + "…"},
+		{"what has no end and is no host", plain, "a" + strings.Repeat("店", 100) + "..", "a" + strings.Repeat("店", 84) + "…"},
+		{"what is not UTF-8", plain, "a\xffb", "a\xffb"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := test.rules.Compared(test.host, "443"); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
 // FuzzHostRuleNamesNothingElse looks for a host that a rule names although it
 // is neither the rule's host nor below it. It compares labels, in Unicode, so
 // it goes another way than the code it judges.

@@ -69,7 +69,10 @@ func (c *Client) Run(ctx context.Context) {
 		if heard {
 			retry, said = firstRetry, ""
 		}
-		if status.Code(err) == codes.PermissionDenied {
+		// The broker does not know who this is, any more or at all, or has nothing
+		// for it: a revoked edge must not go on with what it held. What else may
+		// go wrong takes nothing away.
+		if code := status.Code(err); code == codes.PermissionDenied || code == codes.Unauthenticated {
 			c.dropAll()
 		}
 		wait := retry/2 + rand.N(retry/2) //nolint:gosec // spreads load, guards nothing

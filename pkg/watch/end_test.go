@@ -16,27 +16,32 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/watch"
 )
 
-func TestPermissionDeniedDropsEverythingAndGoesOnTrying(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := start(t, nil)
-		s, _ := w.next()
-		s.tell(t, 1, list(account("wx1", cred(ticket, 5, "five"))), "wx1 jsapi_ticket 5")
-		denied := status.Error(codes.PermissionDenied, "no grant")
-		s.ended <- denied
-		for range 5 {
-			s, first := w.next()
-			w.checkHeld()
-			if w.current() != nil || w.states() < 2 {
-				t.Errorf("after %d states holds %v, want Apply(nil)", w.states(), w.current())
-			}
-			checkVersions(t, first.GetHeld())
-			s.ended <- denied
-		}
-		// Granted again.
-		s, _ = w.next()
-		s.tell(t, 1, list(account("wx1", cred(ticket, 5, "five"))), "wx1 jsapi_ticket 5")
-		w.checkHeld("wx1 jsapi_ticket 5 five")
-	})
+func TestRefusalDropsEverythingAndGoesOnTrying(t *testing.T) {
+	for _, code := range []codes.Code{codes.PermissionDenied, codes.Unauthenticated} {
+		t.Run(code.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := start(t, nil)
+				s, _ := w.next()
+				s.tell(t, 1, list(account("wx1", cred(ticket, 5, "five"))), "wx1 jsapi_ticket 5")
+				refused := status.Error(code, "no grant")
+				s.ended <- refused
+				synctest.Wait() // at once, not with the next stream
+				if w.current() != nil || w.states() != 2 {
+					t.Errorf("after %d states holds %v, want Apply(nil)", w.states(), w.current())
+				}
+				for range 5 {
+					s, first := w.next()
+					w.checkHeld()
+					checkVersions(t, first.GetHeld())
+					s.ended <- refused
+				}
+				// Granted again.
+				s, _ = w.next()
+				s.tell(t, 1, list(account("wx1", cred(ticket, 5, "five"))), "wx1 jsapi_ticket 5")
+				w.checkHeld("wx1 jsapi_ticket 5 five")
+			})
+		})
+	}
 }
 
 func TestOtherEndsDropNothing(t *testing.T) {
@@ -46,7 +51,7 @@ func TestOtherEndsDropNothing(t *testing.T) {
 	}{
 		{"regular", nil},
 		{"unavailable", status.Error(codes.Unavailable, "")},
-		{"unauthenticated", status.Error(codes.Unauthenticated, "")},
+		{"deadline exceeded", status.Error(codes.DeadlineExceeded, "")},
 		{"invalid argument", status.Error(codes.InvalidArgument, "")},
 		{"internal", status.Error(codes.Internal, "")},
 		{"unimplemented", status.Error(codes.Unimplemented, "")},
