@@ -25,7 +25,7 @@ func (d *Disk) open(path string) (app.Store, error) {
 	if !d.File {
 		return &troubled{disk: d}, nil
 	}
-	file, err := store.Open(path)
+	file, err := store.Open(path, store.Keys{})
 	if err != nil {
 		return nil, err
 	}

@@ -78,7 +78,7 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 		o.Log.Warn("insecure: credentials cross the network in plain text, and whoever reaches the listener gets them", "listen", c.GRPC)
 	}
 	if o.OpenStore == nil {
-		o.OpenStore = func(path string) (Store, error) { return store.Open(path) }
+		o.OpenStore = func(path string) (Store, error) { return store.Open(path, store.Keys{}) }
 	}
 	opened, err := o.OpenStore(c.Data)
 	if err != nil {

@@ -14,11 +14,12 @@ import (
 )
 
 // sample returns the bytes of a database with some history, so that it has
-// free pages, branch pages and overflow pages.
-func sample(t *testing.T) []byte {
+// free pages, branch pages and overflow pages; sealed with the keys of these
+// names.
+func sample(t *testing.T, names string) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "wxbroker.db")
-	s := open(t, path)
+	s := openWith(t, path, names)
 	for round := range 3 {
 		for account := range 12 {
 			value := bytes.Repeat([]byte{byte('a' + round)}, 900*(account+1))
@@ -41,16 +42,19 @@ func sample(t *testing.T) []byte {
 
 // comesBack writes raw as a database and opens it. Whatever is in it, the
 // store opens, works, and opens again; and what was set aside is all there.
-func comesBack(t *testing.T, name string, raw []byte) {
+func comesBack(t *testing.T, name string, raw []byte, names string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "wxbroker.db")
 	if err := os.WriteFile(path, raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := store.Open(path)
+	s, err := store.Open(path, keys(t, names))
 	if err != nil {
 		t.Errorf("%s: %v", name, err)
 		return
+	}
+	if s.Unreadable() != nil {
+		t.Errorf("%s: said to be sealed with another key", name)
 	}
 	if aside := s.Aside(); aside != nil {
 		if kept, err := os.ReadFile(aside.Path); err != nil || !bytes.Equal(kept, raw) || aside.Reason == nil {
@@ -70,7 +74,7 @@ func comesBack(t *testing.T, name string, raw []byte) {
 	if err := s.Close(); err != nil {
 		t.Errorf("%s: %v", name, err)
 	}
-	s = open(t, path)
+	s = openWith(t, path, names)
 	if got, err := s.All("wx0"); err != nil || string(got["access_token"]) != "new" || s.Aside() != nil {
 		t.Errorf("%s: after opening again %q, %v, aside %v", name, got, err, s.Aside())
 	}
@@ -80,37 +84,42 @@ func comesBack(t *testing.T, name string, raw []byte) {
 }
 
 func TestTruncatedDatabaseComesBack(t *testing.T) {
-	raw := sample(t)
-	page := os.Getpagesize()
-	for size := 0; size <= len(raw); size += page {
-		for _, cut := range []int{size - 1, size, size + 1} {
-			if cut >= 0 && cut <= len(raw) {
-				comesBack(t, fmt.Sprintf("the first %d of %d bytes", cut, len(raw)), raw[:cut])
+	for _, names := range []string{"", "a"} {
+		raw := sample(t, names)
+		page := os.Getpagesize()
+		for size := 0; size <= len(raw); size += page {
+			for _, cut := range []int{size - 1, size, size + 1} {
+				if cut >= 0 && cut <= len(raw) {
+					comesBack(t, fmt.Sprintf("with keys %q, the first %d of %d bytes", names, cut, len(raw)), raw[:cut], names)
+				}
 			}
 		}
 	}
 }
 
 func TestDamagedPagesComeBack(t *testing.T) {
-	raw := sample(t)
-	page := os.Getpagesize()
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a fixed seed: the same damage every time
-	for start := 0; start+page <= len(raw); start += page {
-		zeroed := bytes.Clone(raw)
-		clear(zeroed[start : start+page])
-		comesBack(t, fmt.Sprintf("page %d zeroed", start/page), zeroed)
-		for try := range 3 {
-			garbled := bytes.Clone(raw)
-			for i := range page {
-				garbled[start+i] = byte(random.Uint32())
+	for _, names := range []string{"", "a"} {
+		raw := sample(t, names)
+		page := os.Getpagesize()
+		random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a fixed seed: the same damage every time
+		for start := 0; start+page <= len(raw); start += page {
+			name := fmt.Sprintf("with keys %q, page %d", names, start/page)
+			zeroed := bytes.Clone(raw)
+			clear(zeroed[start : start+page])
+			comesBack(t, name+" zeroed", zeroed, names)
+			for try := range 3 {
+				garbled := bytes.Clone(raw)
+				for i := range page {
+					garbled[start+i] = byte(random.Uint32())
+				}
+				comesBack(t, fmt.Sprintf("%s garbled %d", name, try), garbled, names)
+				// Only the head of the page, where types, counts and pointers are.
+				flipped := bytes.Clone(raw)
+				for range 4 {
+					flipped[start+random.IntN(160)] ^= byte(1 + random.IntN(255))
+				}
+				comesBack(t, fmt.Sprintf("%s flipped %d", name, try), flipped, names)
 			}
-			comesBack(t, fmt.Sprintf("page %d garbled %d", start/page, try), garbled)
-			// Only the head of the page, where types, counts and pointers are.
-			flipped := bytes.Clone(raw)
-			for range 4 {
-				flipped[start+random.IntN(160)] ^= byte(1 + random.IntN(255))
-			}
-			comesBack(t, fmt.Sprintf("page %d flipped %d", start/page, try), flipped)
 		}
 	}
 }
@@ -119,7 +128,7 @@ func TestDamagedPagesComeBack(t *testing.T) {
 // value, which bbolt quotes as hex where keys are not in order.
 func TestDamageShowsNoValue(t *testing.T) {
 	const header, element, leaf = 16, 16, 0x02 // as in bbolt's internal/common
-	raw := sample(t)
+	raw := sample(t, "")
 	size := os.Getpagesize()
 	damaged := 0
 	for start := 0; start+size <= len(raw); start += size {
@@ -136,7 +145,7 @@ func TestDamageShowsNoValue(t *testing.T) {
 		}
 		whole := bytes.Clone(raw)
 		copy(whole[start:], page)
-		comesBack(t, fmt.Sprintf("keys of page %d in a value", start/size), whole)
+		comesBack(t, fmt.Sprintf("keys of page %d in a value", start/size), whole, "")
 		damaged++
 	}
 	if damaged == 0 {
@@ -145,16 +154,16 @@ func TestDamageShowsNoValue(t *testing.T) {
 }
 
 func TestBothMetaPagesLost(t *testing.T) {
-	raw := sample(t)
+	raw := sample(t, "")
 	clear(raw[:2*os.Getpagesize()])
-	comesBack(t, "no meta page", raw)
-	comesBack(t, "a text file", []byte("data: wxbroker.db\n"))
+	comesBack(t, "no meta page", raw, "")
+	comesBack(t, "a text file", []byte("data: wxbroker.db\n"), "")
 }
 
 // TestTornMetaPage: a machine that stops in the middle of writing one leaves the
 // other, which is why bbolt has two. What that one knows is kept.
 func TestTornMetaPage(t *testing.T) {
-	whole := sample(t)
+	whole := sample(t, "")
 	for _, page := range []int{0, 1} {
 		path := filepath.Join(t.TempDir(), "wxbroker.db")
 		raw := bytes.Clone(whole)
@@ -177,7 +186,7 @@ func TestWhatIsNoFileIsNotSetAside(t *testing.T) {
 	if err := os.Mkdir(path, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := store.Open(path); err == nil {
+	if s, err := store.Open(path, store.Keys{}); err == nil {
 		t.Errorf("a directory was opened as a database, aside %v", s.Aside())
 	}
 	if _, err := os.Stat(path); err != nil {

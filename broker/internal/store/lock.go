@@ -21,6 +21,8 @@ func lock(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	// One that others can read they could lock. An error is not worth a start.
+	_ = f.Chmod(0o600)
 	for deadline := time.Now().Add(lockTimeout); ; {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		switch {

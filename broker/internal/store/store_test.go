@@ -15,7 +15,7 @@ import (
 
 func open(t *testing.T, path string) *store.Store {
 	t.Helper()
-	s, err := store.Open(path)
+	s, err := store.Open(path, store.Keys{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func TestOpenRefusesADatabaseInUse(t *testing.T) {
 	s := open(t, path)
 	defer s.Close()
 	start := time.Now()
-	_, err := store.Open(path)
+	_, err := store.Open(path, store.Keys{})
 	if !errors.Is(err, store.ErrHeld) || !strings.Contains(err.Error(), path) {
 		t.Errorf("error %v, want ErrHeld naming %s", err, path)
 	}
@@ -131,18 +131,18 @@ func TestOpenRefusesANewerSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = db.Update(func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte("3")) })
+	err = db.Update(func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte("4")) })
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.Open(path); err == nil || !strings.Contains(err.Error(), `schema "3"`) {
+	if _, err := store.Open(path, store.Keys{}); err == nil || !strings.Contains(err.Error(), `schema "4"`) {
 		t.Errorf("error %v", err)
 	}
 }
 
 func TestOpenSaysWhatIsWrongWithThePath(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "missing", "wxbroker.db")
-	if _, err := store.Open(path); err == nil || !strings.Contains(err.Error(), path) {
+	if _, err := store.Open(path, store.Keys{}); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("error %v", err)
 	}
 }
