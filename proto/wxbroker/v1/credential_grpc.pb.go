@@ -34,6 +34,16 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
 // CredentialService hands out live credentials.
+//
+// A caller says who it is by its TLS client certificate, or by the header
+// `authorization: Bearer TOKEN`, where TOKEN is one that the broker knows by its
+// hash or a Kubernetes ServiceAccount token for the audience `wxbroker`. What
+// its app may do is in the broker's configuration. Errors of every call:
+//
+//	UNAUTHENTICATED    the caller says not, or not credibly, who it is.
+//	PERMISSION_DENIED  it is no app that the broker knows, or its app has not
+//	                   the grant.
+//	UNAVAILABLE        its token cannot be verified just now.
 type CredentialServiceClient interface {
 	// Watch keeps the caller's copy of its credentials current.
 	//
@@ -42,8 +52,12 @@ type CredentialServiceClient interface {
 	// The caller acknowledges each state. States are not queued: a caller that
 	// reads slowly misses intermediate states and gets the newest one next.
 	//
-	// The broker ends every stream with OK after a while, and when it shuts
-	// down; the caller opens another and loses nothing.
+	// The broker ends every stream with OK after a while, when the certificate or
+	// token that it was opened with expires, and when it shuts down; the caller
+	// opens another and loses nothing.
+	//
+	// It takes the grant sign for tickets and the grant token for the
+	// access_token. What is granted or revoked changes open streams at once.
 	//
 	// Errors:
 	//
@@ -51,8 +65,9 @@ type CredentialServiceClient interface {
 	//	                   later one is not an Acknowledgement.
 	//	DEADLINE_EXCEEDED  no Subscription came within ten seconds.
 	//	RESOURCE_EXHAUSTED a request has more than 512 KiB.
-	//	PERMISSION_DENIED  the caller may have nothing: it must drop every
-	//	                   credential it holds at once.
+	//	PERMISSION_DENIED  the caller may have nothing of what it asks for. It
+	//	                   must drop every credential it holds at once, as with
+	//	                   UNAUTHENTICATED.
 	Watch(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[WatchRequest, WatchResponse], error)
 	// ReportInvalid says that WeChat refused a credential that the broker handed
 	// out. The caller names it by hash; nothing is taken on its word.
@@ -60,7 +75,10 @@ type CredentialServiceClient interface {
 	// A value that was replaced since is answered at once. For the current one
 	// the broker asks WeChat, at most once a minute however many report it, and
 	// replaces it only if WeChat refuses it too. Whoever is told of a newer
-	// version gets its value from Watch.
+	// version gets its value from Watch. It takes the grant report.
+	//
+	// The header `wxbroker-local-key`, if there is one, names on whose behalf an
+	// edge reports, for the broker's audit.
 	//
 	// Errors:
 	//
@@ -108,6 +126,16 @@ func (c *credentialServiceClient) ReportInvalid(ctx context.Context, in *ReportI
 // for forward compatibility.
 //
 // CredentialService hands out live credentials.
+//
+// A caller says who it is by its TLS client certificate, or by the header
+// `authorization: Bearer TOKEN`, where TOKEN is one that the broker knows by its
+// hash or a Kubernetes ServiceAccount token for the audience `wxbroker`. What
+// its app may do is in the broker's configuration. Errors of every call:
+//
+//	UNAUTHENTICATED    the caller says not, or not credibly, who it is.
+//	PERMISSION_DENIED  it is no app that the broker knows, or its app has not
+//	                   the grant.
+//	UNAVAILABLE        its token cannot be verified just now.
 type CredentialServiceServer interface {
 	// Watch keeps the caller's copy of its credentials current.
 	//
@@ -116,8 +144,12 @@ type CredentialServiceServer interface {
 	// The caller acknowledges each state. States are not queued: a caller that
 	// reads slowly misses intermediate states and gets the newest one next.
 	//
-	// The broker ends every stream with OK after a while, and when it shuts
-	// down; the caller opens another and loses nothing.
+	// The broker ends every stream with OK after a while, when the certificate or
+	// token that it was opened with expires, and when it shuts down; the caller
+	// opens another and loses nothing.
+	//
+	// It takes the grant sign for tickets and the grant token for the
+	// access_token. What is granted or revoked changes open streams at once.
 	//
 	// Errors:
 	//
@@ -125,8 +157,9 @@ type CredentialServiceServer interface {
 	//	                   later one is not an Acknowledgement.
 	//	DEADLINE_EXCEEDED  no Subscription came within ten seconds.
 	//	RESOURCE_EXHAUSTED a request has more than 512 KiB.
-	//	PERMISSION_DENIED  the caller may have nothing: it must drop every
-	//	                   credential it holds at once.
+	//	PERMISSION_DENIED  the caller may have nothing of what it asks for. It
+	//	                   must drop every credential it holds at once, as with
+	//	                   UNAUTHENTICATED.
 	Watch(grpc.BidiStreamingServer[WatchRequest, WatchResponse]) error
 	// ReportInvalid says that WeChat refused a credential that the broker handed
 	// out. The caller names it by hash; nothing is taken on its word.
@@ -134,7 +167,10 @@ type CredentialServiceServer interface {
 	// A value that was replaced since is answered at once. For the current one
 	// the broker asks WeChat, at most once a minute however many report it, and
 	// replaces it only if WeChat refuses it too. Whoever is told of a newer
-	// version gets its value from Watch.
+	// version gets its value from Watch. It takes the grant report.
+	//
+	// The header `wxbroker-local-key`, if there is one, names on whose behalf an
+	// edge reports, for the broker's audit.
 	//
 	// Errors:
 	//

@@ -82,7 +82,8 @@ type GetStatusResponse struct {
 	// The open streams, the oldest first.
 	Edges []*EdgeStatus `protobuf:"bytes,6,rep,name=edges,proto3" json:"edges,omitempty"`
 	// Set when the database was damaged at the start and set aside.
-	SetAside      *SetAsideDatabase `protobuf:"bytes,7,opt,name=set_aside,json=setAside,proto3" json:"set_aside,omitempty"`
+	SetAside      *SetAsideDatabase    `protobuf:"bytes,7,opt,name=set_aside,json=setAside,proto3" json:"set_aside,omitempty"`
+	Configuration *ConfigurationStatus `protobuf:"bytes,8,opt,name=configuration,proto3" json:"configuration,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -166,6 +167,68 @@ func (x *GetStatusResponse) GetSetAside() *SetAsideDatabase {
 	return nil
 }
 
+func (x *GetStatusResponse) GetConfiguration() *ConfigurationStatus {
+	if x != nil {
+		return x.Configuration
+	}
+	return nil
+}
+
+// ConfigurationStatus is the configuration in use.
+type ConfigurationStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When it was taken into use.
+	LoadTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=load_time,json=loadTime,proto3" json:"load_time,omitempty"`
+	// Why the file as it is now is not in use; absent when it is.
+	Failure       string `protobuf:"bytes,2,opt,name=failure,proto3" json:"failure,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigurationStatus) Reset() {
+	*x = ConfigurationStatus{}
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigurationStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigurationStatus) ProtoMessage() {}
+
+func (x *ConfigurationStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigurationStatus.ProtoReflect.Descriptor instead.
+func (*ConfigurationStatus) Descriptor() ([]byte, []int) {
+	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ConfigurationStatus) GetLoadTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LoadTime
+	}
+	return nil
+}
+
+func (x *ConfigurationStatus) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
+}
+
 // AccountStatus is one account.
 type AccountStatus struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -182,7 +245,7 @@ type AccountStatus struct {
 
 func (x *AccountStatus) Reset() {
 	*x = AccountStatus{}
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[2]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -194,7 +257,7 @@ func (x *AccountStatus) String() string {
 func (*AccountStatus) ProtoMessage() {}
 
 func (x *AccountStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[2]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -207,7 +270,7 @@ func (x *AccountStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountStatus.ProtoReflect.Descriptor instead.
 func (*AccountStatus) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{2}
+	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *AccountStatus) GetAppid() string {
@@ -267,7 +330,7 @@ type CredentialStatus struct {
 
 func (x *CredentialStatus) Reset() {
 	*x = CredentialStatus{}
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[3]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -279,7 +342,7 @@ func (x *CredentialStatus) String() string {
 func (*CredentialStatus) ProtoMessage() {}
 
 func (x *CredentialStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[3]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -292,7 +355,7 @@ func (x *CredentialStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CredentialStatus.ProtoReflect.Descriptor instead.
 func (*CredentialStatus) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{3}
+	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CredentialStatus) GetKind() CredentialKind {
@@ -390,7 +453,7 @@ type CallFailure struct {
 
 func (x *CallFailure) Reset() {
 	*x = CallFailure{}
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[4]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -402,7 +465,7 @@ func (x *CallFailure) String() string {
 func (*CallFailure) ProtoMessage() {}
 
 func (x *CallFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[4]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -415,7 +478,7 @@ func (x *CallFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallFailure.ProtoReflect.Descriptor instead.
 func (*CallFailure) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{4}
+	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CallFailure) GetClass() string {
@@ -495,7 +558,7 @@ type CallBudget struct {
 
 func (x *CallBudget) Reset() {
 	*x = CallBudget{}
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[5]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -507,7 +570,7 @@ func (x *CallBudget) String() string {
 func (*CallBudget) ProtoMessage() {}
 
 func (x *CallBudget) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[5]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -520,7 +583,7 @@ func (x *CallBudget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallBudget.ProtoReflect.Descriptor instead.
 func (*CallBudget) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{5}
+	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CallBudget) GetApi() string {
@@ -574,7 +637,7 @@ type UpstreamStatus struct {
 
 func (x *UpstreamStatus) Reset() {
 	*x = UpstreamStatus{}
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[6]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -586,7 +649,7 @@ func (x *UpstreamStatus) String() string {
 func (*UpstreamStatus) ProtoMessage() {}
 
 func (x *UpstreamStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[6]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -599,7 +662,7 @@ func (x *UpstreamStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpstreamStatus.ProtoReflect.Descriptor instead.
 func (*UpstreamStatus) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{6}
+	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *UpstreamStatus) GetHost() string {
@@ -639,14 +702,16 @@ type EdgeStatus struct {
 	Since   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
 	// Credentials that it should hold and has not acknowledged, or only an older
 	// version of.
-	Behind        int32 `protobuf:"varint,5,opt,name=behind,proto3" json:"behind,omitempty"`
+	Behind int32 `protobuf:"varint,5,opt,name=behind,proto3" json:"behind,omitempty"`
+	// The app that it acts for.
+	App           string `protobuf:"bytes,6,opt,name=app,proto3" json:"app,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EdgeStatus) Reset() {
 	*x = EdgeStatus{}
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[7]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -658,7 +723,7 @@ func (x *EdgeStatus) String() string {
 func (*EdgeStatus) ProtoMessage() {}
 
 func (x *EdgeStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[7]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -671,7 +736,7 @@ func (x *EdgeStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EdgeStatus.ProtoReflect.Descriptor instead.
 func (*EdgeStatus) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{7}
+	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *EdgeStatus) GetName() string {
@@ -709,6 +774,13 @@ func (x *EdgeStatus) GetBehind() int32 {
 	return 0
 }
 
+func (x *EdgeStatus) GetApp() string {
+	if x != nil {
+		return x.App
+	}
+	return ""
+}
+
 // SetAsideDatabase is a database that could not be used.
 type SetAsideDatabase struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -721,7 +793,7 @@ type SetAsideDatabase struct {
 
 func (x *SetAsideDatabase) Reset() {
 	*x = SetAsideDatabase{}
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[8]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +805,7 @@ func (x *SetAsideDatabase) String() string {
 func (*SetAsideDatabase) ProtoMessage() {}
 
 func (x *SetAsideDatabase) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[8]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +818,7 @@ func (x *SetAsideDatabase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAsideDatabase.ProtoReflect.Descriptor instead.
 func (*SetAsideDatabase) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{8}
+	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SetAsideDatabase) GetPath() string {
@@ -773,7 +845,7 @@ type GetQuotaRequest struct {
 
 func (x *GetQuotaRequest) Reset() {
 	*x = GetQuotaRequest{}
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[9]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -785,7 +857,7 @@ func (x *GetQuotaRequest) String() string {
 func (*GetQuotaRequest) ProtoMessage() {}
 
 func (x *GetQuotaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[9]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -798,7 +870,7 @@ func (x *GetQuotaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetQuotaRequest.ProtoReflect.Descriptor instead.
 func (*GetQuotaRequest) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{9}
+	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetQuotaRequest) GetAppid() string {
@@ -818,7 +890,7 @@ type GetQuotaResponse struct {
 
 func (x *GetQuotaResponse) Reset() {
 	*x = GetQuotaResponse{}
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[10]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -830,7 +902,7 @@ func (x *GetQuotaResponse) String() string {
 func (*GetQuotaResponse) ProtoMessage() {}
 
 func (x *GetQuotaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[10]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -843,7 +915,7 @@ func (x *GetQuotaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetQuotaResponse.ProtoReflect.Descriptor instead.
 func (*GetQuotaResponse) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{10}
+	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetQuotaResponse) GetApis() []*QuotaComparison {
@@ -868,7 +940,7 @@ type QuotaComparison struct {
 
 func (x *QuotaComparison) Reset() {
 	*x = QuotaComparison{}
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[11]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -880,7 +952,7 @@ func (x *QuotaComparison) String() string {
 func (*QuotaComparison) ProtoMessage() {}
 
 func (x *QuotaComparison) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[11]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -893,7 +965,7 @@ func (x *QuotaComparison) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuotaComparison.ProtoReflect.Descriptor instead.
 func (*QuotaComparison) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{11}
+	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *QuotaComparison) GetOurs() *CallBudget {
@@ -930,7 +1002,7 @@ type WeChatQuota struct {
 
 func (x *WeChatQuota) Reset() {
 	*x = WeChatQuota{}
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[12]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -942,7 +1014,7 @@ func (x *WeChatQuota) String() string {
 func (*WeChatQuota) ProtoMessage() {}
 
 func (x *WeChatQuota) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[12]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -955,7 +1027,7 @@ func (x *WeChatQuota) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WeChatQuota.ProtoReflect.Descriptor instead.
 func (*WeChatQuota) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{12}
+	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *WeChatQuota) GetDailyLimit() int64 {
@@ -989,7 +1061,7 @@ type ClearQuotaRequest struct {
 
 func (x *ClearQuotaRequest) Reset() {
 	*x = ClearQuotaRequest{}
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[13]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1001,7 +1073,7 @@ func (x *ClearQuotaRequest) String() string {
 func (*ClearQuotaRequest) ProtoMessage() {}
 
 func (x *ClearQuotaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[13]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1014,7 +1086,7 @@ func (x *ClearQuotaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearQuotaRequest.ProtoReflect.Descriptor instead.
 func (*ClearQuotaRequest) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{13}
+	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ClearQuotaRequest) GetAppid() string {
@@ -1035,7 +1107,7 @@ type ClearQuotaResponse struct {
 
 func (x *ClearQuotaResponse) Reset() {
 	*x = ClearQuotaResponse{}
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[14]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1047,7 +1119,7 @@ func (x *ClearQuotaResponse) String() string {
 func (*ClearQuotaResponse) ProtoMessage() {}
 
 func (x *ClearQuotaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[14]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1060,12 +1132,112 @@ func (x *ClearQuotaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearQuotaResponse.ProtoReflect.Descriptor instead.
 func (*ClearQuotaResponse) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{14}
+	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ClearQuotaResponse) GetOurs() *CallBudget {
 	if x != nil {
 		return x.Ours
+	}
+	return nil
+}
+
+// RefreshRequest names the account.
+type RefreshRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Appid string                 `protobuf:"bytes,1,opt,name=appid,proto3" json:"appid,omitempty"`
+	// Replace the access_token though it is good.
+	Force         bool `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefreshRequest) Reset() {
+	*x = RefreshRequest{}
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefreshRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefreshRequest) ProtoMessage() {}
+
+func (x *RefreshRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefreshRequest.ProtoReflect.Descriptor instead.
+func (*RefreshRequest) Descriptor() ([]byte, []int) {
+	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RefreshRequest) GetAppid() string {
+	if x != nil {
+		return x.Appid
+	}
+	return ""
+}
+
+func (x *RefreshRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+// RefreshResponse says how the account is afterwards. What failed says so
+// there.
+type RefreshResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       *AccountStatus         `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefreshResponse) Reset() {
+	*x = RefreshResponse{}
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefreshResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefreshResponse) ProtoMessage() {}
+
+func (x *RefreshResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefreshResponse.ProtoReflect.Descriptor instead.
+func (*RefreshResponse) Descriptor() ([]byte, []int) {
+	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RefreshResponse) GetAccount() *AccountStatus {
+	if x != nil {
+		return x.Account
 	}
 	return nil
 }
@@ -1076,7 +1248,7 @@ const file_wxbroker_v1_operator_proto_rawDesc = "" +
 	"\n" +
 	"\x1awxbroker/v1/operator.proto\x12\vwxbroker.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cwxbroker/v1/credential.proto\"(\n" +
 	"\x10GetStatusRequest\x12\x14\n" +
-	"\x05appid\x18\x01 \x01(\tR\x05appid\"\x83\x03\n" +
+	"\x05appid\x18\x01 \x01(\tR\x05appid\"\xcb\x03\n" +
 	"\x11GetStatusResponse\x12;\n" +
 	"\vserver_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"serverTime\x12\x18\n" +
@@ -1086,7 +1258,11 @@ const file_wxbroker_v1_operator_proto_rawDesc = "" +
 	"\baccounts\x18\x04 \x03(\v2\x1a.wxbroker.v1.AccountStatusR\baccounts\x129\n" +
 	"\tupstreams\x18\x05 \x03(\v2\x1b.wxbroker.v1.UpstreamStatusR\tupstreams\x12-\n" +
 	"\x05edges\x18\x06 \x03(\v2\x17.wxbroker.v1.EdgeStatusR\x05edges\x12:\n" +
-	"\tset_aside\x18\a \x01(\v2\x1d.wxbroker.v1.SetAsideDatabaseR\bsetAside\"\xaf\x01\n" +
+	"\tset_aside\x18\a \x01(\v2\x1d.wxbroker.v1.SetAsideDatabaseR\bsetAside\x12F\n" +
+	"\rconfiguration\x18\b \x01(\v2 .wxbroker.v1.ConfigurationStatusR\rconfiguration\"h\n" +
+	"\x13ConfigurationStatus\x127\n" +
+	"\tload_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\bloadTime\x12\x18\n" +
+	"\afailure\x18\x02 \x01(\tR\afailure\"\xaf\x01\n" +
 	"\rAccountStatus\x12\x14\n" +
 	"\x05appid\x18\x01 \x01(\tR\x05appid\x12?\n" +
 	"\vcredentials\x18\x02 \x03(\v2\x1d.wxbroker.v1.CredentialStatusR\vcredentials\x12/\n" +
@@ -1128,14 +1304,15 @@ const file_wxbroker_v1_operator_proto_rawDesc = "" +
 	"\x06in_use\x18\x02 \x01(\bR\x05inUse\x12;\n" +
 	"\vfailed_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"failedTime\x12\x18\n" +
-	"\afailure\x18\x04 \x01(\tR\afailure\"\x9e\x01\n" +
+	"\afailure\x18\x04 \x01(\tR\afailure\"\xb0\x01\n" +
 	"\n" +
 	"EdgeStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +
 	"\aaddress\x18\x03 \x01(\tR\aaddress\x120\n" +
 	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x16\n" +
-	"\x06behind\x18\x05 \x01(\x05R\x06behind\">\n" +
+	"\x06behind\x18\x05 \x01(\x05R\x06behind\x12\x10\n" +
+	"\x03app\x18\x06 \x01(\tR\x03app\">\n" +
 	"\x10SetAsideDatabase\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"'\n" +
@@ -1155,12 +1332,18 @@ const file_wxbroker_v1_operator_proto_rawDesc = "" +
 	"\x11ClearQuotaRequest\x12\x14\n" +
 	"\x05appid\x18\x01 \x01(\tR\x05appid\"A\n" +
 	"\x12ClearQuotaResponse\x12+\n" +
-	"\x04ours\x18\x01 \x01(\v2\x17.wxbroker.v1.CallBudgetR\x04ours2\xf5\x01\n" +
+	"\x04ours\x18\x01 \x01(\v2\x17.wxbroker.v1.CallBudgetR\x04ours\"<\n" +
+	"\x0eRefreshRequest\x12\x14\n" +
+	"\x05appid\x18\x01 \x01(\tR\x05appid\x12\x14\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"G\n" +
+	"\x0fRefreshResponse\x124\n" +
+	"\aaccount\x18\x01 \x01(\v2\x1a.wxbroker.v1.AccountStatusR\aaccount2\xbb\x02\n" +
 	"\x0fOperatorService\x12J\n" +
 	"\tGetStatus\x12\x1d.wxbroker.v1.GetStatusRequest\x1a\x1e.wxbroker.v1.GetStatusResponse\x12G\n" +
 	"\bGetQuota\x12\x1c.wxbroker.v1.GetQuotaRequest\x1a\x1d.wxbroker.v1.GetQuotaResponse\x12M\n" +
 	"\n" +
-	"ClearQuota\x12\x1e.wxbroker.v1.ClearQuotaRequest\x1a\x1f.wxbroker.v1.ClearQuotaResponseB;Z9github.com/wxbroker/wxbroker/proto/wxbroker/v1;wxbrokerv1b\x06proto3"
+	"ClearQuota\x12\x1e.wxbroker.v1.ClearQuotaRequest\x1a\x1f.wxbroker.v1.ClearQuotaResponse\x12D\n" +
+	"\aRefresh\x12\x1b.wxbroker.v1.RefreshRequest\x1a\x1c.wxbroker.v1.RefreshResponseB;Z9github.com/wxbroker/wxbroker/proto/wxbroker/v1;wxbrokerv1b\x06proto3"
 
 var (
 	file_wxbroker_v1_operator_proto_rawDescOnce sync.Once
@@ -1174,60 +1357,68 @@ func file_wxbroker_v1_operator_proto_rawDescGZIP() []byte {
 	return file_wxbroker_v1_operator_proto_rawDescData
 }
 
-var file_wxbroker_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_wxbroker_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_wxbroker_v1_operator_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),      // 0: wxbroker.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),     // 1: wxbroker.v1.GetStatusResponse
-	(*AccountStatus)(nil),         // 2: wxbroker.v1.AccountStatus
-	(*CredentialStatus)(nil),      // 3: wxbroker.v1.CredentialStatus
-	(*CallFailure)(nil),           // 4: wxbroker.v1.CallFailure
-	(*CallBudget)(nil),            // 5: wxbroker.v1.CallBudget
-	(*UpstreamStatus)(nil),        // 6: wxbroker.v1.UpstreamStatus
-	(*EdgeStatus)(nil),            // 7: wxbroker.v1.EdgeStatus
-	(*SetAsideDatabase)(nil),      // 8: wxbroker.v1.SetAsideDatabase
-	(*GetQuotaRequest)(nil),       // 9: wxbroker.v1.GetQuotaRequest
-	(*GetQuotaResponse)(nil),      // 10: wxbroker.v1.GetQuotaResponse
-	(*QuotaComparison)(nil),       // 11: wxbroker.v1.QuotaComparison
-	(*WeChatQuota)(nil),           // 12: wxbroker.v1.WeChatQuota
-	(*ClearQuotaRequest)(nil),     // 13: wxbroker.v1.ClearQuotaRequest
-	(*ClearQuotaResponse)(nil),    // 14: wxbroker.v1.ClearQuotaResponse
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(CredentialKind)(0),           // 16: wxbroker.v1.CredentialKind
+	(*ConfigurationStatus)(nil),   // 2: wxbroker.v1.ConfigurationStatus
+	(*AccountStatus)(nil),         // 3: wxbroker.v1.AccountStatus
+	(*CredentialStatus)(nil),      // 4: wxbroker.v1.CredentialStatus
+	(*CallFailure)(nil),           // 5: wxbroker.v1.CallFailure
+	(*CallBudget)(nil),            // 6: wxbroker.v1.CallBudget
+	(*UpstreamStatus)(nil),        // 7: wxbroker.v1.UpstreamStatus
+	(*EdgeStatus)(nil),            // 8: wxbroker.v1.EdgeStatus
+	(*SetAsideDatabase)(nil),      // 9: wxbroker.v1.SetAsideDatabase
+	(*GetQuotaRequest)(nil),       // 10: wxbroker.v1.GetQuotaRequest
+	(*GetQuotaResponse)(nil),      // 11: wxbroker.v1.GetQuotaResponse
+	(*QuotaComparison)(nil),       // 12: wxbroker.v1.QuotaComparison
+	(*WeChatQuota)(nil),           // 13: wxbroker.v1.WeChatQuota
+	(*ClearQuotaRequest)(nil),     // 14: wxbroker.v1.ClearQuotaRequest
+	(*ClearQuotaResponse)(nil),    // 15: wxbroker.v1.ClearQuotaResponse
+	(*RefreshRequest)(nil),        // 16: wxbroker.v1.RefreshRequest
+	(*RefreshResponse)(nil),       // 17: wxbroker.v1.RefreshResponse
+	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(CredentialKind)(0),           // 19: wxbroker.v1.CredentialKind
 }
 var file_wxbroker_v1_operator_proto_depIdxs = []int32{
-	15, // 0: wxbroker.v1.GetStatusResponse.server_time:type_name -> google.protobuf.Timestamp
-	15, // 1: wxbroker.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
-	2,  // 2: wxbroker.v1.GetStatusResponse.accounts:type_name -> wxbroker.v1.AccountStatus
-	6,  // 3: wxbroker.v1.GetStatusResponse.upstreams:type_name -> wxbroker.v1.UpstreamStatus
-	7,  // 4: wxbroker.v1.GetStatusResponse.edges:type_name -> wxbroker.v1.EdgeStatus
-	8,  // 5: wxbroker.v1.GetStatusResponse.set_aside:type_name -> wxbroker.v1.SetAsideDatabase
-	3,  // 6: wxbroker.v1.AccountStatus.credentials:type_name -> wxbroker.v1.CredentialStatus
-	5,  // 7: wxbroker.v1.AccountStatus.budget:type_name -> wxbroker.v1.CallBudget
-	16, // 8: wxbroker.v1.CredentialStatus.kind:type_name -> wxbroker.v1.CredentialKind
-	15, // 9: wxbroker.v1.CredentialStatus.expire_time:type_name -> google.protobuf.Timestamp
-	15, // 10: wxbroker.v1.CredentialStatus.next_call_time:type_name -> google.protobuf.Timestamp
-	15, // 11: wxbroker.v1.CredentialStatus.last_early_death_time:type_name -> google.protobuf.Timestamp
-	4,  // 12: wxbroker.v1.CredentialStatus.failure:type_name -> wxbroker.v1.CallFailure
-	15, // 13: wxbroker.v1.CallFailure.since:type_name -> google.protobuf.Timestamp
-	15, // 14: wxbroker.v1.CallFailure.retry_time:type_name -> google.protobuf.Timestamp
-	15, // 15: wxbroker.v1.CallBudget.reset_time:type_name -> google.protobuf.Timestamp
-	15, // 16: wxbroker.v1.UpstreamStatus.failed_time:type_name -> google.protobuf.Timestamp
-	15, // 17: wxbroker.v1.EdgeStatus.since:type_name -> google.protobuf.Timestamp
-	11, // 18: wxbroker.v1.GetQuotaResponse.apis:type_name -> wxbroker.v1.QuotaComparison
-	5,  // 19: wxbroker.v1.QuotaComparison.ours:type_name -> wxbroker.v1.CallBudget
-	12, // 20: wxbroker.v1.QuotaComparison.wechat:type_name -> wxbroker.v1.WeChatQuota
-	5,  // 21: wxbroker.v1.ClearQuotaResponse.ours:type_name -> wxbroker.v1.CallBudget
-	0,  // 22: wxbroker.v1.OperatorService.GetStatus:input_type -> wxbroker.v1.GetStatusRequest
-	9,  // 23: wxbroker.v1.OperatorService.GetQuota:input_type -> wxbroker.v1.GetQuotaRequest
-	13, // 24: wxbroker.v1.OperatorService.ClearQuota:input_type -> wxbroker.v1.ClearQuotaRequest
-	1,  // 25: wxbroker.v1.OperatorService.GetStatus:output_type -> wxbroker.v1.GetStatusResponse
-	10, // 26: wxbroker.v1.OperatorService.GetQuota:output_type -> wxbroker.v1.GetQuotaResponse
-	14, // 27: wxbroker.v1.OperatorService.ClearQuota:output_type -> wxbroker.v1.ClearQuotaResponse
-	25, // [25:28] is the sub-list for method output_type
-	22, // [22:25] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	18, // 0: wxbroker.v1.GetStatusResponse.server_time:type_name -> google.protobuf.Timestamp
+	18, // 1: wxbroker.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
+	3,  // 2: wxbroker.v1.GetStatusResponse.accounts:type_name -> wxbroker.v1.AccountStatus
+	7,  // 3: wxbroker.v1.GetStatusResponse.upstreams:type_name -> wxbroker.v1.UpstreamStatus
+	8,  // 4: wxbroker.v1.GetStatusResponse.edges:type_name -> wxbroker.v1.EdgeStatus
+	9,  // 5: wxbroker.v1.GetStatusResponse.set_aside:type_name -> wxbroker.v1.SetAsideDatabase
+	2,  // 6: wxbroker.v1.GetStatusResponse.configuration:type_name -> wxbroker.v1.ConfigurationStatus
+	18, // 7: wxbroker.v1.ConfigurationStatus.load_time:type_name -> google.protobuf.Timestamp
+	4,  // 8: wxbroker.v1.AccountStatus.credentials:type_name -> wxbroker.v1.CredentialStatus
+	6,  // 9: wxbroker.v1.AccountStatus.budget:type_name -> wxbroker.v1.CallBudget
+	19, // 10: wxbroker.v1.CredentialStatus.kind:type_name -> wxbroker.v1.CredentialKind
+	18, // 11: wxbroker.v1.CredentialStatus.expire_time:type_name -> google.protobuf.Timestamp
+	18, // 12: wxbroker.v1.CredentialStatus.next_call_time:type_name -> google.protobuf.Timestamp
+	18, // 13: wxbroker.v1.CredentialStatus.last_early_death_time:type_name -> google.protobuf.Timestamp
+	5,  // 14: wxbroker.v1.CredentialStatus.failure:type_name -> wxbroker.v1.CallFailure
+	18, // 15: wxbroker.v1.CallFailure.since:type_name -> google.protobuf.Timestamp
+	18, // 16: wxbroker.v1.CallFailure.retry_time:type_name -> google.protobuf.Timestamp
+	18, // 17: wxbroker.v1.CallBudget.reset_time:type_name -> google.protobuf.Timestamp
+	18, // 18: wxbroker.v1.UpstreamStatus.failed_time:type_name -> google.protobuf.Timestamp
+	18, // 19: wxbroker.v1.EdgeStatus.since:type_name -> google.protobuf.Timestamp
+	12, // 20: wxbroker.v1.GetQuotaResponse.apis:type_name -> wxbroker.v1.QuotaComparison
+	6,  // 21: wxbroker.v1.QuotaComparison.ours:type_name -> wxbroker.v1.CallBudget
+	13, // 22: wxbroker.v1.QuotaComparison.wechat:type_name -> wxbroker.v1.WeChatQuota
+	6,  // 23: wxbroker.v1.ClearQuotaResponse.ours:type_name -> wxbroker.v1.CallBudget
+	3,  // 24: wxbroker.v1.RefreshResponse.account:type_name -> wxbroker.v1.AccountStatus
+	0,  // 25: wxbroker.v1.OperatorService.GetStatus:input_type -> wxbroker.v1.GetStatusRequest
+	10, // 26: wxbroker.v1.OperatorService.GetQuota:input_type -> wxbroker.v1.GetQuotaRequest
+	14, // 27: wxbroker.v1.OperatorService.ClearQuota:input_type -> wxbroker.v1.ClearQuotaRequest
+	16, // 28: wxbroker.v1.OperatorService.Refresh:input_type -> wxbroker.v1.RefreshRequest
+	1,  // 29: wxbroker.v1.OperatorService.GetStatus:output_type -> wxbroker.v1.GetStatusResponse
+	11, // 30: wxbroker.v1.OperatorService.GetQuota:output_type -> wxbroker.v1.GetQuotaResponse
+	15, // 31: wxbroker.v1.OperatorService.ClearQuota:output_type -> wxbroker.v1.ClearQuotaResponse
+	17, // 32: wxbroker.v1.OperatorService.Refresh:output_type -> wxbroker.v1.RefreshResponse
+	29, // [29:33] is the sub-list for method output_type
+	25, // [25:29] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_wxbroker_v1_operator_proto_init() }
@@ -1242,7 +1433,7 @@ func file_wxbroker_v1_operator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wxbroker_v1_operator_proto_rawDesc), len(file_wxbroker_v1_operator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

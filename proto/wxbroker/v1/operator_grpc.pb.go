@@ -22,6 +22,7 @@ const (
 	OperatorService_GetStatus_FullMethodName  = "/wxbroker.v1.OperatorService/GetStatus"
 	OperatorService_GetQuota_FullMethodName   = "/wxbroker.v1.OperatorService/GetQuota"
 	OperatorService_ClearQuota_FullMethodName = "/wxbroker.v1.OperatorService/ClearQuota"
+	OperatorService_Refresh_FullMethodName    = "/wxbroker.v1.OperatorService/Refresh"
 )
 
 // OperatorServiceClient is the client API for OperatorService service.
@@ -30,9 +31,16 @@ const (
 //
 // OperatorService is for people: it shows how the broker is, and does what
 // only a person should decide. It never shows a secret.
+//
+// Every call needs the grant admin for the account that it names. Errors of
+// every call:
+//
+//	UNAUTHENTICATED    the caller says not, or not credibly, who it is.
+//	PERMISSION_DENIED  its app has not the grant for that account.
+//	UNAVAILABLE        its token cannot be verified just now.
 type OperatorServiceClient interface {
-	// GetStatus tells everything that the broker knows of its own state. It
-	// calls nobody.
+	// GetStatus tells everything that the broker knows of its own state, as far
+	// as it is about accounts that the caller administers. It calls nobody.
 	//
 	// Errors:
 	//
@@ -52,11 +60,27 @@ type OperatorServiceClient interface {
 	// Errors:
 	//
 	//	NOT_FOUND            the broker does not keep that account.
-	//	PERMISSION_DENIED    the caller is on another machine.
 	//	FAILED_PRECONDITION  WeChat refused; the message says why.
 	//	RESOURCE_EXHAUSTED   the broker has done it ten times this month.
 	//	UNAVAILABLE          WeChat could not be asked, or the broker stops.
 	ClearQuota(ctx context.Context, in *ClearQuotaRequest, opts ...grpc.CallOption) (*ClearQuotaResponse, error)
+	// Refresh asks WeChat now instead of at the next due time.
+	//
+	// Without force it ends the waits after failures and reads again what
+	// reading does not replace: tickets and a stable token. With force WeChat
+	// replaces the access_token though it is good: whoever has the old one and
+	// no stream is cut off, at once (stable) or after five minutes (classic).
+	// Tickets cannot be forced: WeChat hands out the same one until it expires.
+	//
+	// Errors:
+	//
+	//	NOT_FOUND            the broker does not keep that account.
+	//	FAILED_PRECONDITION  force: WeChat refused; the message says why.
+	//	RESOURCE_EXHAUSTED   force: the calls for it are spent, or it is too
+	//	                     early for another.
+	//	UNAVAILABLE          force: WeChat could not be asked; or the broker
+	//	                     stops.
+	Refresh(ctx context.Context, in *RefreshRequest, opts ...grpc.CallOption) (*RefreshResponse, error)
 }
 
 type operatorServiceClient struct {
@@ -97,15 +121,32 @@ func (c *operatorServiceClient) ClearQuota(ctx context.Context, in *ClearQuotaRe
 	return out, nil
 }
 
+func (c *operatorServiceClient) Refresh(ctx context.Context, in *RefreshRequest, opts ...grpc.CallOption) (*RefreshResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RefreshResponse)
+	err := c.cc.Invoke(ctx, OperatorService_Refresh_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // OperatorServiceServer is the server API for OperatorService service.
 // All implementations must embed UnimplementedOperatorServiceServer
 // for forward compatibility.
 //
 // OperatorService is for people: it shows how the broker is, and does what
 // only a person should decide. It never shows a secret.
+//
+// Every call needs the grant admin for the account that it names. Errors of
+// every call:
+//
+//	UNAUTHENTICATED    the caller says not, or not credibly, who it is.
+//	PERMISSION_DENIED  its app has not the grant for that account.
+//	UNAVAILABLE        its token cannot be verified just now.
 type OperatorServiceServer interface {
-	// GetStatus tells everything that the broker knows of its own state. It
-	// calls nobody.
+	// GetStatus tells everything that the broker knows of its own state, as far
+	// as it is about accounts that the caller administers. It calls nobody.
 	//
 	// Errors:
 	//
@@ -125,11 +166,27 @@ type OperatorServiceServer interface {
 	// Errors:
 	//
 	//	NOT_FOUND            the broker does not keep that account.
-	//	PERMISSION_DENIED    the caller is on another machine.
 	//	FAILED_PRECONDITION  WeChat refused; the message says why.
 	//	RESOURCE_EXHAUSTED   the broker has done it ten times this month.
 	//	UNAVAILABLE          WeChat could not be asked, or the broker stops.
 	ClearQuota(context.Context, *ClearQuotaRequest) (*ClearQuotaResponse, error)
+	// Refresh asks WeChat now instead of at the next due time.
+	//
+	// Without force it ends the waits after failures and reads again what
+	// reading does not replace: tickets and a stable token. With force WeChat
+	// replaces the access_token though it is good: whoever has the old one and
+	// no stream is cut off, at once (stable) or after five minutes (classic).
+	// Tickets cannot be forced: WeChat hands out the same one until it expires.
+	//
+	// Errors:
+	//
+	//	NOT_FOUND            the broker does not keep that account.
+	//	FAILED_PRECONDITION  force: WeChat refused; the message says why.
+	//	RESOURCE_EXHAUSTED   force: the calls for it are spent, or it is too
+	//	                     early for another.
+	//	UNAVAILABLE          force: WeChat could not be asked; or the broker
+	//	                     stops.
+	Refresh(context.Context, *RefreshRequest) (*RefreshResponse, error)
 	mustEmbedUnimplementedOperatorServiceServer()
 }
 
@@ -148,6 +205,9 @@ func (UnimplementedOperatorServiceServer) GetQuota(context.Context, *GetQuotaReq
 }
 func (UnimplementedOperatorServiceServer) ClearQuota(context.Context, *ClearQuotaRequest) (*ClearQuotaResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ClearQuota not implemented")
+}
+func (UnimplementedOperatorServiceServer) Refresh(context.Context, *RefreshRequest) (*RefreshResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Refresh not implemented")
 }
 func (UnimplementedOperatorServiceServer) mustEmbedUnimplementedOperatorServiceServer() {}
 func (UnimplementedOperatorServiceServer) testEmbeddedByValue()                         {}
@@ -224,6 +284,24 @@ func _OperatorService_ClearQuota_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OperatorService_Refresh_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RefreshRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).Refresh(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_Refresh_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).Refresh(ctx, req.(*RefreshRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // OperatorService_ServiceDesc is the grpc.ServiceDesc for OperatorService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -242,6 +320,10 @@ var OperatorService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ClearQuota",
 			Handler:    _OperatorService_ClearQuota_Handler,
+		},
+		{
+			MethodName: "Refresh",
+			Handler:    _OperatorService_Refresh_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
