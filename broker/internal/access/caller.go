@@ -1,0 +1,57 @@
+package access
+
+import (
+	"context"
+	"time"
+)
+
+// Caller is who calls, as far as it was proven when the call came in.
+type Caller struct {
+	// identities are what it proved to be: one for a token, every name of a
+	// certificate. None under an open policy.
+	identities []Identity
+	// Expires is when the proof does, zero for never.
+	Expires time.Time
+	// Address is where it calls from.
+	Address string
+	// LocalKey names on whose behalf an edge says that it calls.
+	LocalKey string
+}
+
+// Identity returns what the caller proved to be, for people; "" for nothing.
+// Of a certificate with several names it is the first.
+func (c Caller) Identity() string {
+	if len(c.identities) == 0 {
+		return ""
+	}
+	return c.identities[0].String()
+}
+
+type callKey struct{}
+
+// call is who calls, and the app that it was when the call came in.
+type call struct {
+	caller Caller
+	app    *App
+}
+
+// WithCaller returns a context that knows who calls.
+func WithCaller(ctx context.Context, caller Caller, app *App) context.Context {
+	return context.WithValue(ctx, callKey{}, call{caller, app})
+}
+
+// CallerOf returns who calls. In a context that does not know it is a caller
+// that has proven nothing.
+func CallerOf(ctx context.Context) Caller {
+	c, _ := ctx.Value(callKey{}).(call)
+	return c.caller
+}
+
+// AppOf returns the app that calls, by the policy that held when the call came
+// in. In a context that does not know it is one that may do nothing.
+func AppOf(ctx context.Context) *App {
+	if c, ok := ctx.Value(callKey{}).(call); ok {
+		return c.app
+	}
+	return new(App)
+}

@@ -1,0 +1,184 @@
+package access
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"strings"
+	"sync/atomic"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/wxbroker/wxbroker/pkg/credential"
+)
+
+// Control applies the current policy. Make it with NewControl.
+type Control struct {
+	policy atomic.Pointer[Policy]
+	clock  credential.Clock
+}
+
+// NewControl returns a Control that applies p.
+func NewControl(p *Policy, clock credential.Clock) *Control {
+	c := &Control{clock: clock}
+	c.Use(p)
+	return c
+}
+
+// Use makes p the policy from now on.
+func (c *Control) Use(p *Policy) { c.policy.Store(p) }
+
+const (
+	// maxToken bounds a token, in bytes. Kubernetes' have about a thousand.
+	maxToken = 16 << 10
+	// maxLocalKey bounds the name of an edge's local key, in bytes.
+	maxLocalKey = 64
+	// localKeyHeader is where an edge names it.
+	localKeyHeader = "wxbroker-local-key"
+)
+
+// Identify finds out who calls. Its error is a gRPC status: UNAUTHENTICATED, or
+// UNAVAILABLE where a token cannot be verified just now. The Caller is as much
+// as is known, also beside an error.
+func (c *Control) Identify(ctx context.Context) (Caller, error) {
+	var caller Caller
+	p, _ := peer.FromContext(ctx)
+	if p != nil && p.Addr != nil {
+		caller.Address = p.Addr.String()
+	}
+	headers, _ := metadata.FromIncomingContext(ctx)
+	if names := headers.Get(localKeyHeader); len(names) > 0 {
+		caller.LocalKey = readable(names[0])
+	}
+	policy := c.policy.Load()
+	if policy.IsOpen() {
+		return caller, nil
+	}
+	switch presented := headers.Get("authorization"); {
+	case len(presented) > 1:
+		return caller, unauthenticated("there are several authorization headers")
+	case len(presented) == 1:
+		return c.byToken(ctx, policy, caller, presented[0])
+	}
+	if p != nil {
+		if secured, ok := p.AuthInfo.(credentials.TLSInfo); ok {
+			return byCertificate(caller, secured.State)
+		}
+	}
+	return caller, unauthenticated("the caller does not say who it is: it needs a token, or a client certificate")
+}
+
+func (c *Control) byToken(ctx context.Context, policy *Policy, caller Caller, header string) (Caller, error) {
+	scheme, token, _ := strings.Cut(header, " ")
+	switch {
+	case !strings.EqualFold(scheme, "Bearer") || token == "":
+		return caller, unauthenticated("the authorization header is not Bearer and a token")
+	case len(token) > maxToken:
+		return caller, unauthenticated("the token is longer than any token")
+	case looksLikeJWT(token):
+		if policy.kubernetes == nil {
+			return caller, unauthenticated("a Kubernetes token is presented, and this broker's configuration has no section kubernetes")
+		}
+		id, expires, err := policy.kubernetes.Verify(ctx, token, c.clock())
+		if errors.Is(err, ErrNoKeys) {
+			return caller, status.Error(codes.Unavailable, "the Kubernetes token cannot be verified now: "+err.Error())
+		}
+		if id != "" {
+			caller.identities = []Identity{id}
+		}
+		if err != nil {
+			return caller, unauthenticated("the Kubernetes token is refused: " + err.Error())
+		}
+		caller.Expires = expires
+		return caller, nil
+	}
+	id := hashed(token)
+	caller.identities = []Identity{id}
+	if policy.apps[id] == nil {
+		return caller, unauthenticated("the token is none that an app has")
+	}
+	return caller, nil
+}
+
+// byCertificate takes the names of the certificate that crypto/tls verified.
+func byCertificate(caller Caller, state tls.ConnectionState) (Caller, error) {
+	if len(state.VerifiedChains) == 0 {
+		return caller, unauthenticated("the caller does not say who it is: it needs a token, or a client certificate")
+	}
+	chain := state.VerifiedChains[0]
+	caller.identities = namesIn(chain[0])
+	caller.Expires = chain[0].NotAfter
+	for _, cert := range chain {
+		if cert.NotAfter.Before(caller.Expires) {
+			caller.Expires = cert.NotAfter
+		}
+	}
+	if len(caller.identities) == 0 {
+		return caller, unauthenticated("the client certificate has neither a SPIFFE ID nor a DNS name")
+	}
+	return caller, nil
+}
+
+// App returns the app that the caller is by the policy of now. Its error is
+// the status PERMISSION_DENIED, or UNAUTHENTICATED when the proof has expired
+// since.
+func (c *Control) App(caller Caller) (*App, error) {
+	found, err := c.find(caller)
+	if err != nil {
+		return nil, err
+	}
+	return &found.App, nil
+}
+
+// Spend returns RESOURCE_EXHAUSTED when the caller's app makes more calls than
+// it may.
+func (c *Control) Spend(caller Caller) error {
+	found, err := c.find(caller)
+	if err != nil {
+		return err
+	}
+	if !found.calls.Allow() {
+		return status.Errorf(codes.ResourceExhausted, "the app %s makes more than %d calls a second", found.Name, found.PerSecond)
+	}
+	return nil
+}
+
+func (c *Control) find(caller Caller) (*rated, error) {
+	policy := c.policy.Load()
+	if policy.IsOpen() {
+		return policy.anybody, nil
+	}
+	// A connection, too, may outlive the certificate that it was opened with.
+	if !caller.Expires.IsZero() && !c.clock().Before(caller.Expires) {
+		return nil, unauthenticated("the caller's certificate or token has expired")
+	}
+	var found *rated
+	for _, id := range caller.identities {
+		app := policy.apps[id]
+		switch {
+		case app == nil || app == found:
+		case found != nil:
+			return nil, status.Errorf(codes.PermissionDenied, "the certificate has names of two apps, %s and %s: give each a certificate of its own", found.Name, app.Name)
+		default:
+			found = app
+		}
+	}
+	if found == nil {
+		return nil, status.Errorf(codes.PermissionDenied, "no app has the identity %s", caller.Identity())
+	}
+	return found, nil
+}
+
+func unauthenticated(why string) error { return status.Error(codes.Unauthenticated, why) }
+
+// readable returns a name that somebody else chose if it is fit for a log line.
+func readable(name string) string {
+	if len(name) > maxLocalKey || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "?"
+	}
+	return name
+}

@@ -1,0 +1,240 @@
+package access_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/wxbroker/wxbroker/broker/clustertest"
+	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/tlstest"
+)
+
+// call is one call as gRPC hands it over.
+type call struct {
+	headers []string // pairs
+	chain   []*x509.Certificate
+}
+
+func (c call) context(t *testing.T) context.Context {
+	t.Helper()
+	p := &peer.Peer{Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 5}}
+	info := credentials.TLSInfo{}
+	if c.chain != nil {
+		info.State = tls.ConnectionState{PeerCertificates: c.chain, VerifiedChains: [][]*x509.Certificate{c.chain}}
+	}
+	p.AuthInfo = info
+	return metadata.NewIncomingContext(peer.NewContext(t.Context(), p), metadata.Pairs(c.headers...))
+}
+
+func bearer(token string) []string { return []string{"authorization", "Bearer " + token} }
+
+func mustPolicy(t *testing.T, kubernetes *access.Kubernetes, apps ...access.App) *access.Policy {
+	t.Helper()
+	p, err := access.NewPolicy(apps, kubernetes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// certificate returns a certificate with these names, URIs being those with a
+// scheme.
+func certificate(t *testing.T, until time.Time, names ...string) []*x509.Certificate {
+	t.Helper()
+	pair := tlstest.NewCA(t, "ours").Issue(t, func(c *x509.Certificate) {
+		c.URIs, c.DNSNames, c.NotAfter = nil, nil, until
+		for _, name := range names {
+			if !strings.Contains(name, "://") {
+				c.DNSNames = append(c.DNSNames, name)
+				continue
+			}
+			uri, err := url.Parse(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.URIs = append(c.URIs, uri)
+		}
+	})
+	return []*x509.Certificate{pair.Leaf}
+}
+
+// TestIdentify: who may be who, by each proof and by none.
+func TestIdentify(t *testing.T) {
+	cluster := clustertest.New(t, "one")
+	token, tokenID := access.NewToken()
+	revoked, _ := access.NewToken()
+	policy := mustPolicy(t, access.NewKubernetes(clustertest.Issuer, access.KeyFile(cluster.KeysFile(t))),
+		access.App{Name: "by-token", Identities: []access.Identity{tokenID}},
+		access.App{Name: "by-uri", Identities: []access.Identity{"spiffe://prod/web", "spiffe://prod/api"}},
+		access.App{Name: "by-dns", Identities: []access.Identity{"dns:web.example.com"}},
+		access.App{Name: "by-cluster", Identities: []access.Identity{"k8s:shop:web"}})
+	control := access.NewControl(policy, credential.WallClock)
+	soon := time.Now().Add(time.Hour)
+	for _, tt := range []struct {
+		name string
+		call call
+		app  string // "" is refused
+		code codes.Code
+		says string
+	}{
+		{"a token", call{headers: bearer(token.Reveal())}, "by-token", codes.OK, ""},
+		{"a token, otherwise spelled", call{headers: []string{"Authorization", "bearer " + token.Reveal()}}, "by-token", codes.OK, ""},
+		{"a token of nobody", call{headers: bearer(revoked.Reveal())}, "", codes.Unauthenticated, "none that an app has"},
+		{"the hash of a token", call{headers: bearer(string(tokenID))}, "", codes.Unauthenticated, "none that an app has"},
+		{"an empty token", call{headers: bearer("")}, "", codes.Unauthenticated, "not Bearer and a token"},
+		{"another scheme", call{headers: []string{"authorization", "Basic " + token.Reveal()}}, "", codes.Unauthenticated, "not Bearer"},
+		{"two tokens", call{headers: append(bearer(token.Reveal()), bearer(token.Reveal())...)}, "", codes.Unauthenticated, "several"},
+		{"a huge token", call{headers: bearer(strings.Repeat("x", 17<<10))}, "", codes.Unauthenticated, "longer"},
+		{"nothing", call{}, "", codes.Unauthenticated, "does not say who it is"},
+		{"a URI", call{chain: certificate(t, soon, "spiffe://prod/web")}, "by-uri", codes.OK, ""},
+		{"two URIs of one app", call{chain: certificate(t, soon, "spiffe://prod/web", "spiffe://prod/api")}, "by-uri", codes.OK, ""},
+		{"a DNS name", call{chain: certificate(t, soon, "WEB.example.com")}, "by-dns", codes.OK, ""},
+		{"a DNS name beside one of nobody", call{chain: certificate(t, soon, "x.example.com", "web.example.com")}, "by-dns", codes.OK, ""},
+		{"names of two apps", call{chain: certificate(t, soon, "web.example.com", "spiffe://prod/web")}, "", codes.PermissionDenied, "two apps"},
+		{"a name of nobody", call{chain: certificate(t, soon, "x.example.com")}, "", codes.PermissionDenied, "no app has the identity dns:x.example.com"},
+		{"a wildcard", call{chain: certificate(t, soon, "*.example.com")}, "", codes.Unauthenticated, "neither a SPIFFE ID nor a DNS name"},
+		{"a certificate of no name", call{chain: certificate(t, soon)}, "", codes.Unauthenticated, "neither"},
+		{"a certificate that has expired since", call{chain: certificate(t, time.Now(), "web.example.com")}, "", codes.Unauthenticated, "expired"},
+		{"a ServiceAccount", call{headers: bearer(cluster.Token(t, "shop", "web"))}, "by-cluster", codes.OK, ""},
+		{"a ServiceAccount of nobody", call{headers: bearer(cluster.Token(t, "shop", "api"))}, "", codes.PermissionDenied, "no app has the identity k8s:shop:api"},
+		{"another audience", call{headers: bearer(cluster.Token(t, "shop", "web", clustertest.For("x")))}, "", codes.Unauthenticated, "audience"},
+		{"an expired token", call{headers: bearer(cluster.Token(t, "shop", "web", clustertest.Until(time.Now())))}, "", codes.Unauthenticated, "expired"},
+		{"a token of one and a certificate of another", call{headers: bearer(token.Reveal()), chain: certificate(t, soon, "web.example.com")}, "by-token", codes.OK, ""},
+		{"a bad token and a good certificate", call{headers: bearer(revoked.Reveal()), chain: certificate(t, soon, "web.example.com")}, "", codes.Unauthenticated, "none that an app has"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			caller, err := control.Identify(tt.call.context(t))
+			app := new(access.App)
+			if err == nil {
+				if app, err = control.App(caller); err != nil {
+					app = new(access.App)
+				}
+			}
+			if app.Name != tt.app || status.Code(err) != tt.code || err != nil && !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("app %q, %v", app.Name, err)
+			}
+			if caller.Address != "192.0.2.1:5" {
+				t.Errorf("address %q", caller.Address)
+			}
+			for _, header := range tt.call.headers {
+				_, secret, _ := strings.Cut(header, " ")
+				if err != nil && len(secret) > 8 && strings.Contains(err.Error(), secret) {
+					t.Error("the error shows the token")
+				}
+			}
+		})
+	}
+}
+
+// TestWhatIsProvenOutlivesThePolicy, and what is granted does not.
+func TestWhatIsProvenOutlivesThePolicy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		token, id := access.NewToken()
+		control := access.NewControl(mustPolicy(t, nil, access.App{Name: "web", Identities: []access.Identity{id}}), credential.WallClock)
+		caller, err := control.Identify(call{headers: bearer(token.Reveal())}.context(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		control.Use(mustPolicy(t, nil, access.App{Name: "api", Identities: []access.Identity{id}}))
+		if app, err := control.App(caller); err != nil || app.Name != "api" {
+			t.Errorf("%v, %v", app, err)
+		}
+		control.Use(mustPolicy(t, nil))
+		if app, err := control.App(caller); status.Code(err) != codes.PermissionDenied {
+			t.Errorf("%v, %v", app, err)
+		}
+		// A proof ends when it says.
+		control.Use(mustPolicy(t, nil, access.App{Name: "dns", Identities: []access.Identity{"dns:a"}}))
+		caller, err = control.Identify(call{chain: certificate(t, time.Now().Add(time.Minute), "a")}.context(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if app, err := control.App(caller); status.Code(err) != codes.Unauthenticated {
+			t.Errorf("%v, %v", app, err)
+		}
+	})
+}
+
+// TestOpen: everything for everybody, until there are apps: who came before has
+// proven nothing.
+func TestOpen(t *testing.T) {
+	control := access.NewControl(access.Open(), credential.WallClock)
+	caller, err := control.Identify(call{}.context(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, err := control.App(caller)
+	if err != nil || !app.Serves("wx1") || len(app.Kinds()) != 3 {
+		t.Errorf("%v, %v", app, err)
+	}
+	for _, g := range access.Grants() {
+		if !app.Has(g) {
+			t.Errorf("not %s", g)
+		}
+	}
+	control.Use(mustPolicy(t, nil))
+	if app, err := control.App(caller); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("%v, %v", app, err)
+	}
+}
+
+// TestLocalKeys: what an edge names is shown, and nothing that would break a
+// line.
+func TestLocalKeys(t *testing.T) {
+	control := access.NewControl(access.Open(), credential.WallClock)
+	for sent, want := range map[string]string{"": "", "billing": "billing", "a b": "?", "a\nb": "?", strings.Repeat("x", 65): "?", "键": "?"} {
+		var c call
+		if sent != "" {
+			c.headers = []string{"wxbroker-local-key", sent}
+		}
+		if caller, _ := control.Identify(c.context(t)); caller.LocalKey != want {
+			t.Errorf("%q is shown as %q", sent, caller.LocalKey)
+		}
+	}
+}
+
+// TestAppsAreRatedApart: one app's calls cost no other.
+func TestAppsAreRatedApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		web, webID := access.NewToken()
+		api, apiID := access.NewToken()
+		control := access.NewControl(mustPolicy(t, nil,
+			access.App{Name: "web", Identities: []access.Identity{webID}, PerSecond: 1000},
+			access.App{Name: "api", Identities: []access.Identity{apiID}}), credential.WallClock)
+		taken := func(token credential.Secret) (n int) {
+			caller, err := control.Identify(call{headers: bearer(token.Reveal())}.context(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for control.Spend(caller) == nil {
+				n++
+			}
+			return n
+		}
+		if n := taken(web); n != 1000 {
+			t.Errorf("web made %d calls", n)
+		}
+		if n := taken(api); n != 200 {
+			t.Errorf("api made %d calls", n)
+		}
+		time.Sleep(time.Second)
+		if n := taken(api); n != access.DefaultPerSecond {
+			t.Errorf("api made %d calls a second later", n)
+		}
+	})
+}

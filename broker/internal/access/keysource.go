@@ -1,0 +1,187 @@
+package access
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/wxbroker/wxbroker/pkg/daemon"
+	"github.com/wxbroker/wxbroker/pkg/follow"
+)
+
+// maxKeys bounds what keys are read from, in bytes.
+const maxKeys = 1 << 20
+
+// KeyFile returns the keys of a file, as [ReadKeyFile] does.
+func KeyFile(path string) KeySource {
+	return func(context.Context, string) ([]jose.JSONWebKey, error) { return ReadKeyFile(path) }
+}
+
+// ReadKeyFile reads a JSON web key set, as a cluster has it at /openid/v1/jwks,
+// or public keys in PEM form, as kube-apiserver's --service-account-key-file.
+func ReadKeyFile(path string) ([]jose.JSONWebKey, error) {
+	read, err := follow.Files{What: "cluster's keys", Paths: []string{path}, Limit: maxKeys}.Read()
+	if err != nil {
+		return nil, err
+	}
+	found, err := publicKeys(read.Bytes[0])
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return found, nil
+}
+
+// publicKeys reads a JSON web key set or PEM. What is not a public key is
+// passed over: it verifies nothing.
+func publicKeys(raw []byte) ([]jose.JSONWebKey, error) {
+	var found []jose.JSONWebKey
+	for rest := raw; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if key, err := x509.ParsePKIXPublicKey(block.Bytes); err == nil {
+			found = append(found, jose.JSONWebKey{Key: key})
+		}
+	}
+	var set jose.JSONWebKeySet
+	if len(found) == 0 && json.Unmarshal(raw, &set) == nil {
+		for _, key := range set.Keys {
+			if key.IsPublic() && key.Valid() {
+				found = append(found, key)
+			}
+		}
+	}
+	if len(found) == 0 {
+		return nil, errors.New("it holds no public key, neither as a JSON web key set nor as PEM")
+	}
+	return found, nil
+}
+
+// discoveryPath is where an issuer says where its keys are
+// (https://openid.net/specs/openid-connect-discovery-1_0.html).
+const discoveryPath = "/.well-known/openid-configuration"
+
+// Discovery is an issuer's discovery document. Its files are read each time,
+// since clusters renew them.
+type Discovery struct {
+	// URL is the document's. It may lack the usual path.
+	URL string
+	// CAFile has the CAs that are trusted instead of the system's, "" for those.
+	CAFile string
+	// TokenFile holds a token for the API server, which by default does not show
+	// its keys to everybody; "" presents none.
+	TokenFile string
+}
+
+// Keys returns the keys that the document leads to.
+func (d Discovery) Keys() KeySource {
+	return func(ctx context.Context, issuer string) ([]jose.JSONWebKey, error) {
+		client, err := d.client()
+		if err != nil {
+			return nil, err
+		}
+		address := d.URL
+		if !strings.HasSuffix(address, discoveryPath) {
+			address = strings.TrimSuffix(address, "/") + discoveryPath
+		}
+		var document struct {
+			Issuer  string `json:"issuer"`
+			JWKSURI string `json:"jwks_uri"`
+		}
+		raw, err := d.get(ctx, client, address)
+		if err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(raw, &document); err != nil {
+			return nil, fmt.Errorf("%s is no discovery document", address)
+		}
+		if document.Issuer != issuer {
+			return nil, fmt.Errorf("%s speaks of another issuer than %s", address, issuer)
+		}
+		if raw, err = d.get(ctx, client, document.JWKSURI); err != nil {
+			return nil, err
+		}
+		found, err := publicKeys(raw)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", document.JWKSURI, err)
+		}
+		return found, nil
+	}
+}
+
+func (d Discovery) client() (*http.Client, error) {
+	var cas *x509.CertPool
+	if d.CAFile != "" {
+		raw, err := os.ReadFile(d.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		if cas = x509.NewCertPool(); !cas.AppendCertsFromPEM(raw) {
+			return nil, fmt.Errorf("%s holds no certificate in PEM form", d.CAFile)
+		}
+	}
+	return &http.Client{
+		Transport: &http.Transport{
+			Proxy:             http.ProxyFromEnvironment,
+			TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cas},
+			DisableKeepAlives: true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
+}
+
+// get fetches address. Our token goes to the document's own host alone.
+func (d Discovery) get(ctx context.Context, client *http.Client, address string) ([]byte, error) {
+	target, err := url.Parse(address)
+	if err != nil {
+		return nil, errors.New("the address of the keys cannot be read")
+	}
+	if err := CheckKeyURL(target); err != nil {
+		return nil, fmt.Errorf("%s %w", target.Redacted(), err)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	if own, err := url.Parse(d.URL); err == nil && d.TokenFile != "" && own.Scheme == target.Scheme && own.Host == target.Host {
+		token, err := os.ReadFile(d.TokenFile)
+		if err != nil {
+			return nil, err
+		}
+		request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answers HTTP %d", target.Redacted(), response.StatusCode)
+	}
+	return io.ReadAll(io.LimitReader(response.Body, maxKeys))
+}
+
+// CheckKeyURL says why keys cannot be had there safely: whoever can change them
+// on the way can be anybody.
+func CheckKeyURL(u *url.URL) error {
+	switch {
+	case u.Host == "" || u.User != nil:
+		return errors.New("is no address such as https://kubernetes.default.svc")
+	case u.Scheme == "https" || u.Scheme == "http" && daemon.IsLoopbackHost(u.Hostname()):
+		return nil
+	default:
+		return errors.New("is not https: whoever can change the keys on the way could be anybody")
+	}
+}

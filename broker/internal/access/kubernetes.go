@@ -1,0 +1,97 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+)
+
+// Audience is whom a ServiceAccount token has to be issued for.
+const Audience = "wxbroker"
+
+// clockSkew is how far a cluster's clock may be ahead of ours.
+const clockSkew = 30 * time.Second
+
+// algorithms are what Kubernetes and the issuers beside it sign with. None of
+// them verifies with what it signs with, and "none" is not among them.
+var algorithms = []jose.SignatureAlgorithm{
+	jose.RS256, jose.RS384, jose.RS512, jose.ES256, jose.ES384, jose.ES512, jose.PS256, jose.PS384, jose.PS512, jose.EdDSA,
+}
+
+// Kubernetes verifies ServiceAccount tokens of one cluster
+// (https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#bound-service-account-tokens).
+type Kubernetes struct {
+	issuer string
+	keys   *keys
+}
+
+// NewKubernetes returns a Kubernetes for tokens of that issuer, signed with the
+// keys of source.
+func NewKubernetes(issuer string, source KeySource) *Kubernetes {
+	return &Kubernetes{issuer: issuer, keys: newKeys(issuer, source)}
+}
+
+// looksLikeJWT tells a Kubernetes token from one of NewToken: the header of a
+// JWT is a JSON object, in base64.
+func looksLikeJWT(token string) bool {
+	return strings.HasPrefix(token, "eyJ") && strings.Count(token, ".") == 2
+}
+
+// Verify returns what a token was issued for, and until when. It returns
+// [ErrNoKeys] when nothing can be said. Beside another error the identity is
+// what a token that was signed by the cluster says, else "".
+func (k *Kubernetes) Verify(ctx context.Context, token string, now time.Time) (Identity, time.Time, error) {
+	parsed, err := jwt.ParseSigned(token, algorithms)
+	if err != nil || len(parsed.Headers) != 1 {
+		return "", time.Time{}, errors.New("it is no JSON web token with one signature of a kind that is known")
+	}
+	candidates, err := k.keys.find(ctx, parsed.Headers[0].KeyID, now)
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	var claims jwt.Claims
+	verified := false
+	for _, key := range candidates {
+		if parsed.Claims(key.Key, &claims) == nil {
+			verified = true
+			break
+		}
+	}
+	if !verified {
+		return "", time.Time{}, errors.New("none of the cluster's keys has signed it")
+	}
+	id, err := serviceAccount(claims.Subject)
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	expires := claims.Expiry.Time()
+	switch {
+	case claims.Issuer != k.issuer:
+		return "", time.Time{}, fmt.Errorf("its issuer is not %s", k.issuer)
+	case !claims.Audience.Contains(Audience):
+		return id, time.Time{}, fmt.Errorf("it is not for the audience %s: project one that is", Audience)
+	case claims.Expiry == nil:
+		return id, time.Time{}, errors.New("it never expires, as a projected token does")
+	case !now.Before(expires):
+		return id, time.Time{}, fmt.Errorf("it expired at %s", expires.UTC().Format(time.RFC3339))
+	case claims.NotBefore != nil && now.Add(clockSkew).Before(claims.NotBefore.Time()):
+		return id, time.Time{}, fmt.Errorf("it is not valid before %s", claims.NotBefore.Time().UTC().Format(time.RFC3339))
+	}
+	return id, expires, nil
+}
+
+// serviceAccount reads a token's subject, system:serviceaccount:NAMESPACE:NAME.
+func serviceAccount(subject string) (Identity, error) {
+	account, ok := strings.CutPrefix(subject, "system:serviceaccount:")
+	if ok {
+		if id, err := ParseIdentity(k8sPrefix + account); err == nil {
+			return id, nil
+		}
+	}
+	return "", errors.New("its subject is no ServiceAccount")
+}
