@@ -13,11 +13,13 @@ import (
 
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/app"
 	"github.com/wxbroker/wxbroker/broker/internal/config"
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/tlsfile"
 )
 
 // Config is what a test says of its broker.
@@ -29,8 +31,19 @@ type Config struct {
 	// DialWeChat opens connections to the simulated WeChat, which has two hosts,
 	// wechat.invalid:80 and, when that fails, wechat2.invalid:80.
 	DialWeChat func(ctx context.Context, host string) (net.Conn, error)
-	Clock      credential.Clock
-	Log        *slog.Logger
+	// TLS secures the gRPC listener, where it names files.
+	TLS tlsfile.Files
+	// Apps say who may do what; without any, everybody everything.
+	Apps  []App
+	Clock credential.Clock
+	Log   *slog.Logger
+}
+
+// App is one app.
+type App struct {
+	Name string
+	// Identities, Accounts and Grants are as the configuration has them.
+	Identities, Accounts, Grants []string
 }
 
 // Account is one account.
@@ -84,10 +97,16 @@ func Start(t testing.TB, c Config) *Broker {
 	return b
 }
 
+// maxConnections is the cap of the gRPC listener.
+const maxConnections = 10_000
+
 // loaded is the configuration as it would have been read from a file.
 func (c Config) loaded(t testing.TB) config.Config {
 	t.Helper()
-	loaded := config.Config{Data: c.Data, Upstreams: []*url.URL{{Scheme: "http", Host: "wechat.invalid"}, {Scheme: "http", Host: "wechat2.invalid"}}}
+	loaded := config.Config{
+		Fixed: config.Fixed{Data: c.Data, MaxConnections: maxConnections, TLS: c.TLS}, Policy: policy(t, c.Apps),
+		Upstreams: []*url.URL{{Scheme: "http", Host: "wechat.invalid"}, {Scheme: "http", Host: "wechat2.invalid"}},
+	}
 	for _, a := range c.Accounts {
 		rules, err := credential.ParseHostRules(a.SignHosts)
 		if err != nil {
@@ -110,6 +129,33 @@ func (c Config) loaded(t testing.TB) config.Config {
 		loaded.Accounts = append(loaded.Accounts, account)
 	}
 	return loaded
+}
+
+func policy(t testing.TB, apps []App) *access.Policy {
+	t.Helper()
+	if len(apps) == 0 {
+		return access.Open()
+	}
+	var known []access.App
+	for _, a := range apps {
+		granted := access.App{Name: a.Name, Accounts: a.Accounts}
+		for _, s := range a.Identities {
+			id, err := access.ParseIdentity(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			granted.Identities = append(granted.Identities, id)
+		}
+		for _, g := range a.Grants {
+			granted.Grants = append(granted.Grants, access.Grant(g))
+		}
+		known = append(known, granted)
+	}
+	p, err := access.NewPolicy(known, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // Dial connects to the broker's gRPC API.

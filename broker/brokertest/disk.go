@@ -21,11 +21,11 @@ type Disk struct {
 }
 
 // open opens the database as a starting broker does.
-func (d *Disk) open(path string) (app.Store, error) {
+func (d *Disk) open(path string, keys store.Keys) (app.Store, error) {
 	if !d.File {
 		return &troubled{disk: d}, nil
 	}
-	file, err := store.Open(path, store.Keys{})
+	file, err := store.Open(path, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -62,6 +62,20 @@ func (s *troubled) All(appid string) (map[string][]byte, error) {
 func (s *troubled) Aside() *store.Aside {
 	if s.file != nil {
 		return s.file.Aside()
+	}
+	return nil
+}
+
+func (s *troubled) Unreadable() error {
+	if s.file != nil {
+		return s.file.Unreadable()
+	}
+	return nil
+}
+
+func (s *troubled) Warnings() []string {
+	if s.file != nil {
+		return s.file.Warnings()
 	}
 	return nil
 }

@@ -4,15 +4,16 @@ package app
 
 import (
 	"context"
-	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/audit"
 	"github.com/wxbroker/wxbroker/broker/internal/config"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
@@ -23,6 +24,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
+	"github.com/wxbroker/wxbroker/pkg/tlsfile"
 )
 
 // Options are what a test may replace; the zero value is for production but
@@ -37,7 +39,7 @@ type Options struct {
 	// GRPC and Ops are listened on instead of the configured addresses.
 	GRPC, Ops net.Listener
 	// OpenStore opens the database, nil for a file.
-	OpenStore func(path string) (Store, error)
+	OpenStore func(path string, keys store.Keys) (Store, error)
 }
 
 // Store is an open database: a file, or what a simulation puts in its place.
@@ -45,17 +47,26 @@ type Store interface {
 	keeper.Store
 	// Aside returns the damaged database that was set aside, nil if none.
 	Aside() *store.Aside
+	// Unreadable says that a database which no key opens was replaced.
+	Unreadable() error
+	// Warnings are what an operator should mend, though it works.
+	Warnings() []string
 	Close() error
 }
 
 // App is a broker that has opened what it needs and serves once Run is called.
 type App struct {
-	log       *slog.Logger
-	store     Store
-	keepers   []*keeper.Keeper
-	server    *rpc.Server
-	metrics   *ops.Metrics
-	grpc, ops net.Listener
+	log           *slog.Logger
+	clock         credential.Clock
+	configuration current
+	access        *access.Control
+	store         Store
+	states        fanout.Fanout
+	accounts      accounts
+	tls           *tlsfile.Source // nil for plain text
+	server        *rpc.Server
+	metrics       *ops.Metrics
+	grpc, ops     net.Listener
 }
 
 // New opens the listeners and the database, restores what the database has,
@@ -65,89 +76,116 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 	if o.Clock == nil {
 		o.Clock = credential.WallClock
 	}
-	a := &App{log: o.Log, grpc: o.GRPC, ops: o.Ops, metrics: ops.New(o.Version)}
+	a := &App{log: o.Log, clock: o.Clock, access: access.NewControl(c.Policy, o.Clock), grpc: o.GRPC, ops: o.Ops, metrics: ops.New(o.Version)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close())
 		}
 	}()
-	for _, w := range c.Warnings {
-		o.Log.Warn("configuration", "warning", w)
-	}
-	if c.Insecure && !c.GRPC.IsLocal() {
-		o.Log.Warn("insecure: credentials cross the network in plain text, and whoever reaches the listener gets them", "listen", c.GRPC)
-	}
-	if o.OpenStore == nil {
-		o.OpenStore = func(path string) (Store, error) { return store.Open(path, store.Keys{}) }
-	}
-	opened, err := o.OpenStore(c.Data)
+	a.use(ctx, c)
+	secured, err := a.secure(c.TLS)
 	if err != nil {
 		return nil, err
 	}
+	if err := a.open(c, o); err != nil {
+		return nil, err
+	}
+	if err := a.listen(ctx, c); err != nil {
+		return nil, err
+	}
+	client := wechat.New(wechat.Options{Upstreams: c.Upstreams, CAs: c.UpstreamCAs, Dial: o.DialWeChat, Done: a.metrics.Called})
+	a.accounts.publish, a.accounts.forget = a.states.Publish, a.states.Remove
+	a.accounts.newKeeper = func(account config.Account, publish func(credential.Account)) *keeper.Keeper {
+		return keeper.New(keeper.Options{
+			Account:    wechat.Account{AppID: account.AppID, Secret: account.Secret},
+			ReadSecret: account.ReadSecret,
+			Stable:     account.Stable, Tickets: account.Tickets, SignHosts: account.SignHosts,
+			Limits: account.Limits, HalfSpent: a.store.Aside() != nil || a.store.Unreadable() != nil,
+			WeChat: client, Store: a.store, Publish: publish, Clock: o.Clock, Log: o.Log,
+		})
+	}
+	a.accounts.apply(c.Accounts)
+	edges, told := new(rpc.Edges), audit.New(o.Log)
+	a.server = rpc.NewServer(rpc.Options{
+		Fanout: &a.states, Edges: edges, Claim: a.accounts.claim, Report: a.accounts.report,
+		Operator: &operator.Service{
+			Version: o.Version, Started: o.Clock(), Clock: o.Clock, Configuration: a.configuration.state,
+			Keepers: a.accounts.list, Edges: edges, Upstreams: client.Upstreams, SetAside: a.store.Aside(),
+		},
+		Access: a.access, Audit: told, TLS: secured, Clock: o.Clock, Log: o.Log,
+	})
+	a.metrics.Watch(a.accounts.list, edges, client.Upstreams)
+	a.metrics.Registry.MustRegister(told)
+	return a, nil
+}
+
+// secure reads the TLS files; nil is plain text.
+func (a *App) secure(files tlsfile.Files) (*tls.Config, error) {
+	if files == (tlsfile.Files{}) {
+		return nil, nil
+	}
+	source, warnings, err := tlsfile.Load(files)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range warnings {
+		a.log.Warn("TLS needs attention", "what", w)
+	}
+	a.tls = source
+	a.metrics.Registry.MustRegister(source.Collector("wxbroker", "grpc"))
+	return source.Server()
+}
+
+// open opens the database.
+func (a *App) open(c config.Config, o Options) error {
+	if o.OpenStore == nil {
+		o.OpenStore = func(path string, keys store.Keys) (Store, error) { return store.Open(path, keys) }
+	}
+	opened, err := o.OpenStore(c.Data, c.Keys)
+	if err != nil {
+		return err
+	}
 	a.store = opened // not before: a nil *store.Store is a Store that is not nil
 	if aside := a.store.Aside(); aside != nil {
-		o.Log.Error("the database was damaged and is set aside: what it held is fetched again",
+		a.log.Error("the database was damaged and is set aside: what it held is fetched again",
 			"database", c.Data, "now", aside.Path, "reason", aside.Reason)
 		a.metrics.DatabaseSetAside.Set(1)
 	}
+	if err := a.store.Unreadable(); err != nil {
+		a.log.Error("the database cannot be read: what it held is fetched again", "database", c.Data, "reason", err)
+	}
+	for _, w := range a.store.Warnings() {
+		a.log.Warn("database", "database", c.Data, "warning", w)
+	}
+	return nil
+}
+
+// opsConnections caps the ops listener: probes and scrapes are few.
+const opsConnections = 100
+
+// listen opens the listeners that were not given, and caps both.
+func (a *App) listen(ctx context.Context, c config.Config) (err error) {
 	if a.grpc == nil {
 		if a.grpc, err = c.GRPC.Listen(ctx); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if a.ops == nil {
 		if a.ops, err = c.Ops.Listen(ctx); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	states := new(fanout.Fanout)
-	client := wechat.New(wechat.Options{Upstreams: c.Upstreams, CAs: c.UpstreamCAs, Dial: o.DialWeChat, Done: a.metrics.Called})
-	byAppID := make(map[string]*keeper.Keeper)
-	for _, account := range c.Accounts {
-		k := keeper.New(keeper.Options{
-			Account:    wechat.Account{AppID: account.AppID, Secret: account.Secret},
-			ReadSecret: account.ReadSecret,
-			Stable:     account.Stable, Tickets: account.Tickets, SignHosts: account.SignHosts,
-			Limits: account.Limits, HalfSpent: a.store.Aside() != nil,
-			WeChat: client, Store: a.store, Publish: states.Publish, Clock: o.Clock, Log: o.Log,
-		})
-		a.keepers = append(a.keepers, k)
-		byAppID[account.AppID] = k
-	}
-	edges := new(rpc.Edges)
-	a.server = rpc.NewServer(rpc.Options{
-		Fanout: states, Edges: edges, Clock: o.Clock, Log: o.Log,
-		Claim: func(appid string, kind credential.Kind, version int64) {
-			if k, ok := byAppID[appid]; ok {
-				k.Claim(kind, version)
-			}
-		},
-		Report: func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v rpc.Versions, known bool, err error) {
-			k, ok := byAppID[appid]
-			if !ok {
-				return rpc.Versions{}, false, nil
-			}
-			versions, err := k.Report(ctx, kind, hash)
-			if errors.Is(err, keeper.ErrUnknownValue) {
-				return rpc.Versions{}, false, nil
-			}
-			return rpc.Versions(versions), true, err
-		},
-		Operator: &operator.Service{
-			Version: o.Version, Started: o.Clock(), Clock: o.Clock,
-			Keepers: a.keepers, Edges: edges, Upstreams: client.Upstreams, SetAside: a.store.Aside(),
-		},
-	})
-	a.metrics.Watch(a.keepers, edges, client.Upstreams)
-	return a, nil
+	connections := daemon.NewConnections("wxbroker")
+	a.metrics.Registry.MustRegister(connections)
+	a.grpc = connections.Limit("grpc", a.grpc, c.MaxConnections)
+	a.ops = connections.Limit("ops", a.ops, opsConnections)
+	return nil
 }
 
 // Status returns the state of an account that the broker keeps.
 func (a *App) Status(appid string) keeper.Status {
-	for _, k := range a.keepers {
-		if status := k.Status(); status.AppID == appid {
-			return status
-		}
+	if k := a.accounts.keeper(appid); k != nil {
+		return k.Status()
 	}
 	return keeper.Status{}
 }
@@ -155,7 +193,8 @@ func (a *App) Status(appid string) keeper.Status {
 // Run serves until ctx ends or a listener fails. It stops in the reverse order
 // of starting: the streams, the keepers, the ops listener, the database.
 func (a *App) Run(ctx context.Context) error {
-	a.log.Info("broker is up", "grpc", a.grpc.Addr().String(), "ops", a.ops.Addr().String(), "accounts", len(a.keepers))
+	a.log.Info("broker is up", "grpc", a.grpc.Addr().String(), "ops", a.ops.Addr().String(),
+		"accounts", len(a.accounts.list()), "apps", a.configuration.config.Policy.Apps(), "tls", a.tls != nil)
 	// Each group is stopped when the one started after it has ended.
 	opsCtx, stopOps := context.WithCancel(context.WithoutCancel(ctx))
 	keepersCtx, stopKeepers := context.WithCancel(context.WithoutCancel(ctx))
@@ -166,14 +205,14 @@ func (a *App) Run(ctx context.Context) error {
 	group.Go(func() error {
 		return daemon.ServeHTTP(opsCtx, a.ops, daemon.Ops(a.metrics.Registry, func() error { return nil }), a.log)
 	})
-	var keepers sync.WaitGroup
-	for _, k := range a.keepers {
-		keepers.Go(func() { k.Run(keepersCtx) })
+	waitForKeepers := a.accounts.run(keepersCtx)
+	if a.tls != nil {
+		group.Go(func() error { a.tls.Run(grpcCtx, a.log); return nil })
 	}
 	group.Go(func() error {
 		err := a.server.Run(grpcCtx, a.grpc)
 		stopKeepers()
-		keepers.Wait()
+		waitForKeepers()
 		stopOps()
 		return err
 	})

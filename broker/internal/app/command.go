@@ -1,7 +1,12 @@
 package app
 
 import (
+	"context"
 	"io"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
 
 	"github.com/alecthomas/kong"
 
@@ -15,6 +20,8 @@ type commandLine struct {
 	Serve   serveCommand     `cmd:"" help:"Keep the credentials of the configured accounts and stream them to edges."`
 	Status  statusCommand    `cmd:"" help:"Show how a running broker is, and what needs a person."`
 	Quota   quotaCommand     `cmd:"" help:"Show today's calls by the broker's count and by WeChat's, or clear them at WeChat."`
+	Refresh refreshCommand   `cmd:"" help:"Ask WeChat for an account's credentials now, or make it replace the access_token."`
+	Token   tokenCommand     `cmd:"" help:"Make tokens by which apps prove who they are."`
 }
 
 const description = `The broker owns the credentials of WeChat Official Accounts: it fetches each
@@ -34,6 +41,14 @@ type serveCommand struct {
 
 // Run serves until the process is told to stop.
 func (c serveCommand) Run(r daemon.Running) error {
+	// From the start on: by default the signal would end the process.
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGHUP)
+	defer signal.Stop(told)
+	seen, err := configFile(c.Config).Read() // before it is loaded: what changes meanwhile is a change
+	if err != nil {
+		return err
+	}
 	loaded, err := config.Load(c.Config)
 	if err != nil {
 		return err
@@ -42,5 +57,10 @@ func (c serveCommand) Run(r daemon.Running) error {
 	if err != nil {
 		return err
 	}
+	following, stop := context.WithCancel(r.Context)
+	var running sync.WaitGroup
+	running.Go(func() { a.follow(following, c.Config, seen, told) })
+	defer running.Wait()
+	defer stop()
 	return a.Run(r.Context)
 }

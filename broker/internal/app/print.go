@@ -35,21 +35,12 @@ func printStatus(w io.Writer, s *wxbrokerv1.GetStatusResponse) error {
 	if aside := s.GetSetAside(); aside != nil {
 		fmt.Fprintf(t, "! the database was damaged and is set aside as %s: %s\n", aside.GetPath(), aside.GetReason())
 	}
+	if failure := s.GetConfiguration().GetFailure(); failure != "" {
+		fmt.Fprintf(t, "! the configuration file is not in use as it is now: %s\n", failure)
+	}
 	for _, a := range s.GetAccounts() {
-		fmt.Fprintf(t, "\n%s\n", a.GetAppid())
-		for _, sentence := range a.GetAdvice() {
-			fmt.Fprintf(t, "! %s\n", sentence)
-		}
-		t.row("CREDENTIAL", "VERSION", "EXPIRES", "NEXT CALL", "STATE")
-		for _, c := range a.GetCredentials() {
-			t.row(kindName(c.GetKind()), version(c.GetVersion()), in(c.GetExpireTime(), now), in(c.GetNextCallTime(), now), state(c, now))
-		}
-		t.row("API", "CALLS", "LIMIT", "COUNTED ANEW")
-		for _, b := range a.GetBudget() {
-			if b.GetUsed() > 0 { // not every account uses every API
-				t.row(b.GetApi(), b.GetUsed(), b.GetLimit(), in(b.GetResetTime(), now))
-			}
-		}
+		fmt.Fprintln(t)
+		t.account(a, now)
 	}
 	fmt.Fprintln(t)
 	t.row("UPSTREAM", "STATE")
@@ -67,16 +58,41 @@ func printStatus(w io.Writer, s *wxbrokerv1.GetStatusResponse) error {
 	if len(s.GetEdges()) == 0 {
 		fmt.Fprintln(t, "no edges")
 	} else {
-		t.row("EDGE", "VERSION", "ADDRESS", "CONNECTED FOR", "STATE")
+		t.row("EDGE", "APP", "VERSION", "ADDRESS", "CONNECTED FOR", "STATE")
 	}
 	for _, e := range s.GetEdges() {
 		text := "current"
 		if e.GetBehind() > 0 {
 			text = fmt.Sprintf("%d credentials behind", e.GetBehind())
 		}
-		t.row(e.GetName(), e.GetVersion(), e.GetAddress(), span(now.Sub(e.GetSince().AsTime())), text)
+		t.row(e.GetName(), e.GetApp(), e.GetVersion(), e.GetAddress(), span(now.Sub(e.GetSince().AsTime())), text)
 	}
 	return t.Flush()
+}
+
+// printAccount prints one account as it is now.
+func printAccount(w io.Writer, a *wxbrokerv1.AccountStatus) error {
+	t := newTable(w)
+	t.account(a, time.Now())
+	return t.Flush()
+}
+
+// account prints one account, what needs a person first.
+func (t table) account(a *wxbrokerv1.AccountStatus, now time.Time) {
+	fmt.Fprintln(t, a.GetAppid())
+	for _, sentence := range a.GetAdvice() {
+		fmt.Fprintf(t, "! %s\n", sentence)
+	}
+	t.row("CREDENTIAL", "VERSION", "EXPIRES", "NEXT CALL", "STATE")
+	for _, c := range a.GetCredentials() {
+		t.row(kindName(c.GetKind()), version(c.GetVersion()), in(c.GetExpireTime(), now), in(c.GetNextCallTime(), now), state(c, now))
+	}
+	t.row("API", "CALLS", "LIMIT", "COUNTED ANEW")
+	for _, b := range a.GetBudget() {
+		if b.GetUsed() > 0 { // not every account uses every API
+			t.row(b.GetApi(), b.GetUsed(), b.GetLimit(), in(b.GetResetTime(), now))
+		}
+	}
 }
 
 // state says in a few words how a credential is.

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -55,6 +56,7 @@ func TestCommandLine(t *testing.T) {
 				start(ts, neg, append([]string{`msg="broker is up"`}, args...))
 			},
 			"starting": start, "sigterm": terminate, "envsubst": envsubst,
+			"logged": awaitLog, "sighup": hangUp,
 		},
 	})
 }
@@ -64,11 +66,30 @@ type (
 	// process is what start started.
 	process struct {
 		cmd *exec.Cmd
-		log strings.Builder
-		// rest is closed when log is complete.
-		rest chan struct{}
+		// ended is closed when the log is complete.
+		ended chan struct{}
+
+		mu   sync.Mutex
+		log  strings.Builder
+		more chan struct{} // closed with the next line
 	}
 )
+
+// note adds a line to the log.
+func (p *process) note(line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.log.WriteString(line + "\n")
+	close(p.more)
+	p.more = make(chan struct{})
+}
+
+// logged returns what was logged so far, and what is closed with the next line.
+func (p *process) logged() (text string, more <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String(), p.more
+}
 
 // start starts the program that its arguments name and returns once its log
 // says what that expression matches: `serving program...` waits until it is up,
@@ -77,37 +98,56 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: serving program args..., or starting regexp program args...")
 	}
-	pattern, err := regexp.Compile(args[0])
-	ts.Check(err)
-	args = args[1:]
 	p := ts.Value(processKey{}).(*process)
-	p.cmd = exec.Command(args[0], args[1:]...)
+	*p = process{cmd: exec.Command(args[1], args[2:]...), ended: make(chan struct{}), more: make(chan struct{})}
 	p.cmd.Dir = ts.MkAbs(".")
 	p.cmd.Env = []string{"HOME=" + ts.Getenv("HOME"), "TMPDIR=" + ts.Getenv("TMPDIR"), "GORACE=" + ts.Getenv("GORACE")}
 	stderr, err := p.cmd.StderrPipe()
 	ts.Check(err)
 	ts.Check(p.cmd.Start())
-	p.rest = make(chan struct{})
+	go func() {
+		defer close(p.ended)
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			p.note(lines.Text())
+		}
+	}()
 	ts.Defer(func() {
 		_ = p.cmd.Process.Kill() // unless it was stopped: then this does nothing
-		<-p.rest
+		<-p.ended
 		_ = p.cmd.Wait()
 	})
-	lines := bufio.NewScanner(stderr)
-	for lines.Scan() {
-		p.log.WriteString(lines.Text() + "\n")
-		if pattern.MatchString(lines.Text()) {
-			go func() {
-				defer close(p.rest)
-				for lines.Scan() {
-					p.log.WriteString(lines.Text() + "\n")
-				}
-			}()
+	awaitLog(ts, false, args[:1])
+}
+
+// awaitLog returns once the log says what that expression matches.
+func awaitLog(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: logged regexp")
+	}
+	pattern, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	p := ts.Value(processKey{}).(*process)
+	for {
+		text, more := p.logged()
+		if pattern.MatchString(text) {
 			return
 		}
+		select {
+		case <-more:
+		case <-p.ended:
+			if text, _ = p.logged(); !pattern.MatchString(text) {
+				ts.Fatalf("the program ended and never said %s: %s", pattern, text)
+			}
+		}
 	}
-	close(p.rest)
-	ts.Fatalf("%s ended and never said %s: %s", args[0], pattern, &p.log)
+}
+
+// hangUp tells what start started to read its configuration.
+func hangUp(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: sighup")
+	}
+	ts.Check(ts.Value(processKey{}).(*process).cmd.Process.Signal(syscall.SIGHUP))
 }
 
 // terminate stops what start started, as an operator does, and fails unless it
@@ -118,13 +158,14 @@ func terminate(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	p := ts.Value(processKey{}).(*process)
 	ts.Check(p.cmd.Process.Signal(syscall.SIGTERM))
-	<-p.rest
+	<-p.ended
+	text, _ := p.logged()
 	if err := p.cmd.Wait(); err != nil {
-		ts.Fatalf("stopping: %v: %s", err, &p.log)
+		ts.Fatalf("stopping: %v: %s", err, text)
 	}
-	for _, text := range args {
-		if !strings.Contains(p.log.String(), text) {
-			ts.Fatalf("the log does not say %q: %s", text, &p.log)
+	for _, want := range args {
+		if !strings.Contains(text, want) {
+			ts.Fatalf("the log does not say %q: %s", want, text)
 		}
 	}
 }

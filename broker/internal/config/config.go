@@ -8,26 +8,67 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"reflect"
 	"regexp"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/store"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
+	"github.com/wxbroker/wxbroker/pkg/tlsfile"
 )
 
 // Config is a configuration that was checked, with its secrets read.
 type Config struct {
-	Data      string // path of the database
-	GRPC, Ops daemon.Address
-	// Insecure allows the gRPC listener to be plaintext beyond this machine.
-	Insecure    bool
+	Fixed
+	Keys        store.Keys // what seals the database, none for nothing
 	Upstreams   []*url.URL
 	UpstreamCAs *x509.CertPool // nil for the system's alone
 	Accounts    []Account
+	// Policy says who may do what. It is open where the file has no apps.
+	Policy *access.Policy
 	// Warnings are what an operator should mend, though it works.
 	Warnings []string
+}
+
+// Fixed is what a running broker cannot change.
+type Fixed struct {
+	Data              string // path of the database
+	EncryptionKeyFile string // what seals it, "" for nothing
+	GRPC, Ops         daemon.Address
+	MaxConnections    int // of the gRPC listener
+	TLS               tlsfile.Files
+	// Insecure allows the gRPC listener to be plaintext beyond this machine.
+	Insecure       bool
+	UpstreamURLs   string // as written, each on a line
+	UpstreamCAFile string
+}
+
+// NeedsRestart returns the keys whose values differ in next and that a running
+// broker cannot change.
+func (c Config) NeedsRestart(next Config) []string {
+	var keys []string
+	for _, k := range []struct {
+		name    string
+		differs bool
+	}{
+		{"data", c.Data != next.Data},
+		{"encryption_key_file", c.EncryptionKeyFile != next.EncryptionKeyFile},
+		{"listen", c.GRPC != next.GRPC || c.Ops != next.Ops || c.MaxConnections != next.MaxConnections},
+		{"tls", c.TLS != next.TLS},
+		{"insecure", c.Insecure != next.Insecure},
+		{"upstreams", c.UpstreamURLs != next.UpstreamURLs},
+		{"upstream_ca_file", c.UpstreamCAFile != next.UpstreamCAFile},
+	} {
+		if k.differs {
+			keys = append(keys, k.name)
+		}
+	}
+	return keys
 }
 
 // Account is one Official Account.
@@ -42,10 +83,16 @@ type Account struct {
 	// Limits are the calls a day of an API where the keeper's default is not
 	// wanted.
 	Limits map[wechat.API]int
+
+	written fileAccount
 }
 
-// maxFile bounds the configuration file, in bytes.
-const maxFile = 1 << 20
+// Same reports whether the account is configured as other is. What its secret
+// file holds is not compared: a keeper notices that by itself.
+func (a Account) Same(other Account) bool { return reflect.DeepEqual(a.written, other.written) }
+
+// MaxFile bounds the configuration file, in bytes.
+const MaxFile = 1 << 20
 
 // Load reads the file at path and what it names. The error joins everything
 // that is wrong.
@@ -55,12 +102,12 @@ func Load(path string) (Config, error) {
 		return Config{}, fmt.Errorf("reading the configuration: %w", err)
 	}
 	defer f.Close()
-	source, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	source, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
 	if err != nil {
 		return Config{}, fmt.Errorf("reading the configuration %s: %w", path, err)
 	}
-	if len(source) > maxFile {
-		return Config{}, fmt.Errorf("reading the configuration %s: it has more than %d bytes", path, maxFile)
+	if len(source) > MaxFile {
+		return Config{}, fmt.Errorf("reading the configuration %s: it has more than %d bytes", path, MaxFile)
 	}
 	return parse(path, source)
 }
@@ -78,11 +125,13 @@ func parse(path string, source []byte) (Config, error) {
 	if err := decoder.Decode(new(file)); !errors.Is(err, io.EOF) {
 		return Config{}, fmt.Errorf("%s: has more than one YAML document: what follows a line of --- would be ignored", path)
 	}
-	r.config.Data = written.Data
+	r.config.Data, r.config.EncryptionKeyFile = written.Data, written.EncryptionKeyFile
 	if written.Data == "" {
 		r.wrongf("$.data", "names no file: write one such as wxbroker.db")
 	}
+	r.keys(written)
 	r.listen(written)
+	r.tls(written)
 	r.upstreams(written)
 	if len(written.Accounts) == 0 {
 		r.wrongf("$.accounts", "lists no account: add one with its appid and secret_file")
@@ -90,19 +139,54 @@ func parse(path string, source []byte) (Config, error) {
 	for i, a := range written.Accounts {
 		r.account(fmt.Sprintf("$.accounts[%d]", i), accountDefaults(a))
 	}
+	r.policy(written)
 	if err := errors.Join(r.errs...); err != nil {
 		return Config{}, err
 	}
 	return r.config, nil
 }
 
+// keys reads what seals the database.
+func (r *reader) keys(written file) {
+	path := written.EncryptionKeyFile
+	if path == "" {
+		return
+	}
+	keys, worldReadable, err := store.LoadKeys(path)
+	if err != nil {
+		r.wrongf("$.encryption_key_file", "%v", err)
+	}
+	if worldReadable {
+		r.warnf("$.encryption_key_file", "%s can be read by every user of this machine: chmod 600 it", path)
+	}
+	r.config.Keys = keys
+}
+
 func (r *reader) listen(written file) {
 	r.config.Insecure = written.Insecure
 	r.config.GRPC = r.address("$.listen.grpc", written.Listen.GRPC)
 	r.config.Ops = r.address("$.listen.ops", written.Listen.Ops)
-	if a := r.config.GRPC; a != (daemon.Address{}) && !a.IsLocal() && !written.Insecure {
+	r.config.MaxConnections = int(written.Listen.MaxConnections)
+	if n := r.config.MaxConnections; n < 10 || n > 1_000_000 {
+		r.wrongf("$.listen.max_connections", "is not between 10 and 1000000")
+	}
+	if a := r.config.GRPC; a != (daemon.Address{}) && !a.IsLocal() && !written.Insecure && written.TLS == (fileTLS{}) {
 		r.wrongf("$.listen.grpc", "%s can be reached from other machines, and credentials would cross the network in plain text: "+
-			"listen on 127.0.0.1 or unix:/path, or set `insecure: true` where the network itself is protected", a)
+			"give tls a cert_file and a key_file, listen on 127.0.0.1 or unix:/path, or set `insecure: true` where the network itself is protected", a)
+	}
+}
+
+// tls checks what is there. The files themselves are read by whoever uses them.
+func (r *reader) tls(written file) {
+	t := written.TLS
+	r.config.TLS = tlsfile.Files{Cert: t.CertFile, Key: t.KeyFile, CA: t.ClientCAFile}
+	switch {
+	case (t.CertFile == "") != (t.KeyFile == ""):
+		r.wrongf("$.tls", "has only one of cert_file and key_file: give both")
+	case t.CertFile == "" && t.ClientCAFile != "":
+		r.wrongf("$.tls.client_ca_file", "means nothing without cert_file and key_file: plain text has no certificates")
+	case t.CertFile != "" && written.Insecure:
+		r.wrongf("$.insecure", "contradicts tls: take one of them away")
 	}
 }
 
@@ -115,6 +199,7 @@ func (r *reader) address(key, s string) daemon.Address {
 }
 
 func (r *reader) upstreams(written file) {
+	r.config.UpstreamURLs, r.config.UpstreamCAFile = strings.Join(written.Upstreams, "\n"), written.UpstreamCAFile
 	if len(written.Upstreams) == 0 {
 		r.wrongf("$.upstreams", "is empty: leave it out for WeChat's own hosts")
 	}
@@ -133,25 +218,23 @@ func (r *reader) upstreams(written file) {
 		}
 	}
 	if written.UpstreamCAFile != "" {
-		r.certificates("$.upstream_ca_file", written.UpstreamCAFile)
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool()
+		}
+		r.config.UpstreamCAs = r.certificates("$.upstream_ca_file", written.UpstreamCAFile, pool)
 	}
 }
 
-// certificates adds the file's certificates to the system's.
-func (r *reader) certificates(key, path string) {
+// certificates adds the file's certificates to pool.
+func (r *reader) certificates(key, path string, pool *x509.CertPool) *x509.CertPool {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		r.wrongf(key, "%v", err)
-		return
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(raw) {
+	} else if !pool.AppendCertsFromPEM(raw) {
 		r.wrongf(key, "%s holds no certificate in PEM form", path)
 	}
-	r.config.UpstreamCAs = pool
+	return pool
 }
 
 // appidForm is wide: WeChat says nothing of an appid's form but shows wx and
@@ -164,7 +247,7 @@ var ticketKinds = map[string]credential.Kind{
 }
 
 func (r *reader) account(key string, written fileAccount) {
-	a := Account{AppID: written.AppID, Stable: written.TokenAPI == "stable"}
+	a := Account{AppID: written.AppID, Stable: written.TokenAPI == "stable", written: written}
 	if !appidForm.MatchString(a.AppID) {
 		r.wrongf(key+".appid", "is missing or not an appid such as wx0123456789abcdef")
 	}

@@ -142,7 +142,7 @@ func TestAnEmptyFileLacksOnlyAccounts(t *testing.T) {
 }
 
 func TestInsecureAllowsPlaintext(t *testing.T) {
-	c, err := Load(write(t, "insecure: true\nlisten: {grpc: '0.0.0.0:7600'}\naccounts: [{appid: wx1, secret_file: SECRET}]\n"))
+	c, err := Load(write(t, "insecure: true\nlisten: {grpc: '0.0.0.0:7600'}\naccounts: [{appid: wx1, secret_file: SECRET}]\n"+anApp))
 	if err != nil || !c.Insecure {
 		t.Errorf("insecure %v, %v", c.Insecure, err)
 	}

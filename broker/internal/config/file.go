@@ -4,17 +4,48 @@ import "math"
 
 // file is the configuration as it is written.
 type file struct {
-	Data           string        `yaml:"data"`
-	Listen         fileListen    `yaml:"listen"`
-	Insecure       bool          `yaml:"insecure"`
-	Upstreams      []string      `yaml:"upstreams"`
-	UpstreamCAFile string        `yaml:"upstream_ca_file"`
-	Accounts       []fileAccount `yaml:"accounts"`
+	Data              string          `yaml:"data"`
+	EncryptionKeyFile string          `yaml:"encryption_key_file"`
+	Listen            fileListen      `yaml:"listen"`
+	TLS               fileTLS         `yaml:"tls"`
+	Insecure          bool            `yaml:"insecure"`
+	Upstreams         []string        `yaml:"upstreams"`
+	UpstreamCAFile    string          `yaml:"upstream_ca_file"`
+	Accounts          []fileAccount   `yaml:"accounts"`
+	Kubernetes        *fileKubernetes `yaml:"kubernetes"`
+	Apps              []fileApp       `yaml:"apps"`
 }
 
 type fileListen struct {
-	GRPC string `yaml:"grpc"`
-	Ops  string `yaml:"ops"`
+	GRPC           string `yaml:"grpc"`
+	Ops            string `yaml:"ops"`
+	MaxConnections calls  `yaml:"max_connections"`
+}
+
+type fileTLS struct {
+	CertFile     string `yaml:"cert_file"`
+	KeyFile      string `yaml:"key_file"`
+	ClientCAFile string `yaml:"client_ca_file"`
+}
+
+type fileKubernetes struct {
+	Issuer       string `yaml:"issuer"`
+	DiscoveryURL string `yaml:"discovery_url"`
+	CAFile       string `yaml:"ca_file"`
+	TokenFile    string `yaml:"token_file"`
+	KeysFile     string `yaml:"keys_file"`
+}
+
+type fileApp struct {
+	Name       string        `yaml:"name"`
+	Identities []string      `yaml:"identities"`
+	Accounts   []string      `yaml:"accounts"`
+	Grants     []string      `yaml:"grants"`
+	Limits     fileAppLimits `yaml:"limits"`
+}
+
+type fileAppLimits struct {
+	PerSecond *calls `yaml:"per_second"`
 }
 
 type fileAccount struct {
@@ -55,7 +86,7 @@ func (c *calls) UnmarshalYAML(decode func(any) error) error {
 func defaults() file {
 	return file{
 		Data:      "wxbroker.db",
-		Listen:    fileListen{GRPC: "127.0.0.1:7600", Ops: "127.0.0.1:7601"},
+		Listen:    fileListen{GRPC: "127.0.0.1:7600", Ops: "127.0.0.1:7601", MaxConnections: 10_000},
 		Upstreams: []string{"https://api.weixin.qq.com", "https://api2.weixin.qq.com"},
 	}
 }

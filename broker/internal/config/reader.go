@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -62,10 +63,21 @@ func (r *reader) syntax(err error) error {
 	position := at.GetToken().Position
 	message := at.GetMessage()
 	if _, ok := errors.AsType[*yaml.UnknownFieldError](err); ok {
-		name := at.GetToken().Value
-		message = fmt.Sprintf("unknown key %q%s", name, hint(name))
+		message = "unknown key" + shown(at.GetToken().Value)
 	}
 	return fmt.Errorf("%s:%d:%d: %s", r.path, position.Line, position.Column, message)
+}
+
+// keyForm is what a key of ours looks like, and no AppSecret or token.
+var keyForm = regexp.MustCompile(`^[A-Za-z_]{1,40}$`)
+
+// shown quotes an unknown key, if it cannot be a secret that went astray, and
+// says what may have been meant.
+func shown(name string) string {
+	if !keyForm.MatchString(name) {
+		return ", which looks like none that there is, and is not shown: it may be a secret"
+	}
+	return fmt.Sprintf(" %q%s", name, hint(name))
 }
 
 // hint says what the writer of an unknown key may have meant.
@@ -89,7 +101,7 @@ func hint(name string) string {
 // keys returns every key that the configuration can have at any depth.
 func keys(t reflect.Type) []string {
 	switch t.Kind() {
-	case reflect.Slice:
+	case reflect.Slice, reflect.Pointer:
 		return keys(t.Elem())
 	case reflect.Struct:
 		var all []string

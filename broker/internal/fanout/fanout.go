@@ -16,8 +16,9 @@ import (
 type Fanout struct {
 	mu       sync.Mutex
 	revision uint64
+	least    uint64 // of any state: the revision at which all readers had to look again
 	accounts map[string]published
-	changed  chan struct{} // closed by the next Publish; nil until somebody waits
+	changed  chan struct{} // closed by the next change; nil until somebody waits
 }
 
 type published struct {
@@ -27,8 +28,8 @@ type published struct {
 
 // State is a number of accounts, in order of appid.
 type State struct {
-	// Revision is that of the account that changed last, 0 without accounts.
-	// It rises with each publication of this process.
+	// Revision is that of the account that changed last. It rises with each
+	// change that concerns the state's reader.
 	Revision uint64
 	Accounts []credential.Account
 }
@@ -43,19 +44,55 @@ func (f *Fanout) Publish(a credential.Account) {
 	}
 	f.revision++
 	f.accounts[a.AppID] = published{a, f.revision}
+	f.wake()
+}
+
+// Remove forgets the account, if there is one, and wakes whoever waits.
+func (f *Fanout) Remove(appid string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.accounts, appid)
+	f.renew()
+}
+
+// Renew gives every state a new revision and wakes whoever waits: what a
+// reader may see of it has changed.
+func (f *Fanout) Renew() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.renew()
+}
+
+func (f *Fanout) renew() {
+	f.revision++
+	f.least = f.revision
+	f.wake()
+}
+
+func (f *Fanout) wake() {
 	if f.changed != nil {
 		close(f.changed)
 		f.changed = nil
 	}
 }
 
-// Current returns the newest state of the accounts that wanted names (of all
-// when it names none), and a channel that is closed when there is a newer one
-// of any account.
-func (f *Fanout) Current(wanted []string) (State, <-chan struct{}) {
+// Changed returns a channel that is closed with the next change of any
+// account. Whoever asks for it before Current misses none.
+func (f *Fanout) Changed() <-chan struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var state State
+	if f.changed == nil {
+		f.changed = make(chan struct{})
+	}
+	return f.changed
+}
+
+// Current returns the newest state of the accounts that wanted names, of all
+// when it names none.
+func (f *Fanout) Current(wanted []string) State {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	state := State{Revision: f.least}
 	for appid, p := range f.accounts {
 		if len(wanted) == 0 || slices.Contains(wanted, appid) {
 			state.Accounts = append(state.Accounts, p.account)
@@ -63,8 +100,5 @@ func (f *Fanout) Current(wanted []string) (State, <-chan struct{}) {
 		}
 	}
 	slices.SortFunc(state.Accounts, func(a, b credential.Account) int { return strings.Compare(a.AppID, b.AppID) })
-	if f.changed == nil {
-		f.changed = make(chan struct{})
-	}
-	return state, f.changed
+	return state
 }

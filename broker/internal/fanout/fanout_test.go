@@ -17,7 +17,7 @@ func account(appid string, version int64) credential.Account {
 
 func TestSlowReaderSeesTheNewestState(t *testing.T) {
 	var f fanout.Fanout
-	_, changed := f.Current(nil)
+	changed := f.Changed()
 	select {
 	case <-changed:
 		t.Fatal("changed before anything was published")
@@ -27,7 +27,8 @@ func TestSlowReaderSeesTheNewestState(t *testing.T) {
 		f.Publish(account("wx1", v))
 	}
 	<-changed
-	state, changed := f.Current(nil)
+	changed = f.Changed()
+	state := f.Current(nil)
 	if c, _ := state.Accounts[0].Credential(credential.JSAPITicket); c.Version != 4 || state.Revision != 5 {
 		t.Errorf("version %d at revision %d, want 4 at 5", c.Version, state.Revision)
 	}
@@ -52,7 +53,7 @@ func TestCurrentIsOfTheWantedAccountsInOrder(t *testing.T) {
 		{"unknown", []string{"wx9"}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			state, _ := f.Current(tt.wanted)
+			state := f.Current(tt.wanted)
 			var got []string
 			for _, a := range state.Accounts {
 				got = append(got, a.AppID)
@@ -72,9 +73,9 @@ func TestCurrentIsOfTheWantedAccountsInOrder(t *testing.T) {
 func TestRevisionIsOfTheWantedAccounts(t *testing.T) {
 	var f fanout.Fanout
 	f.Publish(account("wx1", 1))
-	before, _ := f.Current([]string{"wx1"})
+	before := f.Current([]string{"wx1"})
 	f.Publish(account("wx2", 1))
-	if after, _ := f.Current([]string{"wx1"}); after.Revision != before.Revision {
+	if after := f.Current([]string{"wx1"}); after.Revision != before.Revision {
 		t.Errorf("revision went from %d to %d though wx1 did not change", before.Revision, after.Revision)
 	}
 }
@@ -86,7 +87,8 @@ func TestEveryReaderReachesTheLastState(*testing.T) {
 	for range readers {
 		wg.Go(func() {
 			for {
-				state, changed := f.Current(nil)
+				changed := f.Changed()
+				state := f.Current(nil)
 				if state.Revision == last {
 					return
 				}
@@ -98,4 +100,36 @@ func TestEveryReaderReachesTheLastState(*testing.T) {
 		f.Publish(account("wx1", v))
 	}
 	wg.Wait()
+}
+
+// TestRemovedAndRenewed: what is gone is a change for whoever wanted it, at
+// whatever revision the rest is, and so is a renewal of everything.
+func TestRemovedAndRenewed(t *testing.T) {
+	var f fanout.Fanout
+	f.Publish(account("wx1", 1))
+	f.Publish(account("wx2", 1))
+	last := f.Current([]string{"wx2"}).Revision
+	for _, tt := range []struct {
+		name   string
+		change func()
+		left   int
+	}{
+		{"the older one is removed", func() { f.Remove("wx1") }, 1},
+		{"all is renewed", f.Renew, 1},
+		{"the last one is removed", func() { f.Remove("wx2") }, 0},
+		{"nothing is removed", func() { f.Remove("wx2") }, 0},
+	} {
+		changed := f.Changed()
+		tt.change()
+		select {
+		case <-changed:
+		default:
+			t.Errorf("%s: nobody is woken", tt.name)
+		}
+		state := f.Current([]string{"wx1", "wx2"})
+		if state.Revision <= last || len(state.Accounts) != tt.left {
+			t.Errorf("%s: %d accounts at revision %d after %d", tt.name, len(state.Accounts), state.Revision, last)
+		}
+		last = state.Revision
+	}
 }

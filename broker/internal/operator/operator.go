@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/broker/internal/store"
@@ -27,16 +28,25 @@ type Service struct {
 	Version string
 	Started time.Time
 	Clock   credential.Clock
-	Keepers []*keeper.Keeper
-	Edges   *rpc.Edges
+	// Keepers returns those that run, and Configuration what they run by.
+	Keepers       func() []*keeper.Keeper
+	Configuration func() Configuration
+	Edges         *rpc.Edges
 	// Upstreams returns WeChat's hosts.
 	Upstreams func() []wechat.Upstream
 	SetAside  *store.Aside
 }
 
+// Configuration is the configuration in use.
+type Configuration struct {
+	Loaded time.Time
+	// Failure is why the file as it is now is not in use, nil when it is.
+	Failure error
+}
+
 // keeperOf returns the keeper of an account.
 func (s *Service) keeperOf(appid string) (*keeper.Keeper, error) {
-	for _, k := range s.Keepers {
+	for _, k := range s.Keepers() {
 		if k.Status().AppID == appid {
 			return k, nil
 		}
@@ -44,9 +54,11 @@ func (s *Service) keeperOf(appid string) (*keeper.Keeper, error) {
 	return nil, status.Errorf(codes.NotFound, "this broker keeps no account %q", appid)
 }
 
-// GetStatus tells how the broker is.
-func (s *Service) GetStatus(_ context.Context, r *wxbrokerv1.GetStatusRequest) (*wxbrokerv1.GetStatusResponse, error) {
-	chosen := s.Keepers
+// GetStatus tells how the broker is, of accounts and edges only what is the
+// caller's to administer.
+func (s *Service) GetStatus(ctx context.Context, r *wxbrokerv1.GetStatusRequest) (*wxbrokerv1.GetStatusResponse, error) {
+	app := access.AppOf(ctx)
+	chosen := slices.DeleteFunc(s.Keepers(), func(k *keeper.Keeper) bool { return !app.Serves(k.Status().AppID) })
 	if appid := r.GetAppid(); appid != "" {
 		k, err := s.keeperOf(appid)
 		if err != nil {
@@ -70,14 +82,28 @@ func (s *Service) GetStatus(_ context.Context, r *wxbrokerv1.GetStatusRequest) (
 		response.Upstreams = append(response.Upstreams, host)
 	}
 	for _, e := range s.Edges.List() {
+		if !concerns(e, app) {
+			continue
+		}
 		response.Edges = append(response.Edges, &wxbrokerv1.EdgeStatus{
-			Name: e.Name, Version: e.Version, Address: e.Address, Since: timestamp(e.Since), Behind: int32(len(e.Behind())),
+			Name: e.Name, Version: e.Version, Address: e.Address, Since: timestamp(e.Since), Behind: int32(len(e.Behind())), App: e.App,
 		})
 	}
 	if s.SetAside != nil {
 		response.SetAside = &wxbrokerv1.SetAsideDatabase{Path: s.SetAside.Path, Reason: s.SetAside.Reason.Error()}
 	}
+	configuration := s.Configuration()
+	response.Configuration = &wxbrokerv1.ConfigurationStatus{LoadTime: timestamp(configuration.Loaded)}
+	if configuration.Failure != nil {
+		response.Configuration.Failure = configuration.Failure.Error()
+	}
 	return response, nil
+}
+
+// concerns reports whether an edge has to do with an account that app
+// administers.
+func concerns(e rpc.Edge, app *access.App) bool {
+	return app.ServesEvery() || slices.ContainsFunc(e.Wanted, func(h rpc.Holding) bool { return app.Serves(h.AppID) })
 }
 
 func account(in keeper.Status, now time.Time) *wxbrokerv1.AccountStatus {

@@ -3,6 +3,7 @@ package operator_test
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/operator"
 	"github.com/wxbroker/wxbroker/broker/internal/store"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
@@ -25,7 +28,7 @@ const (
 // status returns the state of an account, or of all for "".
 func (w *world) status(t *testing.T, appid string) *wxbrokerv1.GetStatusResponse {
 	t.Helper()
-	got, err := w.GetStatus(t.Context(), &wxbrokerv1.GetStatusRequest{Appid: appid})
+	got, err := w.GetStatus(as(t, access.EveryAccount), &wxbrokerv1.GetStatusRequest{Appid: appid})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,13 +159,80 @@ func TestAnotherAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil, appid)
 		for _, name := range []string{other, "wx", "WX1"} {
-			_, err := w.GetStatus(t.Context(), &wxbrokerv1.GetStatusRequest{Appid: name})
-			_, quotaErr := w.GetQuota(t.Context(), &wxbrokerv1.GetQuotaRequest{Appid: name})
-			_, clearErr := w.ClearQuota(t.Context(), &wxbrokerv1.ClearQuotaRequest{Appid: name})
+			_, err := w.GetStatus(as(t, access.EveryAccount), &wxbrokerv1.GetStatusRequest{Appid: name})
+			_, quotaErr := w.GetQuota(as(t, access.EveryAccount), &wxbrokerv1.GetQuotaRequest{Appid: name})
+			_, clearErr := w.ClearQuota(as(t, access.EveryAccount), &wxbrokerv1.ClearQuotaRequest{Appid: name})
 			for _, err := range []error{err, quotaErr, clearErr} {
 				if status.Code(err) != codes.NotFound || !strings.Contains(err.Error(), name) {
 					t.Errorf("account %s: %v", name, err)
 				}
+			}
+		}
+	})
+}
+
+// TestStatusIsOfWhatOneAdministers: of other accounts, and of edges that have
+// nothing to do with these, there is nothing to be seen.
+func TestStatusIsOfWhatOneAdministers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil, appid, other)
+		for _, tt := range []struct {
+			name     string
+			accounts []string
+			want     []string
+		}{
+			{"one", []string{appid}, []string{appid}},
+			{"all", []string{access.EveryAccount}, []string{other, appid}},
+			{"none that there is", []string{"wx9"}, nil},
+		} {
+			got, err := w.GetStatus(as(t, tt.accounts...), new(wxbrokerv1.GetStatusRequest))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var appids []string
+			for _, a := range got.GetAccounts() {
+				appids = append(appids, a.GetAppid())
+			}
+			if !slices.Equal(appids, tt.want) {
+				t.Errorf("%s: %q", tt.name, appids)
+			}
+		}
+		if got, err := w.GetStatus(t.Context(), new(wxbrokerv1.GetStatusRequest)); err != nil || len(got.GetAccounts()) > 0 {
+			t.Errorf("nobody sees %v, %v", got, err)
+		}
+	})
+}
+
+func TestStatusOfTheConfiguration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil, appid)
+		w.Configuration = func() operator.Configuration {
+			return operator.Configuration{Loaded: time.Now(), Failure: errors.New("line 5 is wrong")}
+		}
+		got, err := w.GetStatus(as(t, access.EveryAccount), new(wxbrokerv1.GetStatusRequest))
+		if err != nil || got.GetConfiguration().GetFailure() != "line 5 is wrong" || !got.GetConfiguration().GetLoadTime().AsTime().Equal(time.Now()) {
+			t.Errorf("%v, %v", got.GetConfiguration(), err)
+		}
+	})
+}
+
+// TestRefresh: what is asked is done, and the code says whether it is of use
+// to try again.
+func TestRefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil, appid)
+		time.Sleep(time.Hour)
+		before := w.Keepers()[0].Status().Kinds[0].Version
+		got, err := w.Refresh(as(t, appid), &wxbrokerv1.RefreshRequest{Appid: appid, Force: true})
+		if err != nil || got.GetAccount().GetCredentials()[0].GetVersion() <= before {
+			t.Errorf("%v, %v", got, err)
+		}
+		for _, tt := range []struct {
+			appid string
+			code  codes.Code
+		}{{appid, codes.ResourceExhausted}, {"wx9", codes.NotFound}} {
+			if _, err := w.Refresh(as(t, appid), &wxbrokerv1.RefreshRequest{Appid: tt.appid, Force: true}); status.Code(err) != tt.code {
+				t.Errorf("%s: %v", tt.appid, err)
 			}
 		}
 	})

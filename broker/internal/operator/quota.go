@@ -3,10 +3,8 @@ package operator
 import (
 	"context"
 	"errors"
-	"net"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
@@ -39,9 +37,6 @@ func (s *Service) GetQuota(ctx context.Context, r *wxbrokerv1.GetQuotaRequest) (
 
 // ClearQuota clears the quota at WeChat.
 func (s *Service) ClearQuota(ctx context.Context, r *wxbrokerv1.ClearQuotaRequest) (*wxbrokerv1.ClearQuotaResponse, error) {
-	if p, ok := peer.FromContext(ctx); ok && !isLocal(p.Addr) {
-		return nil, status.Error(codes.PermissionDenied, "clearing the quota is allowed from the broker's own machine only: run this beside the broker")
-	}
 	k, err := s.keeperOf(r.GetAppid())
 	if err != nil {
 		return nil, err
@@ -53,10 +48,16 @@ func (s *Service) ClearQuota(ctx context.Context, r *wxbrokerv1.ClearQuotaReques
 	return &wxbrokerv1.ClearQuotaResponse{Ours: budget(spent)}, nil
 }
 
-// isLocal reports whether a caller is on this machine.
-func isLocal(caller net.Addr) bool {
-	tcp, ok := caller.(*net.TCPAddr)
-	return !ok || tcp.IP.IsLoopback()
+// Refresh asks WeChat now.
+func (s *Service) Refresh(ctx context.Context, r *wxbrokerv1.RefreshRequest) (*wxbrokerv1.RefreshResponse, error) {
+	k, err := s.keeperOf(r.GetAppid())
+	if err != nil {
+		return nil, err
+	}
+	if err := k.Refresh(ctx, r.GetForce()); err != nil {
+		return nil, failure(ctx, err)
+	}
+	return &wxbrokerv1.RefreshResponse{Account: account(k.Status(), s.Clock())}, nil
 }
 
 // failure is what a caller is told of an error.

@@ -2,17 +2,15 @@ package operator_test
 
 import (
 	"context"
-	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
-	"github.com/wxbroker/wxbroker/broker/internal/operator"
+	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -21,7 +19,7 @@ func TestGetQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil, appid)
 		inject(t, w.sim, wechatsim.Fault{Kind: wechatsim.FaultCode, Path: wechatsim.PathQuota, Code: 76021, Count: 1})
-		got, err := w.GetQuota(t.Context(), &wxbrokerv1.GetQuotaRequest{Appid: appid})
+		got, err := w.GetQuota(as(t, access.EveryAccount), &wxbrokerv1.GetQuotaRequest{Appid: appid})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +62,7 @@ func TestClearQuota(t *testing.T) {
 		{"our month is spent", func(t *testing.T, w *world) {
 			t.Helper()
 			for range 10 {
-				if _, err := w.ClearQuota(t.Context(), &wxbrokerv1.ClearQuotaRequest{Appid: appid}); err != nil {
+				if _, err := w.ClearQuota(as(t, access.EveryAccount), &wxbrokerv1.ClearQuotaRequest{Appid: appid}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -80,7 +78,7 @@ func TestClearQuota(t *testing.T) {
 				if tt.before != nil {
 					tt.before(t, w)
 				}
-				got, err := w.ClearQuota(t.Context(), &wxbrokerv1.ClearQuotaRequest{Appid: appid})
+				got, err := w.ClearQuota(as(t, access.EveryAccount), &wxbrokerv1.ClearQuotaRequest{Appid: appid})
 				if status.Code(err) != tt.code {
 					t.Fatalf("answered %v, want %v", err, tt.code)
 				}
@@ -117,29 +115,6 @@ func TestACallerThatLeaves(t *testing.T) {
 					t.Errorf("answered %v", err)
 				}
 			})
-		})
-	}
-}
-
-// TestClearQuotaFromElsewhere: ten a month are too few to let every edge spend
-// them.
-func TestClearQuotaFromElsewhere(t *testing.T) {
-	for _, tt := range []struct {
-		name   string
-		caller net.Addr
-		code   codes.Code
-	}{
-		{"another machine", &net.TCPAddr{IP: net.IPv4(203, 0, 113, 7)}, codes.PermissionDenied},
-		{"another machine, IPv6", &net.TCPAddr{IP: net.ParseIP("2001:db8::7")}, codes.PermissionDenied},
-		{"this machine", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, codes.NotFound},
-		{"a unix socket", &net.UnixAddr{Name: "@"}, codes.NotFound},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			ctx := peer.NewContext(t.Context(), &peer.Peer{Addr: tt.caller})
-			_, err := new(operator.Service).ClearQuota(ctx, &wxbrokerv1.ClearQuotaRequest{Appid: "wx1"}) // which it does not keep
-			if status.Code(err) != tt.code {
-				t.Errorf("answered %v, want %v", err, tt.code)
-			}
 		})
 	}
 }

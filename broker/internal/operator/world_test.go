@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -13,6 +14,7 @@ import (
 
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 	"github.com/wxbroker/wxbroker/broker/internal/operator"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
@@ -61,6 +63,9 @@ func newWorld(t *testing.T, before func(*wechatsim.Sim), appids ...string) *worl
 	}}
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
+	var keepers []*keeper.Keeper
+	w.Keepers = func() []*keeper.Keeper { return slices.Clone(keepers) }
+	w.Configuration = func() operator.Configuration { return operator.Configuration{Loaded: w.Started} }
 	for _, appid := range appids {
 		k := keeper.New(keeper.Options{
 			Account: wechat.Account{AppID: appid, Secret: credential.NewSecret(secret)},
@@ -68,7 +73,7 @@ func newWorld(t *testing.T, before func(*wechatsim.Sim), appids ...string) *worl
 			WeChat:  client, Store: memory{}, Publish: func(credential.Account) {},
 			Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
 		})
-		w.Keepers = append(w.Keepers, k)
+		keepers = append(keepers, k)
 		running.Go(func() { k.Run(ctx) })
 	}
 	w.stop = func() {
@@ -78,6 +83,13 @@ func newWorld(t *testing.T, before func(*wechatsim.Sim), appids ...string) *worl
 	t.Cleanup(w.stop)
 	synctest.Wait()
 	return w
+}
+
+// as returns a context in which an app calls that administers these accounts.
+func as(t *testing.T, appids ...string) context.Context {
+	t.Helper()
+	app := &access.App{Name: "ops", Accounts: appids, Grants: []access.Grant{access.Admin}}
+	return access.WithCaller(t.Context(), access.Caller{}, app)
 }
 
 func inject(t *testing.T, sim *wechatsim.Sim, f wechatsim.Fault) {

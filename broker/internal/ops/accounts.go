@@ -33,8 +33,8 @@ var (
 		"1 while the count could not be written to the database.", budgetLabels, nil)
 )
 
-// accounts collects what the keepers report.
-type accounts []*keeper.Keeper
+// accounts collects what the keepers that run report.
+type accounts func() []*keeper.Keeper
 
 func (accounts) Describe(descs chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{versionDesc, expiryDesc, nextCallDesc, unsavedDesc, failingDesc, earlyDeathsDesc, usedDesc, limitDesc, uncountedDesc} {
@@ -43,7 +43,7 @@ func (accounts) Describe(descs chan<- *prometheus.Desc) {
 }
 
 func (a accounts) Collect(metrics chan<- prometheus.Metric) {
-	for _, k := range a {
+	for _, k := range a() {
 		status, now := k.Status(), k.Clock()
 		for _, s := range status.Kinds {
 			gauge := func(desc *prometheus.Desc, value float64, more ...string) {

@@ -19,7 +19,13 @@ type Metrics struct {
 	Registry *prometheus.Registry
 	// DatabaseSetAside is 1 when this process found the database damaged.
 	DatabaseSetAside prometheus.Gauge
-	calls            *prometheus.CounterVec
+	// ConfigLoaded is when the configuration in use was taken into use, and
+	// ConfigInUse 1 while the file as it is now is in use.
+	ConfigLoaded, ConfigInUse prometheus.Gauge
+	// Apps is how many apps there are; 0 means that whoever connects may do
+	// everything.
+	Apps  prometheus.Gauge
+	calls *prometheus.CounterVec
 }
 
 // New returns Metrics with those of the Go runtime and of the build.
@@ -30,12 +36,24 @@ func New(version string) *Metrics {
 			Name: "wxbroker_database_set_aside",
 			Help: "1 when the database was damaged at the start and set aside, until the next start.",
 		}),
+		ConfigLoaded: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "wxbroker_config_load_timestamp_seconds",
+			Help: "When the configuration in use was taken into use, seconds since 1970.",
+		}),
+		ConfigInUse: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "wxbroker_config_in_use",
+			Help: "1 while the configuration file as it is now is in use, 0 after a reload that was refused.",
+		}),
+		Apps: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "wxbroker_apps",
+			Help: "Apps in the configuration; 0 means that whoever can connect may do everything.",
+		}),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wxbroker_wechat_calls_total",
 			Help: "Calls made to WeChat, by appid, API and result: ok, WeChat's errcode, or the class of the failure.",
 		}, []string{"appid", "api", "result"}),
 	}
-	m.Registry.MustRegister(m.calls, m.DatabaseSetAside)
+	m.Registry.MustRegister(m.calls, m.DatabaseSetAside, m.ConfigLoaded, m.ConfigInUse, m.Apps)
 	return m
 }
 
@@ -52,7 +70,7 @@ func (m *Metrics) Called(appid string, api wechat.API, err *wechat.Error) {
 }
 
 // Watch makes the accounts, the edges and WeChat's hosts part of what is collected.
-func (m *Metrics) Watch(keepers []*keeper.Keeper, edges *rpc.Edges, hosts func() []wechat.Upstream) {
+func (m *Metrics) Watch(keepers func() []*keeper.Keeper, edges *rpc.Edges, hosts func() []wechat.Upstream) {
 	m.Registry.MustRegister(accounts(keepers), connections{edges}, upstreams(hosts))
 }
 

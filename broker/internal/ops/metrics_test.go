@@ -93,7 +93,7 @@ func (w *world) run(appids ...string) []*keeper.Keeper {
 		cancel()
 		running.Wait()
 	})
-	w.metrics.Watch(keepers, &w.edges, client.Upstreams)
+	w.metrics.Watch(func() []*keeper.Keeper { return keepers }, &w.edges, client.Upstreams)
 	return keepers
 }
 

@@ -18,6 +18,7 @@ type Edges struct {
 // Edge is one open stream as an operator sees it.
 type Edge struct {
 	Name, Version, Address string
+	App                    string // that it acts for
 	Since                  time.Time
 	// Wanted is what it subscribed to and may have, as of its last state.
 	Wanted []Holding

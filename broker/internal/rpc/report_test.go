@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
@@ -122,8 +123,8 @@ func TestReportThatNobodyWaitsFor(t *testing.T) {
 	}
 }
 
-// TestReportsAreLimited for each caller: 200 at once and 20 a second, bad ones
-// too.
+// TestReportsAreLimited for each app: 200 at once and then as many a second as
+// the app may make calls, bad ones too.
 func TestReportsAreLimited(t *testing.T) {
 	for _, kind := range []wxbrokerv1.CredentialKind{tokenKind, newerKind} {
 		t.Run(kind.String(), func(t *testing.T) {
@@ -145,8 +146,8 @@ func TestReportsAreLimited(t *testing.T) {
 					t.Errorf("%d reports at once were taken, want 200", n)
 				}
 				time.Sleep(time.Second)
-				if n := taken(); n != 20 {
-					t.Errorf("%d reports were taken a second later, want 20", n)
+				if n := taken(); n != access.DefaultPerSecond {
+					t.Errorf("%d reports were taken a second later, want %d", n, access.DefaultPerSecond)
 				}
 				time.Sleep(time.Minute)
 				if n := taken(); n != 200 {

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -13,6 +14,8 @@ import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/audit"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
@@ -20,6 +23,13 @@ import (
 
 // drain is how long calls may take to end once the server stops.
 const drain = 5 * time.Second
+
+const (
+	// maxHeaders bounds the headers of a call, in bytes: a token and little else.
+	maxHeaders = 64 << 10
+	// maxStreams bounds the calls under way on one connection.
+	maxStreams = 1000
+)
 
 // Options are what the services need.
 type Options struct {
@@ -32,8 +42,13 @@ type Options struct {
 	Report func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v Versions, known bool, err error)
 	// Operator is registered besides, nil for none.
 	Operator wxbrokerv1.OperatorServiceServer
-	Clock    credential.Clock
-	Log      *slog.Logger
+	// Access says who may do what, and Audit is told of it.
+	Access *access.Control
+	Audit  *audit.Log
+	// TLS secures connections, nil for plain text.
+	TLS   *tls.Config
+	Clock credential.Clock
+	Log   *slog.Logger
 }
 
 // Server is the broker's gRPC server. Make it with NewServer.
@@ -45,13 +60,21 @@ type Server struct {
 
 // NewServer returns a Server that serves once Run is called.
 func NewServer(o Options) *Server {
+	guard := guard{o.Access, o.Audit}
 	s := &Server{
 		grpc: grpc.NewServer(
+			grpc.Creds(secured(o.TLS, guard)),
+			grpc.UnaryInterceptor(guard.unary),
+			grpc.StreamInterceptor(guard.stream),
 			// Edges ping every ten seconds: see pkg/watch.
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-			grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
+			grpc.KeepaliveParams(keepalive.ServerParameters{
+				Time: 20 * time.Second, Timeout: 10 * time.Second, MaxConnectionIdle: 5 * time.Minute,
+			}),
 			grpc.ConnectionTimeout(10*time.Second),
 			grpc.MaxRecvMsgSize(maxRequest),
+			grpc.MaxHeaderListSize(maxHeaders),
+			grpc.MaxConcurrentStreams(maxStreams),
 			// Thousands of edges that rarely say anything.
 			grpc.ReadBufferSize(4<<10),
 		),
@@ -60,7 +83,7 @@ func NewServer(o Options) *Server {
 	}
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	s.health.SetServingStatus(wxbrokerv1.CredentialService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)
-	wxbrokerv1.RegisterCredentialServiceServer(s.grpc, &credentials{Options: o, stopping: s.stopping})
+	wxbrokerv1.RegisterCredentialServiceServer(s.grpc, &credentials{Options: o, guard: guard, stopping: s.stopping})
 	if o.Operator != nil {
 		wxbrokerv1.RegisterOperatorServiceServer(s.grpc, o.Operator)
 		s.health.SetServingStatus(wxbrokerv1.OperatorService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)

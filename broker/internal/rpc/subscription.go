@@ -60,6 +60,15 @@ func readSubscription(request *wxbrokerv1.WatchRequest) (subscription, error) {
 	return out, nil
 }
 
+// readAcknowledgement returns what the edge holds now.
+func readAcknowledgement(request *wxbrokerv1.WatchRequest) ([]Holding, error) {
+	ack := request.GetAcknowledgement()
+	if ack == nil {
+		return nil, status.Error(codes.InvalidArgument, "after the subscription only acknowledgements are expected")
+	}
+	return readHeld(ack.GetHeld())
+}
+
 func readHeld(in []*wxbrokerv1.HeldVersion) ([]Holding, error) {
 	if len(in) > maxHeld {
 		return nil, status.Errorf(codes.InvalidArgument, "%d versions held, at most %d are allowed", len(in), maxHeld)

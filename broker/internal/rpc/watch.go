@@ -5,14 +5,15 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/wxbroker/wxbroker/broker/internal/fanout"
+	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -28,8 +29,8 @@ const (
 type credentials struct {
 	wxbrokerv1.UnimplementedCredentialServiceServer
 	Options
-	stopping  <-chan struct{}
-	reporters reporters
+	guard    guard
+	stopping <-chan struct{}
 }
 
 // Watch serves one stream; the .proto file says what it promises.
@@ -42,11 +43,13 @@ func (c *credentials) Watch(stream wxbrokerv1.CredentialService_WatchServer) err
 	if err != nil {
 		return err
 	}
+	caller, app := access.CallerOf(ctx), access.AppOf(ctx)
+	c.tellRefused(ctx, sub, app)
 	edge := c.Edges.join(Edge{
-		Name: sub.name, Version: sub.version, Address: addressOf(ctx), Since: c.Clock(), Held: sub.held,
+		Name: sub.name, Version: sub.version, Address: caller.Address, App: app.Name, Since: c.Clock(), Held: sub.held,
 	})
 	defer c.Edges.leave(edge)
-	log := c.Log.With("edge", sub.name, "address", edge.Address)
+	log := c.Log.With("edge", sub.name, "app", app.Name, "address", edge.Address)
 	log.Info("edge connected", "version", sub.version, "held", len(sub.held))
 	err = c.serve(stream, sub, edge, requests)
 	log.Info("edge disconnected", "reason", reasonOf(err))
@@ -77,21 +80,33 @@ func (c *credentials) subscribe(ctx context.Context, requests <-chan request) (s
 
 // serve sends states and takes acknowledgements until the stream's time is up.
 func (c *credentials) serve(stream wxbrokerv1.CredentialService_WatchServer, sub subscription, edge *Edge, requests <-chan request) error {
-	c.claim(sub.held)
-	life := time.NewTimer(streamLife + rand.N(streamLife)) //nolint:gosec // spreads load, guards nothing
+	ctx := stream.Context()
+	life := time.NewTimer(c.life(access.CallerOf(ctx)))
 	defer life.Stop()
+	granted := ledger{}
 	var sent uint64
 	for first := true; ; {
-		state, changed := c.Fanout.Current(sub.appids)
+		changed := c.Fanout.Changed() // first: what is revoked from now on wakes this loop
+		app, kinds, err := c.judge(ctx, sub)
+		if err != nil {
+			c.tellGranted(ctx, edge, granted, nil)
+			return err
+		}
+		state := c.Fanout.Current(sub.accounts(app))
+		if first {
+			c.claim(sub.held, app, kinds)
+		}
 		if first || state.Revision != sent {
-			if err := c.send(stream, state, sub, edge); err != nil {
+			accounts := allowed(state, app, kinds)
+			granted = c.tellGranted(ctx, edge, granted, accounts)
+			if err := c.send(stream, state.Revision, accounts, edge); err != nil {
 				return err
 			}
 			first, sent = false, state.Revision
 		}
 		select {
-		case <-stream.Context().Done():
-			return stream.Context().Err()
+		case <-ctx.Done():
+			return ctx.Err()
 		case <-c.stopping:
 			return nil
 		case <-life.C:
@@ -101,20 +116,43 @@ func (c *credentials) serve(stream wxbrokerv1.CredentialService_WatchServer, sub
 			if next.err != nil {
 				return endOf(next.err)
 			}
-			if err := c.acknowledged(next.request, edge); err != nil {
+			held, err := readAcknowledgement(next.request)
+			if err != nil {
 				return err
 			}
+			c.Edges.change(edge, func(e *Edge) { e.Held = held })
+			c.claim(held, app, kinds)
 		}
 	}
 }
 
-// send sends the state as far as sub wants it.
-func (c *credentials) send(stream wxbrokerv1.CredentialService_WatchServer, state fanout.State, sub subscription, edge *Edge) error {
+// life returns how long a stream lives at most: whoever opened it proves anew
+// who they are before the proof expires.
+func (c *credentials) life(caller access.Caller) time.Duration {
+	life := streamLife + rand.N(streamLife) //nolint:gosec // spreads load, guards nothing
+	if !caller.Expires.IsZero() {
+		life = min(life, caller.Expires.Sub(c.Clock()))
+	}
+	return life
+}
+
+// judge returns the app that the caller is now, and the kinds that it may have
+// of what it subscribed to.
+func (c *credentials) judge(ctx context.Context, sub subscription) (*access.App, []credential.Kind, error) {
+	app, err := c.Access.App(access.CallerOf(ctx))
+	if err != nil {
+		return nil, nil, err
+	}
+	kinds, err := sub.within(app)
+	return app, kinds, err
+}
+
+// send sends accounts, which are all that the caller may have.
+func (c *credentials) send(stream wxbrokerv1.CredentialService_WatchServer, revision uint64, accounts []credential.Account, edge *Edge) error {
 	now := c.Clock.Now()
-	response := &wxbrokerv1.WatchResponse{Revision: state.Revision, ServerTime: timestamppb.New(now.Wall())}
+	response := &wxbrokerv1.WatchResponse{Revision: revision, ServerTime: timestamppb.New(now.Wall())}
 	var wanted []Holding
-	for _, account := range state.Accounts {
-		account = account.Only(sub.kinds)
+	for _, account := range accounts {
 		response.Accounts = append(response.Accounts, account.Wire(now))
 		for _, cred := range account.Credentials {
 			wanted = append(wanted, Holding{AppID: account.AppID, Kind: cred.Kind, Version: cred.Version})
@@ -124,25 +162,13 @@ func (c *credentials) send(stream wxbrokerv1.CredentialService_WatchServer, stat
 	return stream.Send(response)
 }
 
-// acknowledged notes what the edge holds now.
-func (c *credentials) acknowledged(r *wxbrokerv1.WatchRequest, edge *Edge) error {
-	ack := r.GetAcknowledgement()
-	if ack == nil {
-		return status.Error(codes.InvalidArgument, "after the subscription only acknowledgements are expected")
-	}
-	held, err := readHeld(ack.GetHeld())
-	if err != nil {
-		return err
-	}
-	c.Edges.change(edge, func(e *Edge) { e.Held = held })
-	c.claim(held)
-	return nil
-}
-
-// claim tells the keepers what edges hold, in case it is newer than theirs.
-func (c *credentials) claim(held []Holding) {
+// claim tells the keepers what edges hold, in case it is newer than theirs. Of
+// what it may not have, an app cannot hold anything.
+func (c *credentials) claim(held []Holding, app *access.App, kinds []credential.Kind) {
 	for _, h := range held {
-		c.Claim(h.AppID, h.Kind, h.Version)
+		if app.Serves(h.AppID) && slices.Contains(kinds, h.Kind) {
+			c.Claim(h.AppID, h.Kind, h.Version)
+		}
 	}
 }
 
@@ -179,11 +205,4 @@ func reasonOf(err error) string {
 		return "regular"
 	}
 	return status.Convert(err).Message()
-}
-
-func addressOf(ctx context.Context) string {
-	if p, ok := peer.FromContext(ctx); ok {
-		return p.Addr.String()
-	}
-	return ""
 }

@@ -20,6 +20,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/audit"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/pkg/credential"
@@ -45,18 +47,22 @@ type world struct {
 	// report answers reports where a test sets it.
 	report func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v rpc.Versions, known bool, err error)
 
+	control *access.Control
+	audit   journal
+
 	mu     sync.Mutex
 	claims []string
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, served: make(chan error, 1)}
+	w := &world{t: t, served: make(chan error, 1), control: access.NewControl(access.Open(), credential.WallClock)}
 	server := rpc.NewServer(rpc.Options{
 		Fanout: &w.fanout, Edges: &w.edges, Claim: w.claim,
 		Report: func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v rpc.Versions, known bool, err error) {
 			return w.report(ctx, appid, kind, hash)
 		},
+		Access: w.control, Audit: audit.New(slog.New(slog.NewTextHandler(&w.audit, nil))),
 		Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
 	})
 	listener := bufconn.Listen(64 << 10)

@@ -1,0 +1,86 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wxbroker/wxbroker/broker/internal/config"
+	"github.com/wxbroker/wxbroker/broker/internal/operator"
+)
+
+// current is the configuration in use.
+type current struct {
+	reloading sync.Mutex // one at a time
+
+	mu      sync.Mutex
+	config  config.Config
+	loaded  time.Time
+	failure error // of the last reload
+}
+
+// state returns what operators are told.
+func (c *current) state() operator.Configuration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return operator.Configuration{Loaded: c.loaded, Failure: c.failure}
+}
+
+// Reload takes the configuration file at path into use as it is now, or none
+// of it: the error says why. What it revokes ends on open streams at once.
+func (a *App) Reload(ctx context.Context, path string) error {
+	a.configuration.reloading.Lock()
+	defer a.configuration.reloading.Unlock()
+	next, err := config.Load(path)
+	if err == nil {
+		err = a.replace(ctx, next)
+	}
+	if err != nil {
+		a.configuration.mu.Lock()
+		defer a.configuration.mu.Unlock()
+		a.configuration.failure = err
+		a.metrics.ConfigInUse.Set(0)
+		return fmt.Errorf("reloading, the configuration in use stays: %w", err)
+	}
+	return nil
+}
+
+// replace puts next in the place of the configuration in use.
+func (a *App) replace(ctx context.Context, next config.Config) error {
+	before := a.configuration.config
+	if keys := before.NeedsRestart(next); len(keys) > 0 {
+		return fmt.Errorf("%s cannot change while the broker runs: restart it, or take that back", strings.Join(keys, ", "))
+	}
+	next.Policy.Succeed(before.Policy)
+	a.access.Use(next.Policy)
+	a.states.Renew() // before any keeper is waited for: what is revoked ends now
+	a.accounts.apply(next.Accounts)
+	a.use(ctx, next)
+	a.log.Info("the configuration has changed", "accounts", len(next.Accounts), "apps", next.Policy.Apps())
+	return nil
+}
+
+// use notes that c is in use, and says what in it should be mended.
+func (a *App) use(ctx context.Context, c config.Config) {
+	a.configuration.mu.Lock()
+	defer a.configuration.mu.Unlock()
+	now := a.clock()
+	a.configuration.config, a.configuration.loaded, a.configuration.failure = c, now, nil
+	a.metrics.ConfigLoaded.Set(float64(now.UnixMilli()) / 1000)
+	a.metrics.ConfigInUse.Set(1)
+	a.metrics.Apps.Set(float64(c.Policy.Apps()))
+	for _, w := range c.Warnings {
+		a.log.Warn("configuration", "warning", w)
+	}
+	if c.Policy.IsOpen() {
+		a.log.Warn("the configuration has no apps: whoever can connect may do everything", "listen", c.GRPC)
+	}
+	if c.Insecure && !c.GRPC.IsLocal() {
+		a.log.Warn("insecure: credentials, and the tokens of apps, cross the network in plain text", "listen", c.GRPC)
+	}
+	if err := c.Policy.Check(ctx, now); err != nil {
+		a.log.Warn("Kubernetes tokens cannot be verified yet", "error", err)
+	}
+}

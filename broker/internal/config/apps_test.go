@@ -1,0 +1,191 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const (
+	aHash = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	bHash = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
+	// anApp is the shortest list of apps, and theAccount the account it is for.
+	anApp      = "apps: [{name: web, identities: ['token:sha256:" + aHash + "'], accounts: [wx1], grants: [sign]}]\n"
+	theAccount = "accounts: [{appid: wx1, secret_file: 'SECRET'}]\n"
+)
+
+func TestApps(t *testing.T) {
+	c, err := Load(write(t, theAccount+"apps:\n"+
+		"  - {name: shop-web, identities: ['token:sha256:"+aHash+"', 'token:sha256:"+strings.ToUpper(bHash)+"'], accounts: [wx1], grants: [sign, report], limits: {per_second: 7}}\n"+
+		"  - {name: ops, identities: ['token:sha256:"+strings.Repeat("a", 64)+"'], grants: [admin]}\n"+
+		"  - {name: all, identities: ['token:sha256:"+strings.Repeat("b", 64)+"'], accounts: ['*'], grants: [token]}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Policy.IsOpen() || c.Policy.Apps() != 3 {
+		t.Errorf("open %v, %d apps", c.Policy.IsOpen(), c.Policy.Apps())
+	}
+}
+
+// TestNoApps: on this machine whoever can connect may do everything.
+func TestNoApps(t *testing.T) {
+	for _, listen := range []string{"", "listen: {grpc: '127.0.0.1:1'}\n", "listen: {grpc: 'unix:/run/x'}\n"} {
+		c, err := Load(write(t, listen+theAccount))
+		if err != nil || !c.Policy.IsOpen() {
+			t.Errorf("%q: %v", listen, err)
+		}
+	}
+}
+
+func TestAppsRefused(t *testing.T) {
+	app := func(identity, rest string) string {
+		return "apps:\n  - name: web\n    identities: ['" + identity + "']\n    " + rest + "\n"
+	}
+	const rest = "accounts: [wx1]\n    grants: [sign]"
+	hash := "token:sha256:" + aHash
+	for _, tt := range []struct {
+		name, yaml string
+		want       []string // each in the error; one that begins with a colon is behind the file's name
+	}{
+		{"a grant that does not exist", app(hash, "accounts: [wx1]\n    grants: [sign, signn]"), []string{":6: apps[0].grants[1]: is no grant", "admin"}},
+		{"a grant twice", app(hash, "accounts: [wx1]\n    grants: [sign, sign]"), []string{":6: apps[0].grants[1]: is there twice"}},
+		{"no grant", app(hash, "accounts: [wx1]"), []string{":3: apps[0].grants: is empty"}},
+		{"an account that is not configured", app(hash, "accounts: [wx1, wx2]\n    grants: [sign]"), []string{":5: apps[0].accounts[1]: wx2 is not among the accounts"}},
+		{"an account twice", app(hash, "accounts: [wx1, wx1]\n    grants: [sign]"), []string{":5: apps[0].accounts[1]: wx1 is there twice"}},
+		{"every account, and another", app(hash, "accounts: ['*', wx1]\n    grants: [sign]"), []string{":5: apps[0].accounts[0]: ", "stands alone"}},
+		{"no account", app(hash, "grants: [sign, admin]"), []string{":3: apps[0].accounts: is empty"}},
+		{"no identity", "apps: [{name: web, accounts: [wx1], grants: [sign]}]\n", []string{":2: apps[0].identities: is empty"}},
+		{"no name", "apps: [{identities: ['" + hash + "'], accounts: [wx1], grants: [sign]}]\n", []string{":2: apps[0].name: is missing"}},
+		{"a name that is none", strings.Replace(app(hash, rest), "name: web", "name: 'web app'", 1), []string{":3: apps[0].name: "}},
+		{"the name of everybody", strings.Replace(app(hash, rest), "name: web", "name: anybody", 1), []string{":3: apps[0].name: "}},
+		{"an identity twice", app(hash+"', '"+hash, rest), []string{":4: apps[0].identities[1]: token:sha256:01234567… is the app web already"}},
+		{
+			"an identity of two apps", app(hash, rest) + "  - {name: api, identities: ['" + strings.ToUpper(hash[13:]) + "'], accounts: [wx1], grants: [sign]}\n",
+			[]string{":7: apps[1].identities[0]: is none of"},
+		},
+		{
+			"an identity of two apps, in capitals", app(hash, rest) + "  - {name: api, identities: ['token:sha256:" + strings.ToUpper(aHash) + "'], accounts: [wx1], grants: [sign]}\n",
+			[]string{":7: apps[1].identities[0]: token:sha256:01234567… is the app web already"},
+		},
+		{"a name of two apps", app(hash, rest) + "  - {name: web, identities: ['token:sha256:" + bHash + "'], accounts: [wx1], grants: [sign]}\n", []string{":7: apps[1].name: web is there twice"}},
+		{"a token instead of its hash", app("wxb_hunter2", rest), []string{":4: apps[0].identities[0]: is a token itself"}},
+		{"anything", app("hunter2", rest), []string{":4: apps[0].identities[0]: is none of"}},
+		{"a short hash", app("token:sha256:0123", rest), []string{":4: apps[0].identities[0]: ", "64 hexadecimal"}},
+		{"a SPIFFE ID without a path", app("spiffe://prod", rest), []string{":4: apps[0].identities[0]: is not a SPIFFE ID"}},
+		{"a wildcard", app("dns:*.example.com", rest), []string{":4: apps[0].identities[0]: is not a DNS name"}},
+		{"a ServiceAccount without a namespace", app("k8s:web", rest), []string{":4: apps[0].identities[0]: is not a ServiceAccount"}},
+		{"a certificate, and no CA", app("spiffe://prod/web", rest), []string{":4: apps[0].identities[0]: ", "client_ca_file"}},
+		{"a ServiceAccount, and no cluster", app("k8s:shop:web", rest), []string{":4: apps[0].identities[0]: ", "section kubernetes"}},
+		{"no calls", app(hash, rest+"\n    limits: {per_second: 0}"), []string{":7: apps[0].limits.per_second: is not between"}},
+		{"half a call", app(hash, rest+"\n    limits: {per_second: 0.5}"), []string{":7: apps[0].limits.per_second: is not between"}},
+		{"a typo", app(hash, rest+"\n    limit: {per_second: 5}"), []string{":7:5: ", `unknown key "limit"`, `did you mean "limits"?`}},
+		{"a secret for a key", "hunter2: x\n", []string{":2:1: unknown key, which looks like none that there is"}},
+		{"another machine, and no apps", "insecure: true\nlisten: {grpc: '0.0.0.0:1'}\n", []string{":3: listen.grpc: ", "without apps whoever connects is given everything"}},
+		{"another machine, and no apps, with TLS", "tls: {cert_file: c, key_file: k}\nlisten: {grpc: '0.0.0.0:1'}\n", []string{":3: listen.grpc: ", "without apps whoever connects is given everything"}},
+		{"another machine in plain text", "listen: {grpc: '0.0.0.0:1'}\n" + anApp, []string{":2: listen.grpc: ", "in plain text"}},
+		{"client certificates, and no apps", "tls: {cert_file: c, key_file: k, client_ca_file: a}\n", []string{":2: tls.client_ca_file: means nothing without apps"}},
+		{"half of a pair", "tls: {cert_file: c}\n" + anApp, []string{":2: tls: has only one of"}},
+		{"client certificates in plain text", "tls: {client_ca_file: a}\n" + anApp, []string{":2: tls.client_ca_file: means nothing without cert_file"}},
+		{"secure and insecure", "insecure: true\ntls: {cert_file: c, key_file: k}\n" + anApp, []string{":2: insecure: contradicts tls"}},
+		{"a key that is none", "encryption_key_file: 'SECRET'\n" + anApp, []string{":2: encryption_key_file: reading the encryption keys: ", "appsecret"}},
+		{"a key that is not there", "encryption_key_file: /does/not/exist\n" + anApp, []string{":2: encryption_key_file: ", "no such file"}},
+		{"no connections", "listen: {max_connections: 0}\n", []string{":2: listen.max_connections: is not between"}},
+		{"a cluster, and no apps", "kubernetes: {issuer: i, discovery_url: 'https://k'}\n", []string{":2: kubernetes: means nothing without apps"}},
+		{"a cluster without an issuer", "kubernetes: {discovery_url: 'https://k'}\n" + anApp, []string{":2: kubernetes.issuer: is missing"}},
+		{"a cluster without keys", "kubernetes: {issuer: i}\n" + anApp, []string{":2: kubernetes: needs exactly one of"}},
+		{"a cluster with two kinds of keys", "kubernetes: {issuer: i, discovery_url: 'https://k', keys_file: f}\n" + anApp, []string{":2: kubernetes: needs exactly one of"}},
+		{"keys in plain text", "kubernetes: {issuer: i, discovery_url: 'http://k'}\n" + anApp, []string{":2: kubernetes.discovery_url: is not https"}},
+		{"keys that are not there", "kubernetes: {issuer: i, keys_file: /does/not/exist}\n" + anApp, []string{":2: kubernetes.keys_file: ", "no such file"}},
+		{"keys that are none", "kubernetes: {issuer: i, keys_file: 'SECRET'}\n" + anApp, []string{":2: kubernetes.keys_file: ", "no public key"}},
+		{"a token for a file", "kubernetes: {issuer: i, keys_file: 'SECRET', token_file: t}\n" + anApp, []string{":2: kubernetes: has ca_file or token_file"}},
+		{"CAs that are none", "kubernetes: {issuer: i, discovery_url: 'https://k', ca_file: 'SECRET'}\n" + anApp, []string{":2: kubernetes.ca_file: ", "PEM"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := write(t, theAccount+tt.yaml)
+			_, err := Load(path)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			for _, want := range tt.want {
+				if strings.HasPrefix(want, ":") {
+					want = path + want
+				}
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error %q lacks %q", err, want)
+				}
+			}
+			if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), aHash) {
+				t.Errorf("error %q shows what may be a secret", err)
+			}
+		})
+	}
+}
+
+// TestNeedsRestart: each key that a running broker cannot change.
+func TestNeedsRestart(t *testing.T) {
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte(aHash), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	load := func(yaml string) Config {
+		t.Helper()
+		yaml = strings.ReplaceAll(yaml, "KEY", "'"+key+"'")
+		c, err := Load(write(t, yaml+theAccount+anApp))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	before := load("")
+	for yaml, want := range map[string]string{
+		"":                                           "",
+		"data: other.db\n":                           "data",
+		"encryption_key_file: KEY\n":                 "encryption_key_file",
+		"listen: {grpc: '127.0.0.1:1'}\n":            "listen",
+		"listen: {ops: '127.0.0.1:1'}\n":             "listen",
+		"listen: {max_connections: 77}\n":            "listen",
+		"tls: {cert_file: c, key_file: k}\n":         "tls",
+		"insecure: true\n":                           "insecure",
+		"upstreams: ['https://a']\n":                 "upstreams",
+		"data: other.db\nupstreams: ['https://a']\n": "data upstreams",
+	} {
+		if got := strings.Join(before.NeedsRestart(load(yaml)), " "); got != want {
+			t.Errorf("%q needs a restart for %q, want %q", yaml, got, want)
+		}
+	}
+}
+
+// TestSameAccount: what a change of the configuration leaves alone.
+func TestSameAccount(t *testing.T) {
+	path := write(t, "accounts: [{appid: wx1, secret_file: 'SECRET'}, {appid: wx2, secret_file: SECRET}]\n")
+	first, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := strings.Replace(string(source), "{appid: wx2", "{sign_hosts: [a.example.com], appid: wx2", 1)
+	if err := os.WriteFile(path, []byte(changed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(filepath.Dir(path), "appsecret"), []byte("another"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	second, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var same []bool
+	for i := range first.Accounts {
+		same = append(same, first.Accounts[i].Same(second.Accounts[i]))
+	}
+	if want := []bool{true, false}; !slices.Equal(same, want) {
+		t.Error(cmp.Diff(want, same))
+	}
+}

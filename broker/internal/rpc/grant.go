@@ -1,0 +1,103 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/audit"
+	"github.com/wxbroker/wxbroker/broker/internal/fanout"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+)
+
+// within returns the kinds that an app may have of what it subscribed to, or
+// PERMISSION_DENIED when it may have nothing.
+func (sub subscription) within(app *access.App) ([]credential.Kind, error) {
+	may := app.Kinds()
+	kinds := slices.DeleteFunc(slices.Clone(sub.kinds), func(k credential.Kind) bool { return !slices.Contains(may, k) })
+	switch {
+	case len(may) == 0 || len(kinds) == 0 && len(sub.kinds) > 0:
+		return nil, status.Errorf(codes.PermissionDenied, "the app %s has not been granted any credential of the kinds %v", app.Name, sub.kinds)
+	case len(sub.appids) > 0 && !slices.ContainsFunc(sub.appids, app.Serves):
+		return nil, status.Errorf(codes.PermissionDenied, "the app %s has been granted nothing for the accounts %q", app.Name, sub.appids)
+	}
+	return kinds, nil
+}
+
+// accounts returns the accounts to look for, none for all that there are.
+func (sub subscription) accounts(app *access.App) []string {
+	if len(sub.appids) == 0 && !app.ServesEvery() {
+		return app.Accounts
+	}
+	return sub.appids
+}
+
+// allowed returns what of a state an app may have, by these kinds.
+func allowed(state fanout.State, app *access.App, kinds []credential.Kind) []credential.Account {
+	var accounts []credential.Account
+	for _, account := range state.Accounts {
+		if app.Serves(account.AppID) {
+			accounts = append(accounts, account.Only(kinds))
+		}
+	}
+	return accounts
+}
+
+// ledger is what a stream has been granted so far, for the audit: the kinds of
+// each account.
+type ledger map[string][]credential.Kind
+
+// tellGranted tells the audit what is granted to a stream that was not before,
+// and what no longer is.
+func (c *credentials) tellGranted(ctx context.Context, edge *Edge, before ledger, accounts []credential.Account) ledger {
+	now := make(ledger)
+	for _, a := range accounts {
+		if len(a.Kinds) > 0 {
+			now[a.AppID] = a.Kinds
+		}
+	}
+	tell := func(appid string, kinds []credential.Kind, outcome audit.Outcome) {
+		if len(kinds) > 0 {
+			c.guard.tell(ctx, audit.Entry{Action: "watch", Edge: edge.Name, AppID: appid, Kinds: texts(kinds), Outcome: outcome}, nil)
+		}
+	}
+	for appid, kinds := range now {
+		tell(appid, without(kinds, before[appid]), audit.Granted)
+	}
+	for appid, kinds := range before {
+		tell(appid, without(kinds, now[appid]), audit.Revoked)
+	}
+	return now
+}
+
+// tellRefused tells the audit what of a subscription the app may not have.
+func (c *credentials) tellRefused(ctx context.Context, sub subscription, app *access.App) {
+	tell := func(appid string, kinds []credential.Kind, reason string) {
+		err := status.Error(codes.PermissionDenied, reason)
+		c.guard.tell(ctx, audit.Entry{Action: "watch", Edge: sub.name, AppID: printable(appid), Kinds: texts(kinds), Outcome: audit.Refused}, err)
+	}
+	for _, appid := range sub.appids {
+		if !app.Serves(appid) {
+			tell(appid, sub.kinds, "the app has been granted nothing for this account")
+		}
+	}
+	if missing := without(sub.kinds, app.Kinds()); len(missing) > 0 {
+		tell("", missing, "the app has not been granted these kinds")
+	}
+}
+
+func without(kinds, those []credential.Kind) []credential.Kind {
+	return slices.DeleteFunc(slices.Clone(kinds), func(k credential.Kind) bool { return slices.Contains(those, k) })
+}
+
+func texts(kinds []credential.Kind) []string {
+	var names []string
+	for _, k := range kinds {
+		names = append(names, fmt.Sprint(k))
+	}
+	return names
+}

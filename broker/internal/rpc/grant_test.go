@@ -1,0 +1,265 @@
+package rpc_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/wxbroker/wxbroker/broker/clustertest"
+	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/rpc"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+// grant makes that the policy which grants the holder of token these things.
+func (w *world) grant(id access.Identity, accounts []string, grants ...access.Grant) {
+	w.t.Helper()
+	apps := []access.App{{Name: "web", Identities: []access.Identity{id}, Accounts: accounts, Grants: grants}}
+	if id == "" {
+		apps = nil
+	}
+	policy, err := access.NewPolicy(apps, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.use(policy)
+}
+
+// use makes policy the one in force, as a reload does.
+func (w *world) use(policy *access.Policy) {
+	w.control.Use(policy)
+	w.fanout.Renew()
+	synctest.Wait()
+}
+
+// watchAs opens a stream by a token and subscribes.
+func (w *world) watchAs(token string, s *wxbrokerv1.Subscription) *watcher {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Hour)
+	w.t.Cleanup(cancel)
+	stream, err := wxbrokerv1.NewCredentialServiceClient(w.conn).Watch(metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	got := &watcher{stream, w.t}
+	got.send(subscribe(s))
+	return got
+}
+
+// tells checks which lines the audit has since the last call, by what each
+// contains, in any order.
+func (w *world) tells(want ...string) {
+	w.t.Helper()
+	synctest.Wait()
+	lines := w.audit.take()
+	if len(lines) != len(want) {
+		w.t.Errorf("the audit says %q, want %q", lines, want)
+	}
+	for _, text := range want {
+		if !slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, text) }) {
+			w.t.Errorf("the audit does not say %q: %q", text, lines)
+		}
+	}
+}
+
+// TestOpenStreamsFollowTheGrants: each change is a state of its own, and what
+// is no longer granted is not in it. What is left of nothing is PERMISSION_DENIED.
+func TestOpenStreamsFollowTheGrants(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		secret, id := access.NewToken()
+		w.publish("wx1", token(1, "t1"), ticket(1, "a1"))
+		w.publish("wx2", token(2, "t2"), ticket(2, "a2"))
+		w.grant(id, []string{"wx1"}, access.Sign)
+		s := w.watchAs(secret.Reveal(), both())
+		s.checkNext("wx1", "wx1 jsapi_ticket 1 a1")
+		w.tells(
+			`app=web action=watch outcome=refused identity=token:sha256:`+string(id[13:21])+`… address=bufconn reason="the app has not been granted these kinds" kinds=[access_token]`,
+			"action=watch outcome=granted identity=token:sha256:"+string(id[13:21])+"… address=bufconn appid=wx1 kinds=[jsapi_ticket]",
+		)
+		// What changes without a meaning for the stream is not told twice.
+		w.publish("wx1", token(3, "t3"), ticket(3, "a3"))
+		s.checkNext("wx1", "wx1 jsapi_ticket 3 a3")
+		w.tells()
+		w.publish("wx2", token(4, "t4"), ticket(4, "a4")) // which is none of its business: no state comes of it
+		synctest.Wait()
+		w.grant(id, []string{"wx1", "wx2"}, access.Sign, access.Token)
+		s.checkNext("wx1", "wx1 access_token 3 t3", "wx1 jsapi_ticket 3 a3", "wx2", "wx2 access_token 4 t4", "wx2 jsapi_ticket 4 a4")
+		w.tells("appid=wx1 kinds=[access_token]", "appid=wx2 kinds=\"[access_token jsapi_ticket]\"")
+		w.grant(id, []string{access.EveryAccount}, access.Token)
+		s.checkNext("wx1", "wx1 access_token 3 t3", "wx2", "wx2 access_token 4 t4")
+		w.tells("outcome=revoked", "appid=wx2 kinds=[jsapi_ticket]")
+		w.publish("wx3", token(5, "t5"))
+		s.checkNext("wx1", "wx1 access_token 3 t3", "wx2", "wx2 access_token 4 t4", "wx3", "wx3 access_token 5 t5")
+		w.tells("appid=wx3")
+		w.fanout.Remove("wx2")
+		s.checkNext("wx1", "wx1 access_token 3 t3", "wx3", "wx3 access_token 5 t5")
+		w.tells("outcome=revoked")
+		start := time.Now()
+		w.grant(id, []string{"wx1"}, access.Report)
+		if err := s.end(); status.Code(err) != codes.PermissionDenied || !strings.Contains(err.Error(), "the app web has not been granted any credential") {
+			t.Errorf("the stream ended with %v", err)
+		}
+		if took := time.Since(start); took > 0 {
+			t.Errorf("the stream ended after %v", took)
+		}
+		w.tells("outcome=revoked", "outcome=revoked")
+	})
+}
+
+// TestRevokedAppsAreCut: an identity that is nobody any more.
+func TestRevokedAppsAreCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		secret, id := access.NewToken()
+		w.publish("wx1", ticket(1, "a"))
+		w.grant(id, []string{"wx1"}, access.Sign)
+		s := w.watchAs(secret.Reveal(), both())
+		s.checkNext("wx1", "wx1 jsapi_ticket 1 a")
+		w.grant("", nil)
+		s.checkRefused(codes.PermissionDenied)
+		w.watchAs(secret.Reveal(), both()).checkRefused(codes.Unauthenticated)
+	})
+}
+
+// TestOpenBecomesClosed: whoever came before there were apps has proven
+// nothing.
+func TestOpenBecomesClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		_, id := access.NewToken()
+		w.publish("wx1", ticket(1, "a"))
+		s := w.watch(both())
+		s.checkNext("wx1", "wx1 jsapi_ticket 1 a")
+		w.grant(id, []string{"wx1"}, access.Sign)
+		s.checkRefused(codes.PermissionDenied)
+	})
+}
+
+func TestWhatCannotBeGranted(t *testing.T) {
+	ticketOf := func(appids ...string) *wxbrokerv1.Subscription {
+		return &wxbrokerv1.Subscription{Appids: appids, Kinds: []wxbrokerv1.CredentialKind{ticketKind}}
+	}
+	for _, tt := range []struct {
+		name         string
+		subscription *wxbrokerv1.Subscription
+		grants       []access.Grant
+		want         []string // nil is PERMISSION_DENIED
+	}{
+		{"an account of others", ticketOf("wx2"), []access.Grant{access.Sign}, nil},
+		{"one of ours, one of others", ticketOf("wx2", "wx1"), []access.Grant{access.Sign}, []string{"wx1", "wx1 jsapi_ticket 1 a1"}},
+		{"one of ours, one of nobody's", ticketOf("wx1", "wx9"), []access.Grant{access.Sign}, []string{"wx1", "wx1 jsapi_ticket 1 a1"}},
+		{"whatever there is", ticketOf(), []access.Grant{access.Sign}, []string{"wx1", "wx1 jsapi_ticket 1 a1"}},
+		{"a kind of another grant", ticketOf(), []access.Grant{access.Token}, nil},
+		{"no credential at all", both(), []access.Grant{access.Template, access.Admin}, nil},
+		{
+			"a kind that is not known yet", &wxbrokerv1.Subscription{Kinds: []wxbrokerv1.CredentialKind{newerKind}},
+			[]access.Grant{access.Sign},
+			[]string{"wx1"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				secret, id := access.NewToken()
+				w.publish("wx1", token(1, "t1"), ticket(1, "a1"))
+				w.publish("wx2", token(2, "t2"), ticket(2, "a2"))
+				w.grant(id, []string{"wx1"}, tt.grants...)
+				s := w.watchAs(secret.Reveal(), tt.subscription)
+				if tt.want == nil {
+					s.checkRefused(codes.PermissionDenied)
+					if lines := w.audit.take(); !slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, "outcome=refused") }) {
+						t.Errorf("the audit says %q", lines)
+					}
+					return
+				}
+				s.checkNext(tt.want...)
+			})
+		})
+	}
+}
+
+// TestClaimsAreForWhatOneMayHold: an edge cannot push up the versions of what
+// it was not granted.
+func TestClaimsAreForWhatOneMayHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		secret, id := access.NewToken()
+		w.publish("wx1", token(1, "t1"), ticket(1, "a1"))
+		w.grant(id, []string{"wx1"}, access.Sign)
+		all := []*wxbrokerv1.HeldVersion{held("wx1", tokenKind, 9), held("wx1", ticketKind, 9), held("wx2", ticketKind, 9)}
+		subscription := both()
+		subscription.Held = all
+		s := w.watchAs(secret.Reveal(), subscription)
+		state := s.checkNext("wx1", "wx1 jsapi_ticket 1 a1")
+		if got := w.takeClaims(); !slices.Equal(got, []string{"wx1 jsapi_ticket 9"}) {
+			t.Errorf("claimed on subscribing: %q", got)
+		}
+		s.send(acknowledge(state.GetRevision(), all...))
+		if got := w.takeClaims(); !slices.Equal(got, []string{"wx1 jsapi_ticket 9"}) {
+			t.Errorf("claimed on acknowledging: %q", got)
+		}
+	})
+}
+
+// TestStreamsEndWithTheProof by which they were opened, without an error: the
+// edge has a newer one by then.
+func TestStreamsEndWithTheProof(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		cluster := clustertest.New(t, "one")
+		w.publish("wx1", ticket(1, "a"))
+		app := access.App{Name: "web", Identities: []access.Identity{"k8s:shop:web"}, Accounts: []string{"wx1"}, Grants: []access.Grant{access.Sign}}
+		policy, err := access.NewPolicy([]access.App{app}, access.NewKubernetes(clustertest.Issuer, access.KeyFile(cluster.KeysFile(t))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.use(policy)
+		s := w.watchAs(cluster.Token(t, "shop", "web", clustertest.Until(time.Now().Add(10*time.Minute))), both())
+		s.checkNext("wx1", "wx1 jsapi_ticket 1 a")
+		start := time.Now()
+		if err := s.end(); err == nil || err.Error() != "EOF" {
+			t.Errorf("the stream ended with %v", err)
+		}
+		if took := time.Since(start); took != 10*time.Minute {
+			t.Errorf("the stream ended after %v", took)
+		}
+	})
+}
+
+// TestReportsSayThroughWhichKey of the edge they came.
+func TestReportsSayThroughWhichKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.report = func(context.Context, string, credential.Kind, [sha256.Size]byte) (v rpc.Versions, known bool, err error) {
+			return rpc.Versions{Reported: 1, Current: 1}, true, nil
+		}
+		ctx := metadata.AppendToOutgoingContext(t.Context(), "wxbroker-local-key", "billing")
+		if _, err := w.reportInvalid(ctx, tokenKind, aHash[:]); err != nil {
+			t.Fatal(err)
+		}
+		w.tells("app=anybody action=report outcome=granted address=bufconn local_key=billing appid=wx1")
+	})
+}
+
+// TestEdgesSayForWhichApp they are.
+func TestEdgesSayForWhichApp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		secret, id := access.NewToken()
+		w.grant(id, []string{"wx1"}, access.Sign)
+		w.watchAs(secret.Reveal(), both()).checkNext()
+		if edges := w.edges.List(); len(edges) != 1 || edges[0].App != "web" {
+			t.Errorf("%+v", edges)
+		}
+	})
+}

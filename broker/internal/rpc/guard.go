@@ -1,0 +1,132 @@
+package rpc
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/audit"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+// need is what a method takes of its caller.
+type need struct {
+	action string         // as the audit calls it
+	grants []access.Grant // one of them; none: to be an app is enough
+	counts bool           // against the app's calls a second
+}
+
+// needs are those of every method: one that is not here is nobody's.
+var needs = map[string]need{
+	wxbrokerv1.CredentialService_Watch_FullMethodName:         {action: "watch", grants: []access.Grant{access.Sign, access.Token}},
+	wxbrokerv1.CredentialService_ReportInvalid_FullMethodName: {action: "report", grants: []access.Grant{access.Report}, counts: true},
+	wxbrokerv1.OperatorService_GetStatus_FullMethodName:       {action: "status", grants: []access.Grant{access.Admin}},
+	wxbrokerv1.OperatorService_GetQuota_FullMethodName:        {action: "quota", grants: []access.Grant{access.Admin}},
+	wxbrokerv1.OperatorService_ClearQuota_FullMethodName:      {action: "clear_quota", grants: []access.Grant{access.Admin}},
+	wxbrokerv1.OperatorService_Refresh_FullMethodName:         {action: "refresh", grants: []access.Grant{access.Admin}},
+	healthv1.Health_Check_FullMethodName:                      {action: "health"},
+	healthv1.Health_List_FullMethodName:                       {action: "health"},
+	healthv1.Health_Watch_FullMethodName:                      {action: "health"},
+}
+
+// guard lets callers in, and tells the audit.
+type guard struct {
+	access *access.Control
+	audit  *audit.Log
+}
+
+// enter finds out who calls and whether its app may call that method at all.
+// The context and the app are as much as is known, also beside an error.
+func (g guard) enter(ctx context.Context, method string) (context.Context, *access.App, need, error) {
+	stranger := new(access.App)
+	n, known := needs[method]
+	caller, err := g.access.Identify(ctx)
+	if err != nil {
+		return access.WithCaller(ctx, caller, stranger), stranger, n, err
+	}
+	app, err := g.access.App(caller)
+	if err != nil {
+		return access.WithCaller(ctx, caller, stranger), stranger, n, err
+	}
+	ctx = access.WithCaller(ctx, caller, app)
+	switch {
+	case !known || len(n.grants) > 0 && !slices.ContainsFunc(n.grants, app.Has):
+		return ctx, app, n, status.Errorf(codes.PermissionDenied, "the app %s has not been granted %s", app.Name, n.wants())
+	case n.counts:
+		return ctx, app, n, g.access.Spend(caller)
+	}
+	return ctx, app, n, nil
+}
+
+// wants names the grants that would do.
+func (n need) wants() string {
+	var names []string
+	for _, g := range n.grants {
+		names = append(names, string(g))
+	}
+	if len(names) == 0 {
+		return "this call"
+	}
+	return strings.Join(names, " or ")
+}
+
+// unary guards a call. The account that a request names has to be one that the
+// app's grants hold for.
+func (g guard) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (answer any, err error) {
+	ctx, app, need, err := g.enter(ctx, info.FullMethod)
+	var appid string
+	if named, ok := request.(interface{ GetAppid() string }); ok {
+		appid = named.GetAppid()
+	}
+	if err == nil && appid != "" && len(need.grants) > 0 && !app.Serves(appid) {
+		err = status.Errorf(codes.PermissionDenied, "the app %s has been granted nothing for the account %s", app.Name, printable(appid))
+	}
+	outcome := audit.Refused
+	if err == nil {
+		if answer, err = handle(ctx, request); err == nil {
+			outcome = audit.Granted
+		} else {
+			outcome = audit.Failed
+		}
+	}
+	if err != nil || len(need.grants) > 0 {
+		g.tell(ctx, audit.Entry{Action: need.action, AppID: printable(appid), Outcome: outcome}, err)
+	}
+	return answer, err
+}
+
+// stream guards a stream. What it may carry is for its handler to say, and for
+// as long as it is open.
+func (g guard) stream(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	ctx, _, need, err := g.enter(stream.Context(), info.FullMethod)
+	if err != nil {
+		g.tell(ctx, audit.Entry{Action: need.action, Outcome: audit.Refused}, err)
+		return err
+	}
+	return handle(service, guarded{stream, ctx})
+}
+
+// guarded is a stream whose context knows who calls.
+type guarded struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+// Context implements [grpc.ServerStream].
+func (s guarded) Context() context.Context { return s.ctx }
+
+// tell completes an entry with who calls and why not, and writes it.
+func (g guard) tell(ctx context.Context, e audit.Entry, err error) {
+	caller := access.CallerOf(ctx)
+	e.App, e.Identity, e.Address, e.LocalKey = access.AppOf(ctx).Name, caller.Identity(), caller.Address, caller.LocalKey
+	if err != nil {
+		e.Reason = status.Convert(err).Message()
+	}
+	g.audit.Write(ctx, e)
+}
