@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 const (
@@ -186,6 +184,6 @@ func TestSameAccount(t *testing.T) {
 		same = append(same, first.Accounts[i].Same(second.Accounts[i]))
 	}
 	if want := []bool{true, false}; !slices.Equal(same, want) {
-		t.Error(cmp.Diff(want, same))
+		t.Errorf("same are %v, want %v", same, want)
 	}
 }
