@@ -110,15 +110,31 @@ func (d Discovery) Keys() KeySource {
 		if document.Issuer != issuer {
 			return nil, fmt.Errorf("%s speaks of another issuer than %s", address, issuer)
 		}
-		if raw, err = d.get(ctx, client, document.JWKSURI); err != nil {
+		keys := d.keysAddress(strings.TrimSuffix(address, discoveryPath), document.JWKSURI)
+		if raw, err = d.get(ctx, client, keys); err != nil {
 			return nil, err
 		}
 		found, err := publicKeys(raw)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", document.JWKSURI, err)
+			return nil, fmt.Errorf("%s: %w", keys, err)
 		}
 		return found, nil
 	}
+}
+
+// keysPath is where an API server shows its keys.
+const keysPath = "/openid/v1/jwks"
+
+// keysAddress returns where to read the keys that a server says are at named.
+// An API server, which is who we have a token for, names an address for the
+// outside: often out of reach from inside, and not a host that the token is
+// meant for. It shows the same keys where its document is.
+func (d Discovery) keysAddress(server, named string) string {
+	u, err := url.Parse(named)
+	if d.TokenFile == "" || err != nil || u.Path != keysPath {
+		return named
+	}
+	return server + keysPath
 }
 
 func (d Discovery) client() (*http.Client, error) {

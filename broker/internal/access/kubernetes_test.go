@@ -160,6 +160,13 @@ func TestDiscovery(t *testing.T) {
 			}
 			cluster.ServeHTTP(w, r)
 		}, ""},
+		{"an API server's address for the outside", "", func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/openid/v1/jwks" {
+				cluster.ServeHTTP(w, r)
+				return
+			}
+			_, _ = w.Write([]byte(`{"issuer":"` + clustertest.Issuer + `","jwks_uri":"https://kubernetes.invalid:6443/openid/v1/jwks"}`))
+		}, ""},
 		{"refused", "", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }, "HTTP 403"},
 		{"another issuer", "", func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write([]byte(`{"issuer":"https://other","jwks_uri":"x"}`))
