@@ -3,180 +3,244 @@ package deploy
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/goccy/go-yaml"
-
-	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
 
-// brokerConfig has the keys of the broker's configuration that a test moves.
-// Strictness is the broker's business.
-type brokerConfig struct {
-	Listen   struct{ GRPC, Ops string }
-	Accounts []struct {
-		AppID      string
-		SecretFile string `yaml:"secret_file"`
-	}
-}
+// bin is where TestMain builds the programs.
+var bin string
 
-// started bounds how long a program may take until it is ready.
-const started = 30 * time.Second
-
-func TestExamplesStart(t *testing.T) {
-	bin := t.TempDir()
-	build := exec.Command("go", "build", "-o", bin, "../../broker/cmd/wxbroker", "../../edge/cmd/wxedge")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building the programs: %v\n%s", err, out)
-	}
-	t.Run("systemd", func(t *testing.T) {
-		m := mover{}
-		startBroker(t, bin, m, "systemd/wxbroker.yaml")
-		env := []string{}
-		for line := range strings.Lines(string(read(t, "systemd/wxedge.env"))) {
-			if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
-				key, value, _ := strings.Cut(line, "=")
-				env = append(env, key+"="+m.move(t, value))
-			}
-		}
-		start(t, env, bin+"/wxedge", "serve").ready(t, m["7611"])
-	})
-	t.Run("kubernetes", func(t *testing.T) {
-		m := mover{}
-		startBroker(t, bin, m, "kubernetes/wxbroker.yaml")
-		edge := manifests(t, "kubernetes/example-app.yaml")["Deployment"].Spec.Template.Spec.InitContainers[0]
-		args := []string{}
-		for _, arg := range edge.Args {
-			args = append(args, m.move(t, strings.Replace(arg, "=wxbroker:", "=127.0.0.1:", 1)))
-		}
-		start(t, nil, bin+"/wxedge", args...).ready(t, m["7611"])
-	})
-}
-
-// startBroker starts a broker with an example's configuration, moved to free
-// ports, a directory of the test and a simulated WeChat.
-func startBroker(t *testing.T, bin string, m mover, example string) {
-	t.Helper()
-	const secret = "0123456789abcdef0123456789abcdef"
-	var config map[string]any
-	var known brokerConfig
-	decode(t, example, &config)
-	decode(t, example, &known)
-
-	dir := t.TempDir()
-	secretFile := filepath.Join(dir, "appsecret")
-	if err := os.WriteFile(secretFile, []byte(secret+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	sim := wechatsim.New(wechatsim.Config{})
-	for i, a := range known.Accounts {
-		sim.AddAccount(wechatsim.Account{AppID: a.AppID, Secret: secret})
-		config["accounts"].([]any)[i].(map[string]any)["secret_file"] = secretFile
-	}
-	wechat := httptest.NewServer(sim)
-	t.Cleanup(wechat.Close)
-	config["upstreams"] = []string{wechat.URL}
-	config["data"] = filepath.Join(dir, "wxbroker.db")
-	config["listen"] = map[string]string{"grpc": m.move(t, known.Listen.GRPC), "ops": m.move(t, known.Listen.Ops)}
-
-	moved, err := yaml.Marshal(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, "wxbroker.yaml")
-	if err := os.WriteFile(path, moved, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	start(t, nil, bin+"/wxbroker", "serve", "--config", path).ready(t, m["7601"])
-}
-
-// mover replaces the default ports in what an example says by free ones, the
-// same one for the same port. Hosts stay: which address is plaintext, and what
-// has to be said for that, is part of the example.
-type mover map[string]string
-
-func (m mover) move(t *testing.T, s string) string {
-	t.Helper()
-	i := strings.LastIndex(s, ":76")
-	if i < 0 || len(s) != i+len(":7600") {
-		return s
-	}
-	port := s[i+1:]
-	if m[port] == "" {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "wxbroker-deploy-")
 		if err != nil {
-			t.Fatal(err)
+			fmt.Fprintln(os.Stderr, err)
+			return 1
 		}
-		_, m[port], _ = net.SplitHostPort(l.Addr().String())
-		_ = l.Close()
+		defer os.RemoveAll(dir)
+		bin = dir + "/"
+		build := exec.Command("go", "build", "-o", bin, "../../broker/cmd/wxbroker", "../../edge/cmd/wxedge", "../../pkg/cmd/wxsim")
+		build.Stdout, build.Stderr = os.Stderr, os.Stderr
+		if err := build.Run(); err != nil {
+			fmt.Fprintln(os.Stderr, "building the programs:", err)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// moved says where the test has what an example names.
+type moved struct {
+	dirs  map[string]string // the test's, by the example's
+	ports map[string]string // free ones, by the example's; several programs may share them
+}
+
+var portForm = regexp.MustCompile(`\b76[0-9]{2}\b`)
+
+// text returns what an example says, with ports and directories moved. Hosts
+// stay: who can reach an address, and what has to be said for that, is part of
+// the example.
+func (m moved) text(t *testing.T, s string) string {
+	t.Helper()
+	s = portForm.ReplaceAllStringFunc(s, func(port string) string {
+		if m.ports[port] == "" {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, m.ports[port], _ = net.SplitHostPort(l.Addr().String())
+			_ = l.Close()
+		}
+		return m.ports[port]
+	})
+	for from, to := range m.dirs {
+		s = strings.ReplaceAll(s, from+"/", to+"/")
 	}
-	return s[:i+1] + m[port]
+	return s
+}
+
+// texts does it for several.
+func (m moved) texts(t *testing.T, all []string) []string {
+	t.Helper()
+	var texts []string
+	for _, s := range all {
+		texts = append(texts, m.text(t, s))
+	}
+	return texts
+}
+
+// program is how one is run.
+type program struct {
+	name      string
+	args, env []string
+	dir       string // the current one, "" for the test's own
+}
+
+// command returns it as something to run. Nothing of ours configures it.
+func (p program) command(ctx context.Context) *exec.Cmd {
+	command := exec.CommandContext(ctx, bin+p.name, p.args...)
+	command.Env, command.Dir = append([]string{"PATH="}, p.env...), p.dir
+	return command
+}
+
+// run runs it to its end.
+func (p program) run(t *testing.T) (output string, err error) {
+	t.Helper()
+	out, err := p.command(t.Context()).CombinedOutput()
+	return string(out), err
+}
+
+// with returns the program with one word in place of another, in its arguments
+// and variables.
+func (p program) with(old, replacement string) program {
+	replaced := func(all []string) []string {
+		var changed []string
+		for _, s := range all {
+			changed = append(changed, strings.ReplaceAll(s, old, replacement))
+		}
+		return changed
+	}
+	p.args, p.env = replaced(p.args), replaced(p.env)
+	return p
 }
 
 // process is a program that runs until the test's end.
 type process struct {
-	name string
-	done chan struct{}
-	log  bytes.Buffer // may be read once done
+	name    string
+	command *exec.Cmd
+	done    chan struct{}
+
+	mu  sync.Mutex
+	log bytes.Buffer
 }
 
-func start(t *testing.T, env []string, name string, args ...string) *process {
+// Write takes the process's output.
+func (p *process) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.Write(b)
+}
+
+func (p *process) said() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String()
+}
+
+func (p program) start(t *testing.T) *process {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &process{name: filepath.Base(name), done: make(chan struct{})}
-	command := exec.CommandContext(ctx, name, args...)
-	command.Env = append(env, "PATH=") // nothing of ours may configure it
-	command.Stdout, command.Stderr = &p.log, &p.log
-	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
-	command.WaitDelay = 20 * time.Second
-	if err := command.Start(); err != nil {
+	started := &process{name: p.name, command: p.command(ctx), done: make(chan struct{})}
+	started.command.Stdout, started.command.Stderr = started, started
+	started.command.Cancel = func() error { return started.command.Process.Signal(syscall.SIGTERM) }
+	started.command.WaitDelay = 20 * time.Second
+	if err := started.command.Start(); err != nil {
 		cancel()
 		t.Fatal(err)
 	}
 	go func() {
-		defer close(p.done)
-		_ = command.Wait() // its log says why
+		defer close(started.done)
+		_ = started.command.Wait() // its log says why
 	}()
 	t.Cleanup(func() {
 		cancel()
-		<-p.done
+		<-started.done
 		if t.Failed() {
-			t.Logf("%s %s:\n%s", p.name, strings.Join(args, " "), p.log.String())
+			t.Logf("%s %s:\n%s", p.name, strings.Join(p.args, " "), started.said())
 		}
 	})
-	return p
+	return started
+}
+
+// patience bounds how long something may take that happens in a moment.
+const patience = 30 * time.Second
+
+// await waits until what is true.
+func (p *process) await(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !is() {
+		select {
+		case <-p.done:
+			t.Fatalf("%s ended: %s", p.name, what)
+		case <-deadline:
+			t.Fatalf("%s: not after %v: %s", p.name, patience, what)
+		case <-tick.C:
+		}
+	}
 }
 
 // ready waits until the program says on its ops port that it is.
 func (p *process) ready(t *testing.T, port string) {
 	t.Helper()
-	deadline := time.After(started)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-p.done:
-			t.Fatalf("%s ended before it was ready", p.name)
-		case <-deadline:
-			t.Fatalf("%s is not ready after %v", p.name, started)
-		case <-tick.C:
-		}
-		resp, err := http.Get("http://127.0.0.1:" + port + "/readyz")
-		if err != nil {
-			continue
-		}
-		_ = resp.Body.Close()
-		if resp.StatusCode == http.StatusOK {
-			return
-		}
+	p.await(t, "it is ready", func() bool { return readyz(t, port) == http.StatusOK })
+}
+
+// says waits for a text in its log.
+func (p *process) says(t *testing.T, text string) {
+	t.Helper()
+	p.await(t, "it says "+text, func() bool { return strings.Contains(p.said(), text) })
+}
+
+// readyz returns the status of that page, 0 for none.
+func readyz(t *testing.T, port string) int {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:"+port+"/readyz", nil)
+	if err != nil {
+		t.Fatal(err)
 	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0
+	}
+	_ = response.Body.Close()
+	return response.StatusCode
+}
+
+const root = "../../deploy"
+
+// read returns what a file of the examples has.
+func read(t *testing.T, path string) string {
+	t.Helper()
+	return contents(t, filepath.Join(root, path))
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// contents returns what a file of the test has.
+func contents(t *testing.T, path string) string {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+// edit changes one.
+func edit(t *testing.T, path string, change func(string) string) {
+	t.Helper()
+	before := contents(t, path)
+	after := change(before)
+	if after == before {
+		t.Fatalf("%s has nothing of what was to be changed", path)
+	}
+	write(t, path, after)
 }
