@@ -89,7 +89,11 @@ func (u *unheard) explain(err error) error {
 	case err == nil || u.heard.Load():
 		return err
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return fmt.Errorf("%w: the broker hung up without a word: if it speaks TLS, give --ca-file or --server-name", err)
+		return errHungUp
 	}
 	return err
 }
+
+// errHungUp takes the place of the system's words, which differ from one time
+// to the next: who tries again and again logs what is new.
+var errHungUp = errors.New("the broker hung up without a word: if it speaks TLS, give --ca-file or --server-name")

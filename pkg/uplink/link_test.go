@@ -46,7 +46,7 @@ func TestWhatTheBrokerIsHeldAgainst(t *testing.T) {
 		{"a CA of our own, not given", overTLS, dns, uplink.Flags{}, "give it with --ca-file"},
 		{"another CA", overTLS, dns, uplink.Flags{CAFile: otherFile}, "none of the CAs in --ca-file signed"},
 		{"no TLS there", inPlain, "192.0.2.1:7600", uplink.Flags{}, "the broker there speaks no TLS: give it a certificate (`tls` in its configuration), or use --insecure-broker"},
-		{"only TLS there", overTLS, "127.0.0.1:7600", uplink.Flags{}, "if it speaks TLS, give --ca-file"},
+		{"only TLS there", overTLS, "127.0.0.1:7600", uplink.Flags{}, ": the broker hung up without a word: if it speaks TLS, give --ca-file"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			link, err := tt.flags.Open(tt.address)
