@@ -36,6 +36,11 @@ func ParseURL(raw string) (PageURL, error) {
 		return PageURL{}, err
 	}
 	signed, _, _ := strings.Cut(raw, "#")
+	return parse(signed)
+}
+
+// parse is ParseURL for what has only characters that may be there.
+func parse(signed string) (PageURL, error) {
 	rest, ok := cutScheme(signed)
 	if !ok {
 		return PageURL{}, errors.New("url must be absolute and start with http:// or https://")

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,6 +63,65 @@ func TestWhichAccountSigns(t *testing.T) {
 				if a.text("appId") != test.signs {
 					t.Errorf("%s: %s signed", way, a.text("appId"))
 				}
+			}
+		})
+	}
+}
+
+// A refusal names the host as it was compared, so that it can be pasted into
+// sign_hosts.
+func TestRefusedHostIsNamed(t *testing.T) {
+	tests := []struct {
+		name  string
+		hosts []string
+		url   string
+		says  string
+	}{
+		{"as it is", []string{"shop.example.com"}, "https://evil.example/x?y", "pages of evil.example may not"},
+		{"capitals", []string{"shop.example.com"}, "https://EVIL.example/", "pages of evil.example may not"},
+		{"Unicode", []string{"shop.example.com"}, "https://例子.example/", "pages of xn--fsqu00a.example may not"},
+		{"a port that does not matter", []string{"shop.example.com"}, "https://evil.example:8443/", "pages of evil.example may not"},
+		{"a port that does", []string{"shop.example.com:8443"}, "https://shop.example.com/", "pages of shop.example.com:443 may not"},
+		{"a port that does for another rule", []string{"a.example:8443", "shop.example.com"}, "http://evil.example/", "pages of evil.example:80 may not"},
+		{"IPv6", []string{"shop.example.com:8443"}, "https://[2001:DB8:0::1]:8443/", "pages of [2001:db8::1]:8443 may not"},
+		{"another that it would serve", []string{"shop.example.com"}, "https://shop.example.com/?a&url=https://EVIL.example:8443/", "pages of evil.example may not be signed for " + shop + ": its sign_hosts do not name it, and a signature of this url would serve one"},
+		{"another that it would serve, by port", []string{"shop.example.com:443"}, "https://shop.example.com/?a&url=http://shop.example.com/", "pages of shop.example.com:80 may not"},
+		{"another that is unclear", []string{"shop.example.com"}, "https://shop.example.com/?a&url=https:evil.example", "could be read as the address of another page"},
+		{"one that is no host", []string{"shop.example.com"}, "https://a..b/", "pages of a..b may not"},
+		{"one without end", []string{"shop.example.com"}, "https://" + strings.Repeat("a", 8000) + "/", strings.Repeat("a", 255) + "… may not"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, wechatsim.Settings{})
+			w.state.Apply([]credential.Account{w.account(shop, test.hosts...)})
+			for _, r := range ways("/all", pairs{"url", test.url}) {
+				refused(t, w.ask(r), http.StatusForbidden, test.says)
+			}
+		})
+	}
+}
+
+// What looks like another page's address in a URL does no harm where that page
+// may be signed as well, or any.
+func TestURLInAURL(t *testing.T) {
+	tests := []struct {
+		name  string
+		hosts []string
+		url   string
+	}{
+		{"of the same host", []string{"shop.example.com"}, "https://shop.example.com/login?a&url=https://shop.example.com/cart"},
+		{"of another rule", []string{"shop.example.com", "*.example.net"}, "https://shop.example.com/login?a&url=https://a.example.net/cart"},
+		{"escaped", []string{"shop.example.com"}, "https://shop.example.com/login?a&url=https%3A%2F%2Fevil.example"},
+		{"as another parameter", []string{"shop.example.com"}, "https://shop.example.com/login?a&to=https://evil.example"},
+		{"where any may be signed", nil, "https://shop.example.com/login?a&url=https://evil.example"},
+		{"unclear, where any may be signed", nil, "https://shop.example.com/login?a&url=https:evil.example"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, wechatsim.Settings{})
+			w.state.Apply([]credential.Account{w.account(shop, test.hosts...)})
+			for _, r := range ways("/all", pairs{"url", test.url}) {
+				w.accept(w.ask(r))
 			}
 		})
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/jsapi"
@@ -36,12 +35,6 @@ type State struct {
 type snapshot struct {
 	accounts []account
 	replaced chan struct{} // closed once there is a newer one
-}
-
-type account struct {
-	credential.Account
-	// signer is of the account's current jsapi_ticket, nil without one.
-	signer *jsapi.Signer
 }
 
 // New returns a State that serves the accounts appids, or any when there are
@@ -82,8 +75,8 @@ func (s *State) Sign(r Request) (jsapi.Config, error) {
 	if err != nil {
 		return jsapi.Config{}, err
 	}
-	if !a.SignHosts.Allow(r.Page.Host(), r.Page.EffectivePort()) {
-		return jsapi.Config{}, fmt.Errorf("%w: pages of %s may not be signed for %s: its sign_hosts do not name it", ErrHost, r.Page.Host(), a.AppID)
+	if err := a.allow(r.Page); err != nil {
+		return jsapi.Config{}, err
 	}
 	if err := a.alive(credential.JSAPITicket, now); err != nil {
 		return jsapi.Config{}, err
@@ -99,6 +92,12 @@ func (s *State) Sign(r Request) (jsapi.Config, error) {
 		timestamp = *r.Timestamp
 	}
 	return a.signer.SignWith(r.Page, nonce, timestamp)
+}
+
+// Names reports whether an account names a host whose pages it signs. Of an
+// account that signs any page it is not said.
+func (s *State) Names(host, port string) bool {
+	return slices.ContainsFunc(s.current.Load().accounts, func(a account) bool { return a.SignHosts.Names(host, port) })
 }
 
 // Reveal returns the account's live credential of that kind: whoever calls it
@@ -183,21 +182,6 @@ func (s *State) choose(appid string, kind credential.Kind, meant func(account) b
 		return account{}, fmt.Errorf("%w: there are %d accounts, say which one with appid", ErrAccount, several)
 	}
 	return found[0], nil
-}
-
-// alive says why there is no live credential of that kind, nil if there is.
-func (a account) alive(kind credential.Kind, now credential.Instant) error {
-	c, ok := a.Credential(kind)
-	switch {
-	case !ok && !slices.Contains(a.Kinds, kind):
-		return fmt.Errorf("%w: the broker does not grant the %s of %s to this edge", ErrUnavailable, kind, a.AppID)
-	case !ok:
-		return fmt.Errorf("%w: the broker has no %s of %s yet", ErrUnavailable, kind, a.AppID)
-	case c.Expiry.Passed(now):
-		return fmt.Errorf("%w: the %s of %s expired %v ago and the broker has sent no newer one",
-			ErrUnavailable, kind, a.AppID, (-c.Expiry.Sub(now)).Round(time.Second))
-	}
-	return nil
 }
 
 // Ready says why this edge cannot sign for every account that it serves, nil
