@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -30,10 +31,12 @@ type Config struct {
 	// key`. With one the edge asks for access_tokens too, and hands out what it
 	// holds.
 	LocalKeys string
-	// Dial connects to the broker's gRPC API.
-	Dial  func(context.Context) (net.Conn, error)
-	Clock credential.Clock
-	Log   *slog.Logger
+	// Dial connects to the broker's gRPC API, DialOptions say how: whether over
+	// TLS, with which token. Without them it is plain text.
+	Dial        func(context.Context) (net.Conn, error)
+	DialOptions []grpc.DialOption
+	Clock       credential.Clock
+	Log         *slog.Logger
 }
 
 // Edge is a running edge.
@@ -43,17 +46,19 @@ type Edge struct {
 }
 
 // Start runs an edge until Stop or the test's end. Nobody can connect to it:
-// Handler is asked directly.
+// Handler is asked directly. It follows no files.
 func Start(t testing.TB, c Config) *Edge {
 	t.Helper()
+	options := c.DialOptions
+	if options == nil {
+		options = []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
+	}
 	a, err := app.New(app.Config{
 		Keys:   c.keys(t),
 		Broker: "passthrough:///broker", AppIDs: c.AppIDs, Name: c.Name, Version: "test",
 		Log: c.Log, Clock: c.Clock, Listen: bufconn.Listen(1 << 10), Ops: bufconn.Listen(1 << 10),
-		Dial: []grpc.DialOption{
-			grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return c.Dial(ctx) }),
-		},
+		Dial: append(slices.Clone(options),
+			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return c.Dial(ctx) })),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -73,10 +78,10 @@ func Start(t testing.TB, c Config) *Edge {
 	return e
 }
 
-func (c Config) keys(t testing.TB) localkey.Keys {
+func (c Config) keys(t testing.TB) *localkey.Source {
 	t.Helper()
 	if c.LocalKeys == "" {
-		return localkey.Keys{}
+		return nil
 	}
 	path := filepath.Join(t.TempDir(), "keys")
 	if err := os.WriteFile(path, []byte(c.LocalKeys), 0o600); err != nil {

@@ -11,9 +11,11 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	"github.com/wxbroker/wxbroker/edge/internal/audit"
 	"github.com/wxbroker/wxbroker/edge/internal/httpapi"
 	"github.com/wxbroker/wxbroker/edge/internal/localkey"
 	"github.com/wxbroker/wxbroker/edge/internal/ops"
@@ -28,31 +30,38 @@ import (
 type Config struct {
 	Broker      string // target of the stream, and of reports
 	Dial        []grpc.DialOption
-	AppIDs      []string // accounts served, none for all that are granted
-	Keys        localkey.Keys
+	AppIDs      []string         // accounts served, none for all that are granted
+	Keys        *localkey.Source // nil for none
 	Name        string
 	Version     string
 	Log         *slog.Logger
 	Clock       credential.Clock
 	Listen, Ops net.Listener
+	// Follow are run beside the edge: they follow the files that it was
+	// configured with.
+	Follow []func(context.Context, *slog.Logger)
+	// Collectors are metrics of what is above.
+	Collectors []prometheus.Collector
+	// BrokerTLS and ListenTLS say in the log what Dial and Listen are.
+	BrokerTLS, ListenTLS bool
 }
 
 // App is an edge. It serves once Run is called.
 type App struct {
-	log         *slog.Logger
-	client      *watch.Client
-	reports     *report.Client // nil without local keys
-	state       *signing.State
-	metrics     *ops.Metrics
-	api         http.Handler
-	listen, ops net.Listener
+	Config
+
+	client  *watch.Client
+	reports *report.Client // nil without local keys
+	state   *signing.State
+	metrics *ops.Metrics
+	api     http.Handler
 }
 
 // New wires an edge. Nothing is served and nobody is called before Run.
 func New(c Config) (*App, error) {
-	a := &App{log: c.Log, state: signing.New(c.AppIDs, c.Clock), listen: c.Listen, ops: c.Ops}
+	a := &App{Config: c, state: signing.New(c.AppIDs, c.Clock)}
 	kinds := []credential.Kind{credential.JSAPITicket}
-	if c.Keys.Any() { // what nobody here may ask for is not asked for
+	if c.Keys != nil { // what nobody here may ask for is not asked for
 		kinds = append(kinds, credential.AccessToken)
 	}
 	a.client = watch.New(watch.Options{
@@ -61,9 +70,11 @@ func New(c Config) (*App, error) {
 		Apply: a.apply,
 	})
 	a.metrics = ops.New(c.Version, a.state, a.client.Connected)
-	api := &httpapi.API{State: a.state, Keys: c.Keys, Answered: a.metrics.Answered}
+	trail := audit.New(c.Log)
+	a.metrics.Registry.MustRegister(append(c.Collectors, trail)...)
+	api := &httpapi.API{State: a.state, Keys: c.Keys, Audit: trail.Write, Answered: a.metrics.Answered}
 	a.api = api
-	if c.Keys.Any() { // without them nobody may report
+	if c.Keys != nil { // without them nobody may report
 		var err error
 		if a.reports, err = report.New(c.Broker, c.Dial); err != nil {
 			return nil, err
@@ -97,7 +108,7 @@ func (a *App) apply(accounts []credential.Account) {
 	for _, account := range accounts {
 		for _, c := range account.Credentials {
 			if before[account.AppID+string(c.Kind)] != c.Version {
-				a.log.Info("holding", "appid", account.AppID, "kind", c.Kind, "version", c.Version)
+				a.Log.Info("holding", "appid", account.AppID, "kind", c.Kind, "version", c.Version)
 			}
 		}
 	}
@@ -114,9 +125,10 @@ func (a *App) Held() []credential.Account { return a.state.Accounts() }
 
 // Run serves until ctx ends or a listener fails. Then it stops in the reverse
 // order of starting: requests under way are answered, reports and the stream
-// end, the ops listener closes.
+// end and files are followed no longer, the ops listener closes.
 func (a *App) Run(ctx context.Context) error {
-	a.log.Info("edge is up", "listen", a.listen.Addr().String(), "ops", a.ops.Addr().String(), "broker", a.client.Target)
+	a.Log.Info("edge is up", "listen", a.Listen.Addr().String(), "ops", a.Ops.Addr().String(), "broker", a.Broker,
+		"broker_tls", a.BrokerTLS, "listen_tls", a.ListenTLS)
 	opsCtx, stopOps := context.WithCancel(context.WithoutCancel(ctx))
 	streamCtx, stopStream := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopOps()
@@ -129,11 +141,14 @@ func (a *App) Run(ctx context.Context) error {
 		}
 		return a.Ready()
 	}
-	group.Go(func() error { return daemon.ServeHTTP(opsCtx, a.ops, daemon.Ops(a.metrics.Registry, ready), a.log) })
+	group.Go(func() error { return daemon.ServeHTTP(opsCtx, a.Ops, daemon.Ops(a.metrics.Registry, ready), a.Log) })
 	var stream sync.WaitGroup
 	stream.Go(func() { a.client.Run(streamCtx) })
+	for _, follow := range a.Follow {
+		stream.Go(func() { follow(streamCtx, a.Log) })
+	}
 	group.Go(func() error {
-		err := daemon.ServeHTTP(apiCtx, a.listen, a.api, a.log)
+		err := daemon.ServeHTTP(apiCtx, a.Listen, a.api, a.Log)
 		if a.reports != nil {
 			a.reports.Close()
 		}
@@ -143,6 +158,6 @@ func (a *App) Run(ctx context.Context) error {
 		return err
 	})
 	err := group.Wait()
-	a.log.Info("edge stopped")
+	a.Log.Info("edge stopped")
 	return err
 }

@@ -68,29 +68,33 @@ func TestPolicyTravels(t *testing.T) {
 	})
 }
 
-func TestPermissionDeniedDropsEverything(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *fakeBroker) {
-		e := startEdge(t, b, "k")
-		b.say(b.account(shop), b.account(pay))
-		e.ready(200, "")
-		b.end(status.Error(codes.PermissionDenied, "not in the list"))
-		e.ready(503, "the broker has not sent any account")
-		for _, appid := range []string{shop, pay} {
-			e.refuses(appid, 503)
-		}
-		if code, body := e.get(e.api, "/token?appid="+shop, "Bearer k"); code != 503 {
-			t.Errorf("/token: HTTP %d, %s", code, body)
-		}
-		if _, body := e.get(e.ops, "/metrics", ""); strings.Contains(body, "wxedge_credential_version") {
-			t.Errorf("the metrics still know a credential:\n%s", body)
-		}
-		// It asks again, and what it may have then it has.
-		b.say(b.account(shop))
-		if subscription, _, _ := b.last(); len(subscription.GetHeld()) != 0 {
-			t.Errorf("claims to hold %v", subscription.GetHeld())
-		}
-		e.ready(200, "")
-	})
+func TestRefusalDropsEverything(t *testing.T) {
+	for _, code := range []codes.Code{codes.PermissionDenied, codes.Unauthenticated} {
+		t.Run(code.String(), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *fakeBroker) {
+				e := startEdge(t, b, "k")
+				b.say(b.account(shop), b.account(pay))
+				e.ready(200, "")
+				b.end(status.Error(code, "not in the list"))
+				e.ready(503, "the broker has not sent any account")
+				for _, appid := range []string{shop, pay} {
+					e.refuses(appid, 503)
+				}
+				if code, body := e.get(e.api, "/token?appid="+shop, "Bearer k"); code != 503 {
+					t.Errorf("/token: HTTP %d, %s", code, body)
+				}
+				if _, body := e.get(e.ops, "/metrics", ""); strings.Contains(body, "wxedge_credential_version") {
+					t.Errorf("the metrics still know a credential:\n%s", body)
+				}
+				// It asks again, and what it may have then it has.
+				b.say(b.account(shop))
+				if subscription, _, _ := b.last(); len(subscription.GetHeld()) != 0 {
+					t.Errorf("claims to hold %v", subscription.GetHeld())
+				}
+				e.ready(200, "")
+			})
+		})
+	}
 }
 
 // Promise 4: an outage of the broker is invisible until the ticket expires.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,11 +15,15 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/tlstest"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -50,14 +55,18 @@ type fakeBroker struct {
 	subscriptions []*wxbrokerv1.Subscription
 	held          []*wxbrokerv1.HeldVersion // of the last acknowledgement
 	open          int
+	caller        caller
 }
+
+// caller is who made the last call.
+type caller struct{ token, serial, localKey string }
 
 type reportAnswer struct {
 	reported, current int64
 	err               error
 }
 
-func startBroker(t *testing.T) *fakeBroker {
+func startBroker(t *testing.T, options ...grpc.ServerOption) *fakeBroker {
 	t.Helper()
 	b := &fakeBroker{
 		t: t,
@@ -69,7 +78,8 @@ func startBroker(t *testing.T) *fakeBroker {
 		ends:     make(chan error),
 	}
 	// As the broker's: what an edge's keepalive sends must not count as abuse.
-	server := grpc.NewServer(grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))
+	server := grpc.NewServer(append(options,
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))...)
 	wxbrokerv1.RegisterCredentialServiceServer(server, b)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(b.listener) }()
@@ -92,6 +102,7 @@ func (b *fakeBroker) dial(ctx context.Context, _ string) (net.Conn, error) {
 
 // ReportInvalid answers one report.
 func (b *fakeBroker) ReportInvalid(ctx context.Context, _ *wxbrokerv1.ReportInvalidRequest) (*wxbrokerv1.ReportInvalidResponse, error) {
+	b.noteCaller(ctx)
 	answer := b.reported.Load()
 	if answer == nil {
 		<-ctx.Done()
@@ -102,6 +113,7 @@ func (b *fakeBroker) ReportInvalid(ctx context.Context, _ *wxbrokerv1.ReportInva
 
 // Watch answers one stream.
 func (b *fakeBroker) Watch(stream grpc.BidiStreamingServer[wxbrokerv1.WatchRequest, wxbrokerv1.WatchResponse]) error {
+	b.noteCaller(stream.Context())
 	first, err := stream.Recv()
 	if err != nil {
 		return err
@@ -129,6 +141,23 @@ func (b *fakeBroker) Watch(stream grpc.BidiStreamingServer[wxbrokerv1.WatchReque
 			return stream.Context().Err()
 		}
 	}
+}
+
+func (b *fakeBroker) noteCaller(ctx context.Context) {
+	headers, _ := metadata.FromIncomingContext(ctx)
+	c := caller{token: strings.Join(headers.Get("authorization"), ","), localKey: strings.Join(headers.Get("wxbroker-local-key"), ",")}
+	from, _ := peer.FromContext(ctx)
+	if info, ok := from.AuthInfo.(credentials.TLSInfo); ok && len(info.State.PeerCertificates) > 0 {
+		c.serial = tlstest.Pair{Leaf: info.State.PeerCertificates[0]}.Serial()
+	}
+	b.note(func() { b.caller = c })
+}
+
+// called returns who called last.
+func (b *fakeBroker) called() caller {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.caller
 }
 
 func (b *fakeBroker) note(what func()) {

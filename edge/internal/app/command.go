@@ -19,8 +19,11 @@ const description = `The edge signs JS-SDK pages with the tickets that the broke
 runs beside one app or is shared by several, keeps everything in memory, and
 never calls WeChat.`
 
+// program is the edge's name, on the command line and in metrics.
+const program = "wxedge"
+
 // Main runs wxedge with its arguments and returns the process's exit code.
 func Main(version string, args []string, stdout, stderr io.Writer) int {
-	program := daemon.Program{Name: "wxedge", Description: description, Env: "WXEDGE", Version: daemon.Version(version)}
-	return program.Main(new(commandLine), args, stdout, stderr)
+	wxedge := daemon.Program{Name: program, Description: description, Env: "WXEDGE", Version: daemon.Version(version)}
+	return wxedge.Main(new(commandLine), args, stdout, stderr)
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/wxbroker/wxbroker/pkg/tlstest"
 )
 
 func TestMain(m *testing.M) {
@@ -21,9 +23,12 @@ func TestMain(m *testing.M) {
 }
 
 // The scripts are the specification of the command line. They know two
-// commands of ours: serving and sigterm, below. $BUSY is an address
-// in use, $BUSYPORT its port.
+// commands of ours: serving and sigterm, below. $BUSY is an address in use,
+// $BUSYPORT its port, $GID a group that we are in. There are ca.crt, and tls.crt
+// with tls.key.
 func TestCommandLine(t *testing.T) {
+	ca := tlstest.NewCA(t, "ours")
+	pair := ca.Issue(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -36,9 +41,12 @@ func TestCommandLine(t *testing.T) {
 			env.Defer(func() { busy.Close() })
 			// Under -race a program ends a second late, to hear of late races.
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
+			env.Setenv("GID", strconv.Itoa(os.Getgid()))
 			env.Setenv("BUSY", busy.Addr().String())
 			env.Setenv("BUSYPORT", strconv.Itoa(busy.Addr().(*net.TCPAddr).Port))
 			env.Values[processKey{}] = new(process)
+			ca.Write(t, env.WorkDir)
+			pair.Write(t, env.WorkDir)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"serving": startServing, "sigterm": terminate},

@@ -19,7 +19,7 @@ func TestConfigure(t *testing.T) {
 	if !slices.Equal(config.AppIDs, []string{shop, pay}) {
 		t.Errorf("an appid given twice is another account: %v", config.AppIDs)
 	}
-	if config.Name == "" || config.Version != "v1.2.3" || config.Keys.Any() {
+	if config.Name == "" || config.Version != "v1.2.3" || config.Keys != nil {
 		t.Errorf("config %+v", config)
 	}
 }

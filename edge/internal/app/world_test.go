@@ -2,11 +2,11 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -18,11 +18,9 @@ import (
 	"testing/synctest"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
-	"github.com/wxbroker/wxbroker/edge/internal/localkey"
-	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/daemon"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
 
@@ -44,31 +42,48 @@ type runningEdge struct {
 // or all. A test that does not stop it gets it stopped, in good order.
 func startEdge(t *testing.T, b *fakeBroker, keys string, appids ...string) *runningEdge {
 	t.Helper()
+	c := serveCommand{AppID: appids}
+	if keys != "" {
+		c.LocalKeyFile = filepath.Join(t.TempDir(), "keys")
+		write(t, c.LocalKeyFile, keys)
+	}
+	return startCommand(t, b, c)
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// startCommand starts an edge as its flags say, but for its addresses: those
+// are in memory. The broker is on this machine unless the flags say otherwise.
+func startCommand(t *testing.T, b *fakeBroker, c serveCommand) *runningEdge {
+	t.Helper()
 	apiConn, opsConn := bufconn.Listen(64<<10), bufconn.Listen(64<<10)
 	e := &runningEdge{
 		t: t, broker: b, done: make(chan error, 1), log: new(lockedBuffer),
 		apiConn: apiConn, opsConn: opsConn, api: client(apiConn), ops: client(opsConn),
 	}
-	config := Config{
-		Broker: "passthrough:///broker",
-		Dial: []grpc.DialOption{
-			grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(b.dial),
-		},
-		AppIDs: appids, Name: "edge-1" + strings.Repeat("店", 50), Version: "v1.2.3",
-		Log:    slog.New(slog.NewTextHandler(e.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Clock:  credential.WallClock,
-		Listen: apiConn, Ops: opsConn,
+	c.Broker = cmp.Or(c.Broker, "127.0.0.1:7600")
+	c.Name = "edge-1" + strings.Repeat("店", 50)
+	c.LogLevel = "debug"
+	config, err := c.configure(daemon.Running{Version: "v1.2.3", Stderr: e.log})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if keys != "" {
-		path := filepath.Join(t.TempDir(), "keys")
-		if err := os.WriteFile(path, []byte(keys), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		var err error
-		if config.Keys, _, err = localkey.Load(path); err != nil {
-			t.Fatal(err)
-		}
+	config.Broker = "passthrough:///broker"
+	config.Dial = append(config.Dial, grpc.WithContextDialer(b.dial))
+	local, err := daemon.ParseAddress("127.0.0.1:7610")
+	if err != nil {
+		t.Fatal(err)
 	}
+	secure, err := c.secure(local, &config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Listen, config.Ops = secure(apiConn), opsConn
 	ctx, stop := context.WithCancel(t.Context())
 	e.stop = stop
 	edge, err := New(config)

@@ -27,16 +27,7 @@ var retryAfter = map[int]string{http.StatusServiceUnavailable: "5", http.StatusT
 
 // failure returns the status and the answer for err.
 func failure(w http.ResponseWriter, err error) (int, any) {
-	status := http.StatusBadRequest
-	var known *refusal
-	switch {
-	case errors.As(err, &known):
-		status = known.status
-	case errors.Is(err, signing.ErrHost):
-		status = http.StatusForbidden
-	case errors.Is(err, signing.ErrUnavailable):
-		status = http.StatusServiceUnavailable
-	}
+	status := statusOf(err)
 	if status == http.StatusUnauthorized { // RFC 9110 wants to hear how
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
@@ -44,4 +35,19 @@ func failure(w http.ResponseWriter, err error) (int, any) {
 		w.Header().Set("Retry-After", seconds)
 	}
 	return status, daemon.Refusal{ErrCode: status, ErrMsg: err.Error()}
+}
+
+func statusOf(err error) int {
+	var known *refusal
+	switch {
+	case err == nil:
+		return http.StatusOK
+	case errors.As(err, &known):
+		return known.status
+	case errors.Is(err, signing.ErrHost):
+		return http.StatusForbidden
+	case errors.Is(err, signing.ErrUnavailable):
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusBadRequest
 }

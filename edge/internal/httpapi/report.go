@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/wxbroker/wxbroker/edge/internal/audit"
 	"github.com/wxbroker/wxbroker/edge/internal/report"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
@@ -34,9 +35,10 @@ type reportAnswer struct {
 
 // report tells the broker that WeChat refused a credential, and answers with
 // what the broker found out.
-func (a *API) report(r *http.Request) (any, error) {
-	key, err := a.unlock(r, "calls WeChat")
-	if err != nil {
+func (a *API) report(r *http.Request) (answer any, err error) {
+	entry := audit.Entry{Action: audit.Report}
+	defer func() { a.audit(r, entry, err) }()
+	if entry.LocalKey, err = a.unlock(r, "calls WeChat"); err != nil {
 		return nil, err
 	}
 	given, err := read(r, reportNames)
@@ -47,10 +49,13 @@ func (a *API) report(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if refused.AppID, err = a.State.AppID(refused.AppID, refused.Kind); err != nil {
+	appid, err := a.State.AppID(refused.AppID, refused.Kind)
+	entry.AppID, entry.Kind = cmp.Or(appid, refused.AppID), refused.Kind
+	if err != nil {
 		return nil, err
 	}
-	versions, err := a.Report(r.Context(), key, refused)
+	refused.AppID = appid
+	versions, err := a.Report(r.Context(), entry.LocalKey, refused)
 	if err != nil {
 		return nil, brokerSays(err)
 	}

@@ -1,9 +1,11 @@
 package httpapi
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 
+	"github.com/wxbroker/wxbroker/edge/internal/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
@@ -12,7 +14,7 @@ type tokenAnswer struct {
 }
 
 func (a *API) token(r *http.Request) (any, error) {
-	value, err := a.reveal(r, credential.AccessToken)
+	value, err := a.reveal(r, audit.Token, credential.AccessToken)
 	return tokenAnswer{value.Reveal()}, err
 }
 
@@ -21,31 +23,48 @@ type ticketAnswer struct {
 }
 
 func (a *API) ticket(r *http.Request) (any, error) {
-	value, err := a.reveal(r, credential.JSAPITicket)
+	value, err := a.reveal(r, audit.Ticket, credential.JSAPITicket)
 	return ticketAnswer{value.Reveal()}, err
 }
 
 // reveal returns a live credential to a caller that presents a local key.
-func (a *API) reveal(r *http.Request, kind credential.Kind) (credential.Secret, error) {
-	if _, err := a.unlock(r, "hands out credentials"); err != nil {
+func (a *API) reveal(r *http.Request, action audit.Action, kind credential.Kind) (value credential.Secret, err error) {
+	entry := audit.Entry{Action: action, Kind: kind}
+	defer func() { a.audit(r, entry, err) }()
+	if entry.LocalKey, err = a.unlock(r, "hands out credentials"); err != nil {
 		return credential.Secret{}, err
 	}
 	p, err := readParameters(r)
 	if err != nil {
 		return credential.Secret{}, err
 	}
-	return a.State.Reveal(p.appid, kind)
+	appid, err := a.State.AppID(p.appid, kind)
+	entry.AppID = cmp.Or(appid, p.appid)
+	if err != nil {
+		return credential.Secret{}, err
+	}
+	return a.State.Reveal(appid, kind)
+}
+
+// audit tells what came of a request that takes a local key.
+func (a *API) audit(r *http.Request, entry audit.Entry, err error) {
+	entry.Address, entry.Status = r.RemoteAddr, statusOf(err)
+	if err != nil {
+		entry.Reason = err.Error()
+	}
+	a.Audit(entry)
 }
 
 // unlock returns the name of the local key that the caller of a path presents.
 // Such a path does something that not everybody may have it do.
 func (a *API) unlock(r *http.Request, does string) (name string, err error) {
-	if !a.Keys.Any() {
+	keys := a.Keys.Current()
+	if !keys.Any() {
 		return "", refuse(http.StatusForbidden,
 			"this path %s, and this edge has no local key to protect it with: start it with --local-key-file", does)
 	}
 	scheme, presented, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	name, ok := a.Keys.Match(presented)
+	name, ok := keys.Match(presented)
 	if !ok || !strings.EqualFold(scheme, "Bearer") {
 		return "", refuse(http.StatusUnauthorized,
 			"this path %s: present a local key of this edge as Authorization: Bearer KEY", does)

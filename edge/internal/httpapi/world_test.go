@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wxbroker/wxbroker/edge/internal/audit"
 	"github.com/wxbroker/wxbroker/edge/internal/httpapi"
 	"github.com/wxbroker/wxbroker/edge/internal/localkey"
 	"github.com/wxbroker/wxbroker/edge/internal/signing"
@@ -33,8 +34,10 @@ type world struct {
 	sim   *wechatsim.Sim
 	state *signing.State
 	api   *httpapi.API
-	// answered is what the API told its metrics about the request before.
+	// answered is what the API told its metrics about the request before, and
+	// audited what it told its audit.
 	answered []string
+	audited  []audit.Entry
 }
 
 // newWorld returns a world whose edge was granted nothing yet.
@@ -48,9 +51,11 @@ func newWorld(t testing.TB, settings wechatsim.Settings) *world {
 		}),
 		state: signing.New(nil, credential.WallClock),
 	}
-	w.api = &httpapi.API{State: w.state, Answered: func(route string, status int) {
-		w.answered = append(w.answered, fmt.Sprint(route, " ", status))
-	}}
+	w.api = &httpapi.API{
+		State:    w.state,
+		Answered: func(route string, status int) { w.answered = append(w.answered, fmt.Sprint(route, " ", status)) },
+		Audit:    func(e audit.Entry) { w.audited = append(w.audited, e) },
+	}
 	return w
 }
 
@@ -127,12 +132,18 @@ func (a answer) text(member string) string {
 // ask sends a request and checks what has to be right about every answer.
 func (w *world) ask(r *http.Request) answer {
 	w.t.Helper()
-	w.answered = nil
+	w.answered, w.audited = nil, nil
 	rec := httptest.NewRecorder()
 	w.api.ServeHTTP(rec, r)
 	a := answer{status: rec.Code, header: rec.Header(), raw: rec.Body.String()}
 	if got := a.header.Get("Cache-Control"); got != "no-store" {
 		w.t.Errorf("Cache-Control %q", got)
+	}
+	if a.status == http.StatusNoContent {
+		if a.raw != "" || len(w.answered) != 1 {
+			w.t.Errorf("HTTP %d with the body %q, counted as %q", a.status, a.raw, w.answered)
+		}
+		return a
 	}
 	if got := a.header.Get("Content-Type"); got != "application/json; charset=utf-8" {
 		w.t.Errorf("Content-Type %q", got)
@@ -156,6 +167,7 @@ func (w *world) checkShape(r *http.Request, a answer) {
 	if len(w.answered) != 1 || !strings.HasSuffix(w.answered[0], fmt.Sprint(" ", a.status)) {
 		w.t.Errorf("the metrics were told %q of an answer %d", w.answered, a.status)
 	}
+	w.checkAudit(r, a)
 	if a.status == http.StatusOK && (r.URL.Path == "/token" || r.URL.Path == "/ticket") {
 		return
 	}
@@ -165,6 +177,29 @@ func (w *world) checkShape(r *http.Request, a answer) {
 				w.t.Errorf("the %s is in the answer", c.Kind)
 			}
 		}
+	}
+}
+
+// checkAudit: what takes a local key is audited once, with how it ended, and
+// nothing else is.
+func (w *world) checkAudit(r *http.Request, a answer) {
+	w.t.Helper()
+	action := audit.Action(strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, "/v1"), "/"))
+	if action != audit.Token && action != audit.Ticket && action != audit.Report || a.status == http.StatusMethodNotAllowed {
+		if len(w.audited) > 0 {
+			w.t.Errorf("%s is audited as %v", r.URL.Path, w.audited)
+		}
+		return
+	}
+	if len(w.audited) != 1 {
+		w.t.Fatalf("%s is audited as %v", r.URL.Path, w.audited)
+	}
+	e := w.audited[0]
+	if e.Action != action || e.Status != a.status || e.Address != r.RemoteAddr || e.Reason != a.text("errmsg") {
+		w.t.Errorf("HTTP %d of %s is audited as %+v", a.status, r.URL.Path, e)
+	}
+	if (e.LocalKey == "") != (a.status == http.StatusUnauthorized || a.status == http.StatusForbidden) {
+		w.t.Errorf("HTTP %d is audited with the key %q", a.status, e.LocalKey)
 	}
 }
 

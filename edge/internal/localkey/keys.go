@@ -9,9 +9,9 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Keys are named keys. The zero value has none and matches nothing.
@@ -25,35 +25,9 @@ type key struct {
 // onlyName is the name of a key that its file gives none.
 const onlyName = "local"
 
-// maxFile bounds the file, in bytes.
-const maxFile = 64 << 10
-
-// Load reads a key file: one key, or lines of `name key`. Empty lines and
-// lines that start with # say nothing. worldReadable is set when every user of
-// the machine can read it.
-func Load(path string) (keys Keys, worldReadable bool, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return Keys{}, false, fmt.Errorf("reading local keys: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return Keys{}, false, fmt.Errorf("reading local keys: %w", err)
-	}
-	raw, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return Keys{}, false, fmt.Errorf("reading local keys from %s: %w", path, err)
-	}
-	if len(raw) > maxFile {
-		return Keys{}, false, fmt.Errorf("reading local keys from %s: it has more than %d bytes", path, maxFile)
-	}
-	keys, err = parse(raw)
-	if err != nil {
-		return Keys{}, false, fmt.Errorf("reading local keys from %s: %w", path, err)
-	}
-	return keys, info.Mode().Perm()&0o004 != 0, nil
-}
+// maxName bounds a name, in bytes: it is in metrics, logs and the broker's
+// audit.
+const maxName = 64
 
 // parse reads a file's content. Its errors name lines, never what is on
 // them: a name that stands where the key belongs is a secret.
@@ -72,6 +46,9 @@ func parse(raw []byte) (Keys, error) {
 			name = fields[0]
 		default:
 			return Keys{}, fmt.Errorf("line %d has more than a name and a key", number)
+		}
+		if len(name) > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, unprintable) {
+			return Keys{}, fmt.Errorf("line %d: the name has more than %d bytes or a character that cannot be printed", number, maxName)
 		}
 		value := fields[len(fields)-1]
 		if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
@@ -98,6 +75,8 @@ func parse(raw []byte) (Keys, error) {
 	}
 	return keys, nil
 }
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
 // Any reports whether there are keys at all.
 func (k Keys) Any() bool { return len(k.keys) > 0 }

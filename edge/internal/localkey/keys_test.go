@@ -1,8 +1,6 @@
 package localkey
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -21,6 +19,9 @@ func TestParse(t *testing.T) {
 		{"a named and an unnamed one", "billing 9d1e\n77aa\n", map[string]string{"9d1e": "billing", "77aa": "local"}, ""},
 		{"a key with every character of base64", "aB0+/_-=.~", map[string]string{"aB0+/_-=.~": "local"}, ""},
 
+		{"a name in Chinese", "店铺 9d1e\n", map[string]string{"9d1e": "店铺"}, ""},
+		{"the longest name", strings.Repeat("n", 64) + " 9d1e\n", map[string]string{"9d1e": strings.Repeat("n", 64)}, ""},
+
 		{"empty", "", nil, "holds no key"},
 		{"only a comment", "# 9d1e\n", nil, "holds no key"},
 		{"only newlines", "\n\n \n", nil, "holds no key"},
@@ -29,6 +30,9 @@ func TestParse(t *testing.T) {
 		{"two without a name", "9d1e\n77aa\n", nil, "line 2: a second key without a name"},
 		{"a name twice", "billing 9d1e\n\nbilling 77aa\n", nil, "line 3: that name is there already"},
 		{"a key under two names", "billing 9d1e\nreports 9d1e\n", nil, "line 2: that key is there already"},
+		{"a name without end", "first a\n" + strings.Repeat("n", 65) + " 9d1e\n", nil, "line 2: the name has more than 64 bytes"},
+		{"a name that is not UTF-8", "billing\xff 9d1e\n", nil, "line 1: the name has"},
+		{"a name that writes to the terminal", "\x1b[2J 9d1e\n", nil, "line 1: the name has"},
 		{"a key that no header carries", "schlüssel", nil, "line 1: the key has a character"},
 		{"a byte order mark", "\ufeff9d1e\n", nil, "line 1: the key has a character"},
 		{"UTF-16", "9\x00d\x001\x00e\x00", nil, "line 1: the key has a character"},
@@ -84,52 +88,6 @@ func TestMatch(t *testing.T) {
 	// The zero value holds the hash of nothing, not of the empty key.
 	if name, ok := (Keys{}).Match(""); ok || name != "" || (Keys{}).Any() {
 		t.Errorf("no keys match %q, %v", name, ok)
-	}
-}
-
-func TestLoad(t *testing.T) {
-	write := func(t *testing.T, content string, mode os.FileMode) string {
-		t.Helper()
-		path := filepath.Join(t.TempDir(), "keys")
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(path, mode); err != nil { // past the umask
-			t.Fatal(err)
-		}
-		return path
-	}
-	tests := []struct {
-		name          string
-		path          func(*testing.T) string
-		worldReadable bool
-		says          string
-	}{
-		{"private", func(t *testing.T) string { return write(t, "9d1e", 0o600) }, false, ""},
-		{"of a group", func(t *testing.T) string { return write(t, "9d1e", 0o640) }, false, ""},
-		{"readable by all", func(t *testing.T) string { return write(t, "9d1e", 0o644) }, true, ""},
-		{"missing", func(t *testing.T) string { return filepath.Join(t.TempDir(), "keys") }, false, "no such file"},
-		{"a directory", func(t *testing.T) string { return t.TempDir() }, false, "is a directory"},
-		{"empty", func(t *testing.T) string { return write(t, "", 0o600) }, false, "holds no key"},
-		{"too large", func(t *testing.T) string { return write(t, strings.Repeat("#\n", 32<<10)+"9", 0o600) }, false, "more than 65536 bytes"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			path := test.path(t)
-			keys, worldReadable, err := Load(path)
-			if worldReadable != test.worldReadable {
-				t.Errorf("world-readable is %v", worldReadable)
-			}
-			if test.says == "" {
-				if _, ok := keys.Match("9d1e"); !ok || err != nil {
-					t.Errorf("no key; %v", err)
-				}
-				return
-			}
-			if err == nil || !strings.Contains(err.Error(), test.says) || !strings.Contains(err.Error(), path) {
-				t.Errorf("error %v, want one that names the file and says %q", err, test.says)
-			}
-		})
 	}
 }
 

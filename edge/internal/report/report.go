@@ -7,6 +7,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/pkg/credential"
@@ -71,13 +74,14 @@ func (c *Client) Close() { c.conn.Close() }
 
 // Report tells the broker, for whoever holds the local key of that name, and
 // returns what it found out. Every error is a gRPC status. A caller that
-// leaves, by its ctx, fails nobody who asks about the same.
+// leaves, by its ctx, fails nobody who asks about the same; of those who share
+// a call, the broker hears the key of the first.
 func (c *Client) Report(ctx context.Context, key string, r Report) (Versions, error) {
 	if !c.limit(key).Allow() {
 		return Versions{}, status.Errorf(codes.ResourceExhausted, "more than %d reports a second with this local key", perSecond)
 	}
 	same := r.AppID + " " + string(r.Kind) + " " + string(r.Hash[:])
-	result := c.calls.DoChan(same, func() (any, error) { return c.call(context.WithoutCancel(ctx), r) })
+	result := c.calls.DoChan(same, func() (any, error) { return c.call(context.WithoutCancel(ctx), key, r) })
 	select {
 	case <-ctx.Done():
 		return Versions{}, status.FromContextError(ctx.Err()).Err()
@@ -87,9 +91,14 @@ func (c *Client) Report(ctx context.Context, key string, r Report) (Versions, er
 	}
 }
 
-func (c *Client) call(ctx context.Context, r Report) (Versions, error) {
+// localKeyHeader names the local key to the broker, for its audit.
+const localKeyHeader = "wxbroker-local-key"
+
+func (c *Client) call(ctx context.Context, key string, r Report) (Versions, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	// A header has ASCII only: the rest of a name is escaped.
+	ctx = metadata.AppendToOutgoingContext(ctx, localKeyHeader, strings.Trim(strconv.QuoteToASCII(key), `"`))
 	answer, err := wxbrokerv1.NewCredentialServiceClient(c.conn).ReportInvalid(ctx, &wxbrokerv1.ReportInvalidRequest{
 		Appid: r.AppID, Kind: r.Kind.Wire(), ValueSha256: r.Hash[:],
 	})

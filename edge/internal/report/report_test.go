@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
@@ -30,6 +32,7 @@ type broker struct {
 
 	mu    sync.Mutex
 	calls []*wxbrokerv1.ReportInvalidRequest
+	keys  []string // as each call names them
 	dials int
 	away  bool
 }
@@ -37,6 +40,8 @@ type broker struct {
 func (b *broker) ReportInvalid(ctx context.Context, r *wxbrokerv1.ReportInvalidRequest) (*wxbrokerv1.ReportInvalidResponse, error) {
 	b.mu.Lock()
 	b.calls = append(b.calls, r)
+	headers, _ := metadata.FromIncomingContext(ctx)
+	b.keys = append(b.keys, headers.Get("wxbroker-local-key")...)
 	b.mu.Unlock()
 	select {
 	case <-b.release:
@@ -243,5 +248,25 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 		c.Close()
 		expect(t, waiting, outcome{code: codes.Canceled})
 		expect(t, start(t.Context(), c, "a", of("token"), 1), outcome{code: codes.Canceled})
+	})
+}
+
+// The broker hears which local key a call was made with, by a name that a
+// header can have.
+func TestLocalKeyIsNamed(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *broker, c *report.Client) {
+		close(b.release)
+		names := []string{"billing", "team/web:2", "店铺", `quo"te`}
+		for _, name := range names {
+			if _, err := c.Report(t.Context(), name, of("token")); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		want := []string{"billing", "team/web:2", `\u5e97\u94fa`, `quo\"te`}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if !slices.Equal(b.keys, want) {
+			t.Errorf("heard %q, want %q", b.keys, want)
+		}
 	})
 }

@@ -1,0 +1,73 @@
+package localkey
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/wxbroker/wxbroker/pkg/follow"
+)
+
+// Source is a file of keys, which may change while they are in use. Without
+// [Source.Run] they stay as they were loaded. A nil Source has none.
+type Source struct {
+	path    string
+	loaded  follow.Contents
+	current atomic.Pointer[Keys]
+}
+
+// maxFile bounds the file, in bytes.
+const maxFile = 64 << 10
+
+// Load reads a key file: one key, or lines of `name key`. Empty lines and
+// lines that start with # say nothing. worldReadable is set when every user of
+// the machine can read it.
+func Load(path string) (source *Source, worldReadable bool, err error) {
+	s := &Source{path: path}
+	if s.loaded, err = s.file().Read(); err != nil {
+		return nil, false, err
+	}
+	if err := s.use(s.loaded); err != nil {
+		return nil, false, err
+	}
+	s.loaded.Bytes = nil // nobody needs the keys themselves any more
+	return s, s.loaded.Exposed[0], nil
+}
+
+func (s *Source) file() follow.Files {
+	return follow.Files{What: "local keys", Paths: []string{s.path}, Limit: maxFile}
+}
+
+func (s *Source) use(c follow.Contents) error {
+	keys, err := parse(c.Bytes[0])
+	if err != nil {
+		return fmt.Errorf("reading the local keys from %s: %w", s.path, err)
+	}
+	s.current.Store(&keys)
+	return nil
+}
+
+// Current returns the keys that count now.
+func (s *Source) Current() Keys {
+	if s == nil {
+		return Keys{}
+	}
+	return *s.current.Load()
+}
+
+// Run follows the file until ctx ends: a key that is not in it any more unlocks
+// nothing some seconds later. While the file is no good, the keys from before
+// stay. Only one may run at a time, once.
+func (s *Source) Run(ctx context.Context, log *slog.Logger) {
+	s.file().Run(ctx, log, s.loaded, func(c follow.Contents) error {
+		if err := s.use(c); err != nil {
+			return err
+		}
+		log.Info("the local keys have changed, using the new ones from now on", "file", s.path, "keys", len(s.Current().keys))
+		if c.Exposed[0] {
+			log.Warn("the local key file can be read by every user of this machine: chmod 600 it", "file", s.path)
+		}
+		return nil
+	})
+}
