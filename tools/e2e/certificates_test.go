@@ -1,0 +1,176 @@
+package e2e
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/wxbroker/wxbroker/broker/brokertest"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/tlsfile"
+	"github.com/wxbroker/wxbroker/pkg/tlstest"
+	"github.com/wxbroker/wxbroker/pkg/watch"
+	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+)
+
+// mount is a directory as kubelet mounts a Secret: its files are links into a
+// directory that is swapped as a whole.
+type mount struct {
+	dir        string
+	generation int
+}
+
+// put replaces the files by others of the same names.
+func (m *mount) put(t *testing.T, files map[string][]byte) {
+	t.Helper()
+	m.generation++
+	name := fmt.Sprintf("..%d", m.generation)
+	must(t, os.Mkdir(filepath.Join(m.dir, name), 0o700))
+	for file, content := range files {
+		must(t, os.WriteFile(filepath.Join(m.dir, name, file), content, 0o600))
+		if m.generation == 1 {
+			must(t, os.Symlink(filepath.Join("..data", file), filepath.Join(m.dir, file)))
+		}
+	}
+	must(t, os.Symlink(name, filepath.Join(m.dir, "..next")))
+	must(t, os.Rename(filepath.Join(m.dir, "..next"), filepath.Join(m.dir, "..data")))
+	if m.generation > 1 {
+		must(t, os.RemoveAll(filepath.Join(m.dir, fmt.Sprintf("..%d", m.generation-1))))
+	}
+}
+
+func (m *mount) files() tlsfile.Files {
+	return tlsfile.Files{Cert: filepath.Join(m.dir, "tls.crt"), Key: filepath.Join(m.dir, "tls.key"), CA: filepath.Join(m.dir, "ca.crt")}
+}
+
+// put writes the files in place, as cert-manager's driver does.
+func put(t *testing.T, files tlsfile.Files, pair tlstest.Pair, cas []byte) {
+	t.Helper()
+	must(t, os.WriteFile(files.Cert, pair.Cert, 0o600))
+	must(t, os.WriteFile(files.Key, pair.Key, 0o600))
+	must(t, os.WriteFile(files.CA, cas, 0o600))
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCertificatesAreReplaced fifty times, the broker's as kubelet does and the
+// edges' in place, five times with a new CA, under a hundred live streams: no
+// stream is lost, and new connections use the new pairs.
+func TestCertificatesAreReplaced(t *testing.T) {
+	const streams, replacements = 100, 50
+	synctest.Test(t, func(t *testing.T) {
+		ca := tlstest.NewCA(t, "first")
+		server := &mount{dir: t.TempDir()}
+		server.put(t, map[string][]byte{"tls.crt": nil, "tls.key": nil, "ca.crt": nil})
+		dir := t.TempDir()
+		client := tlsfile.Files{Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key"), CA: filepath.Join(dir, "ca.crt")}
+		// replace gives both sides new pairs.
+		replace := func(cas []byte) (serverSerial, clientSerial string) {
+			serverPair, clientPair := ca.Issue(t), ca.Issue(t)
+			server.put(t, map[string][]byte{"tls.crt": serverPair.Cert, "tls.key": serverPair.Key, "ca.crt": cas})
+			put(t, client, clientPair, cas)
+			time.Sleep(5 * time.Second) // two looks at the files
+			return serverPair.Serial(), clientPair.Serial()
+		}
+		serverSerial, _ := replace(ca.PEM)
+
+		w := newWorld(t, wechatsim.Settings{}, brokertest.Account{})
+		w.config.TLS = server.files()
+		w.config.Apps = []brokertest.App{{Name: "web", Identities: []string{tlstest.URI}, Accounts: []string{appid}, Grants: []string{"sign"}}}
+		w.startBroker(t)
+		pass(time.Second)
+
+		source, _, err := tlsfile.Load(client)
+		must(t, err)
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { source.Run(ctx, quiet) })
+		var dials, states atomic.Int64
+		var clients []*watch.Client
+		for i := range streams {
+			c := watch.New(watch.Options{
+				Target: "passthrough:///broker", Kinds: []credential.Kind{credential.JSAPITicket}, Name: fmt.Sprint("edge-", i),
+				Clock: time.Now, Log: quiet, Apply: func([]credential.Account) { states.Add(1) },
+				Dial: []grpc.DialOption{
+					grpc.WithTransportCredentials(credentials.NewTLS(source.Client(tlstest.DNSName))),
+					grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+						dials.Add(1)
+						return w.dial(ctx)
+					}),
+				},
+			})
+			clients = append(clients, c)
+			running.Go(func() { c.Run(ctx) })
+		}
+		pass(time.Second)
+
+		// connect makes a new connection, and says whose certificate it met.
+		connect := func() (serial string) {
+			t.Helper()
+			raw, err := w.dial(ctx)
+			must(t, err)
+			conn := tls.Client(raw, source.Client(tlstest.DNSName))
+			defer conn.Close()
+			must(t, conn.HandshakeContext(ctx))
+			return conn.ConnectionState().PeerCertificates[0].SerialNumber.Text(16)
+		}
+		check := func(when string) {
+			t.Helper()
+			if n := dials.Load(); n != streams {
+				t.Fatalf("%s: %d connections were made for %d streams", when, n, streams)
+			}
+			for _, c := range clients {
+				if !c.Connected() {
+					t.Fatalf("%s: a stream is lost", when)
+				}
+			}
+			if got := connect(); got != serverSerial {
+				t.Errorf("%s: a new connection meets the certificate %s, not %s", when, got, serverSerial)
+			}
+		}
+		check("at first")
+		for i := range replacements {
+			cas := ca.PEM
+			if i%10 == 9 { // first both CAs, then pairs of the new one, then the new one alone
+				next := tlstest.NewCA(t, fmt.Sprint("CA ", i))
+				both := append(append([]byte(nil), cas...), next.PEM...)
+				serverSerial, _ = replace(both)
+				check(fmt.Sprint("replacement ", i, ", both CAs"))
+				ca, cas = next, both
+				serverSerial, _ = replace(cas)
+				check(fmt.Sprint("replacement ", i, ", the new CA's pairs"))
+				cas = next.PEM
+			}
+			serverSerial, _ = replace(cas)
+			check(fmt.Sprint("replacement ", i))
+		}
+		// All of it is alive: a rotation reaches every stream.
+		before := states.Load()
+		must(t, w.sim.KillTicket(appid, wechatsim.JSAPI))
+		pass(11 * time.Minute)
+		if n := states.Load() - before; n < streams {
+			t.Errorf("%d of %d streams heard of a new ticket", n, streams)
+		}
+		if n := dials.Load(); n != streams {
+			t.Errorf("%d connections were made for %d streams", n, streams)
+		}
+		stop()
+		running.Wait()
+	})
+}

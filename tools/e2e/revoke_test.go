@@ -1,0 +1,100 @@
+package e2e
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+)
+
+// revocation is how long what was revoked may go on being served.
+const revocation = 5 * time.Second
+
+// becomes asks the edge until it answers that status, for as long as a
+// revocation may take.
+func (o *organisation) becomes(t *testing.T, want int, path, key string) (answer string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), revocation)
+	defer cancel()
+	var status int
+	for ctx.Err() == nil {
+		var err error
+		if status, answer, err = o.ask(ctx, http.MethodGet, path, key, ""); err == nil && status == want {
+			return answer
+		}
+	}
+	t.Errorf("%s still answers %d after %v, want %d: %s", path, status, revocation, want, answer)
+	return answer
+}
+
+// reload changes the broker's configuration, and tells it.
+func (o *organisation) reload(t *testing.T, change func(string) string) {
+	t.Helper()
+	text, err := os.ReadFile(o.path("wxbroker.yaml"))
+	must(t, err)
+	must(t, os.WriteFile(o.path("wxbroker.yaml"), []byte(change(string(text))), 0o600))
+	must(t, o.broker.command.Process.Signal(syscall.SIGHUP))
+	o.broker.says(t, `msg="the configuration has changed"`)
+}
+
+// honoured reports whether WeChat takes a token.
+func (o *organisation) honoured(token string) bool {
+	recorder := httptest.NewRecorder()
+	o.sim.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/cgi-bin/get_api_domain_ip?access_token="+token, nil))
+	return !strings.Contains(recorder.Body.String(), "errcode")
+}
+
+// TestRevoked: what an app loses, it loses on its open stream, grant by grant,
+// and the edge drops it. What somebody kept of it is good until it is forced out.
+func TestRevoked(t *testing.T) {
+	o := startOrganisation(t, wechatsim.Settings{}, 100)
+	app := regexp.MustCompile(`(?m)^  - \{name: web, .*\n`)
+	const both, signOnly = "grants: [sign, token, report]", "grants: [sign]"
+	answer := o.becomes(t, http.StatusOK, "/token", billingKey)
+	kept := regexp.MustCompile(`"token":"([^"]+)"`).FindStringSubmatch(answer)[1]
+	o.becomes(t, http.StatusOK, signPath, "")
+
+	o.reload(t, func(s string) string { return strings.Replace(s, both, signOnly, 1) })
+	o.becomes(t, http.StatusServiceUnavailable, "/token", billingKey)
+	o.becomes(t, http.StatusOK, signPath, "")
+	o.becomes(t, http.StatusOK, "/ticket", billingKey)
+
+	var line string
+	o.reload(t, func(s string) string {
+		line = app.FindString(s)
+		return app.ReplaceAllString(s, "")
+	})
+	o.becomes(t, http.StatusServiceUnavailable, signPath, "")
+	o.becomes(t, http.StatusServiceUnavailable, "/ticket", billingKey)
+	o.edge.says(t, "the broker refuses this edge, dropping every credential")
+	if status, page, err := get(t.Context(), "http://"+o.edgeOps+"/readyz"); err != nil || status != http.StatusServiceUnavailable {
+		t.Errorf("the edge is ready: %s, %v", page, err)
+	}
+
+	if !o.honoured(kept) {
+		t.Fatal("WeChat knows of our revocations")
+	}
+	if said := o.operate(t, "refresh", "--force", "--yes"); !strings.Contains(said, "access_token") {
+		t.Errorf("forcing the token out: %s", said)
+	}
+	if o.honoured(kept) {
+		t.Error("WeChat still takes the token that was forced out")
+	}
+
+	// And back, without a word to the broker.
+	text, err := os.ReadFile(o.path("wxbroker.yaml"))
+	must(t, err)
+	must(t, os.WriteFile(o.path("wxbroker.yaml"), []byte(string(text)+strings.Replace(line, signOnly, both, 1)), 0o600))
+	o.broker.says(t, `msg="the configuration has changed"`)
+	o.edge.says(t, `holding .*kind=jsapi_ticket`)
+	if again := o.becomes(t, http.StatusOK, "/token", billingKey); strings.Contains(again, kept) {
+		t.Error("the edge hands out the old token")
+	}
+}

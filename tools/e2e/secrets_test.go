@@ -1,0 +1,195 @@
+package e2e
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+)
+
+// forms are the ways in which a secret may be seen.
+func forms(secret string) map[string]string {
+	all := map[string]string{
+		"as it is":          secret,
+		"in hex":            hex.EncodeToString([]byte(secret)),
+		"in capital hex":    strings.ToUpper(hex.EncodeToString([]byte(secret))),
+		"escaped, query":    url.QueryEscape(secret),
+		"escaped, path":     url.PathEscape(secret),
+		"quoted by Go":      strings.Trim(fmt.Sprintf("%q", secret), `"`),
+		"as a list of byte": strings.Trim(fmt.Sprint([]byte(secret)), "[]"),
+	}
+	if quoted, err := json.Marshal(secret); err == nil {
+		all["quoted by JSON"] = strings.Trim(string(quoted), `"`)
+	}
+	// In the middle of something longer it has one of three beginnings.
+	for i, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+		for offset := range 3 {
+			encoded := encoding.EncodeToString([]byte(strings.Repeat("\x00", offset) + secret))
+			from, to := (offset*8+5)/6, len(encoded)-1 // without the characters that its neighbours have a say in
+			all[fmt.Sprintf("in base64, %d, at %d", i, offset)] = encoded[from:to]
+		}
+	}
+	return all
+}
+
+// leaks returns where secrets can be seen in what a run has put out.
+func leaks(secrets, outputs map[string]string) []string {
+	var found []string
+	for what, secret := range secrets {
+		for form, text := range forms(secret) {
+			for where, output := range outputs {
+				if strings.Contains(output, text) {
+					found = append(found, fmt.Sprintf("%s, %s, is in %s", what, form, where))
+				}
+			}
+		}
+	}
+	return found
+}
+
+// TestTheSearchFindsWhatIsThere: each form of a secret, planted on purpose.
+func TestTheSearchFindsWhatIsThere(t *testing.T) {
+	secret := "a+b/c=d~\x01é\x00\"ee'f g0123456789"
+	for form := range forms(secret) {
+		planted := `{"before":"` + forms(secret)[form] + `"}`
+		if len(leaks(map[string]string{"it": secret}, map[string]string{"there": planted})) == 0 {
+			t.Errorf("%s: %s is not found", form, planted)
+		}
+	}
+	for offset := range 4 {
+		planted := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("x", offset) + secret + "yz"))
+		if len(leaks(map[string]string{"it": secret}, map[string]string{"there": planted})) == 0 {
+			t.Errorf("in the middle of base64, at %d: not found", offset)
+		}
+	}
+	if found := leaks(map[string]string{"it": secret}, map[string]string{"there": "a+b/c=d~, but no more"}); len(found) > 0 {
+		t.Errorf("found what is not there: %q", found)
+	}
+}
+
+// TestNoSecretIsSeen: the whole of a run under faults, with values that live
+// for seconds, is searched for every secret that it knew: logs at their most
+// talkative, metrics, answers, what operators are told, and the files of the
+// sealed database.
+func TestNoSecretIsSeen(t *testing.T) {
+	o := startOrganisation(t, wechatsim.Settings{
+		TokenLifetime: 2 * time.Second, TicketLifetime: 2 * time.Second,
+	}, 100)
+	outputs := make(map[string]string)
+	note := func(where, output string) { outputs[where] += output + "\n" }
+	ask := func(method, path, key, body string, tellsASecret bool) {
+		t.Helper()
+		status, answer, err := o.ask(t.Context(), method, path, key, body)
+		if err != nil {
+			note("errors of requests", err.Error())
+			return
+		}
+		if status == http.StatusOK && tellsASecret {
+			return // as it should
+		}
+		note("the edge's answers", answer)
+	}
+	newest := func(kind string) (value string) {
+		for what, secret := range o.known() {
+			if strings.HasPrefix(what, kind+" ") {
+				value = secret
+			}
+		}
+		return value
+	}
+	faults := []wechatsim.Fault{
+		{Kind: wechatsim.FaultCode, Code: 45009, Count: 1}, {Kind: wechatsim.FaultCode, Code: 40164, Count: 1},
+		{Kind: wechatsim.FaultCode, Code: -1, Count: 2}, {Kind: wechatsim.FaultCode, Code: 40001, Count: 1},
+	}
+	rotations := func() int { return len(o.known()) }
+	for round := range 10 {
+		before := rotations()
+		if round < len(faults) {
+			must(t, o.sim.Inject(faults[round]))
+		}
+		for _, path := range []string{signPath, "/getApi?url=https%3A%2F%2Fshop.example.com%2F", "/all?url=https%3A%2F%2Fevil.example%2F", "/nonce", "/nothing"} {
+			ask(http.MethodGet, path, "", "", false)
+		}
+		for _, path := range []string{"/token", "/ticket"} {
+			ask(http.MethodGet, path, billingKey, "", true)
+			ask(http.MethodGet, path, "", "", false)
+			ask(http.MethodGet, path, newest("token"), "", false) // a credential where a key belongs
+			ask(http.MethodPost, path, billingKey[1:], "appid="+billingKey, false)
+		}
+		token := newest("token")
+		ask(http.MethodPost, "/v1/report", billingKey, url.Values{"kind": {"access_token"}, "value": {token}}.Encode(), false)
+		ask(http.MethodPost, "/v1/report", billingKey, url.Values{"kind": {token}, "value": {newest("ticket")}}.Encode(), false)
+		ask(http.MethodGet, "/v1/jsapi/config?url=https%3A%2F%2Fshop.example.com%2F&noncestr=a&timestamp="+url.QueryEscape(newest("ticket")), "", "", false)
+		for _, command := range [][]string{{"status"}, {"status", "--json"}, {"quota"}, {"quota", "--json"}, {"refresh"}, {"refresh", "--force", "--yes"}} {
+			note("what operators are told", o.operate(t, command...))
+		}
+		for where, address := range map[string]string{"the broker's": o.brokerOps, "the edge's": o.edgeOps} {
+			for _, path := range []string{"/metrics", "/healthz", "/readyz", "/nothing"} {
+				_, page, err := get(t.Context(), "http://"+address+path)
+				must(t, err)
+				note(where+" "+path, string(page))
+			}
+		}
+		switch round {
+		case 1: // a configuration with secrets where they do not belong
+			good, err := os.ReadFile(o.path("wxbroker.yaml"))
+			must(t, err)
+			bad := strings.Replace(string(good), "secret_file: ", "token_api: "+secret+", secret_file: ", 1)
+			bad = strings.Replace(bad, "token:sha256:", operatorToken+":", 1)
+			must(t, os.WriteFile(o.path("wxbroker.yaml"), []byte(bad), 0o600))
+			must(t, o.broker.command.Process.Signal(syscall.SIGHUP))
+			o.broker.says(t, "msg=SIGHUP")
+			note("what operators are told", o.operate(t, "status"))
+			must(t, os.WriteFile(o.path("wxbroker.yaml"), []byte(strings.Replace(string(good), "data: ", secret+": x\ndata: ", 1)), 0o600))
+			must(t, o.broker.command.Process.Signal(syscall.SIGHUP))
+			o.broker.says(t, "msg=SIGHUP")
+			must(t, os.WriteFile(o.path("wxbroker.yaml"), good, 0o600))
+		case 2: // tokens and keys swapped
+			must(t, os.WriteFile(o.path("local-keys"), []byte("billing "+billingKey+"\n"+operatorToken+" "+billingKey+"\n"), 0o600))
+		case 3:
+			must(t, os.WriteFile(o.path("local-keys"), []byte("billing "+billingKey+"\n"), 0o600))
+			o.broker.end(os.Kill)
+			o.ended = append(o.ended, o.broker)
+			o.startBroker(t, o.grpc)
+		}
+		for start := time.Now(); rotations() == before && time.Since(start) < 15*time.Second; {
+			ask(http.MethodGet, signPath, "", "", false)
+		}
+	}
+	o.edge.end(os.Interrupt)
+	o.broker.end(os.Interrupt)
+	for _, p := range append(o.ended, o.edge, o.broker) {
+		note("the log of "+filepath.Base(p.command.Path), strings.Join(p.said, "\n"))
+	}
+	must(t, filepath.WalkDir(o.dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasPrefix(entry.Name(), "wxbroker.db") {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		note("the file "+entry.Name(), string(raw))
+		return err
+	}))
+	secrets := o.known()
+	if len(secrets) < 18 || len(outputs["the file wxbroker.db"]) < 1000 || len(outputs["the log of wxbroker"]) < 10_000 || !strings.Contains(outputs["the log of wxedge"], "msg=audit") {
+		t.Errorf("not much of a run: %d secrets", len(secrets))
+	}
+	for _, leak := range leaks(secrets, outputs) {
+		t.Error(leak)
+	}
+	t.Logf("%d secrets, each in %d forms, in %d outputs", len(secrets), len(forms("x")), len(outputs))
+	// Searched for something that is there, the same outputs give a hit.
+	if len(leaks(map[string]string{"the appid": appid}, outputs)) == 0 {
+		t.Error("the search finds nothing at all")
+	}
+}
