@@ -186,7 +186,7 @@ func TestAbuse(t *testing.T) {
 			for range limit + 1 {
 				conn, err := o.dial(t.Context(), port{address: p.address}) // nothing is said
 				must(t, err)
-				defer conn.Close()
+				t.Cleanup(func() { _ = conn.Close() })
 			}
 			p.served(t, 5*time.Second, "beside hoarded connections")
 			open, _, after := connections(t, p)

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -186,9 +187,7 @@ func (o *organisation) answerAsWeChat(w http.ResponseWriter, r *http.Request) {
 		}
 		o.mu.Unlock()
 	}
-	for name, values := range recorder.Header() {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), recorder.Header())
 	w.WriteHeader(recorder.Code)
 	_, _ = w.Write(recorder.Body.Bytes())
 }
@@ -197,9 +196,5 @@ func (o *organisation) answerAsWeChat(w http.ResponseWriter, r *http.Request) {
 func (o *organisation) known() map[string]string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	known := make(map[string]string)
-	for what, value := range o.secrets {
-		known[what] = value
-	}
-	return known
+	return maps.Clone(o.secrets)
 }

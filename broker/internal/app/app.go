@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
-	"github.com/wxbroker/wxbroker/broker/internal/audit"
 	"github.com/wxbroker/wxbroker/broker/internal/config"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
@@ -22,6 +21,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/broker/internal/store"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
+	"github.com/wxbroker/wxbroker/pkg/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 	"github.com/wxbroker/wxbroker/pkg/tlsfile"
@@ -105,7 +105,7 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 		})
 	}
 	a.accounts.apply(c.Accounts)
-	edges, told := new(rpc.Edges), audit.New(o.Log)
+	edges, told := new(rpc.Edges), audit.New(o.Log, "wxbroker", "app")
 	a.server = rpc.NewServer(rpc.Options{
 		Fanout: &a.states, Edges: edges, Claim: a.accounts.claim, Report: a.accounts.report,
 		Operator: &operator.Service{

@@ -12,9 +12,9 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
-	"github.com/wxbroker/wxbroker/broker/internal/audit"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
+	"github.com/wxbroker/wxbroker/pkg/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -29,7 +29,7 @@ func (w *world) watch(count int) {
 	})
 	server := rpc.NewServer(rpc.Options{
 		Fanout: &states, Edges: &w.edges, Claim: func(string, credential.Kind, int64) {},
-		Access: access.NewControl(access.Open(), credential.WallClock), Audit: audit.New(slog.New(slog.DiscardHandler)),
+		Access: access.NewControl(access.Open(), credential.WallClock), Audit: audit.New(slog.New(slog.DiscardHandler), "wxbroker", "app"),
 		Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
 	})
 	listener := bufconn.Listen(4 << 10)

@@ -9,8 +9,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
-	"github.com/wxbroker/wxbroker/broker/internal/audit"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
+	"github.com/wxbroker/wxbroker/pkg/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
@@ -62,7 +62,7 @@ func (c *credentials) tellGranted(ctx context.Context, edge *Edge, before ledger
 	}
 	tell := func(appid string, kinds []credential.Kind, outcome audit.Outcome) {
 		if len(kinds) > 0 {
-			c.guard.tell(ctx, audit.Entry{Action: "watch", Edge: edge.Name, AppID: appid, Kinds: texts(kinds), Outcome: outcome}, nil)
+			c.guard.tell(ctx, entry{action: "watch", edge: edge.Name, appid: appid, kinds: texts(kinds), outcome: outcome}, nil)
 		}
 	}
 	for appid, kinds := range now {
@@ -78,7 +78,7 @@ func (c *credentials) tellGranted(ctx context.Context, edge *Edge, before ledger
 func (c *credentials) tellRefused(ctx context.Context, sub subscription, app *access.App) {
 	tell := func(appid string, kinds []credential.Kind, reason string) {
 		err := status.Error(codes.PermissionDenied, reason)
-		c.guard.tell(ctx, audit.Entry{Action: "watch", Edge: sub.name, AppID: printable(appid), Kinds: texts(kinds), Outcome: audit.Refused}, err)
+		c.guard.tell(ctx, entry{action: "watch", edge: sub.name, appid: printable(appid), kinds: texts(kinds), outcome: audit.Refused}, err)
 	}
 	for _, appid := range sub.appids {
 		if !app.Serves(appid) {

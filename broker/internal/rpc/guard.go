@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
-	"github.com/wxbroker/wxbroker/broker/internal/audit"
+	"github.com/wxbroker/wxbroker/pkg/audit"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -96,7 +96,7 @@ func (g guard) unary(ctx context.Context, request any, info *grpc.UnaryServerInf
 		}
 	}
 	if err != nil || len(need.grants) > 0 {
-		g.tell(ctx, audit.Entry{Action: need.action, AppID: printable(appid), Outcome: outcome}, err)
+		g.tell(ctx, entry{action: need.action, appid: printable(appid), outcome: outcome}, err)
 	}
 	return answer, err
 }
@@ -106,7 +106,7 @@ func (g guard) unary(ctx context.Context, request any, info *grpc.UnaryServerInf
 func (g guard) stream(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 	ctx, _, need, err := g.enter(stream.Context(), info.FullMethod)
 	if err != nil {
-		g.tell(ctx, audit.Entry{Action: need.action, Outcome: audit.Refused}, err)
+		g.tell(ctx, entry{action: need.action, outcome: audit.Refused}, err)
 		return err
 	}
 	return handle(service, guarded{stream, ctx})
@@ -120,13 +120,3 @@ type guarded struct {
 
 // Context implements [grpc.ServerStream].
 func (s guarded) Context() context.Context { return s.ctx }
-
-// tell completes an entry with who calls and why not, and writes it.
-func (g guard) tell(ctx context.Context, e audit.Entry, err error) {
-	caller := access.CallerOf(ctx)
-	e.App, e.Identity, e.Address, e.LocalKey = access.AppOf(ctx).Name, caller.Identity(), caller.Address, caller.LocalKey
-	if err != nil {
-		e.Reason = status.Convert(err).Message()
-	}
-	g.audit.Write(ctx, e)
-}

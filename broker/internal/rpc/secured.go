@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
-	"github.com/wxbroker/wxbroker/broker/internal/audit"
+	"github.com/wxbroker/wxbroker/pkg/audit"
 )
 
 // secured returns the server's side of a connection, plain text without a
@@ -33,11 +33,14 @@ type telling struct {
 func (t telling) ServerHandshake(raw net.Conn) (net.Conn, transport.AuthInfo, error) {
 	conn, info, err := t.TransportCredentials.ServerHandshake(raw)
 	if refused, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		e := audit.Entry{Action: "connect", Address: raw.RemoteAddr().String(), Outcome: audit.Refused, Reason: refused.Error()}
+		claimed := ""
 		if len(refused.UnverifiedCertificates) > 0 {
-			e.Identity = access.Claimed(refused.UnverifiedCertificates[0])
+			claimed = access.Claimed(refused.UnverifiedCertificates[0])
 		}
-		t.guard.audit.Write(context.Background(), e) // gRPC has no context for a handshake
+		t.guard.audit.Write(context.Background(), audit.Line{ // gRPC has no context for a handshake
+			Action: "connect", Outcome: audit.Refused,
+			More: audit.Texts("identity", claimed, "address", raw.RemoteAddr().String(), "reason", refused.Error()),
+		})
 	}
 	return conn, info, err
 }

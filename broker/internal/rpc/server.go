@@ -15,8 +15,8 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
-	"github.com/wxbroker/wxbroker/broker/internal/audit"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
+	"github.com/wxbroker/wxbroker/pkg/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )

@@ -27,9 +27,9 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/clustertest"
 	"github.com/wxbroker/wxbroker/broker/internal/access"
-	"github.com/wxbroker/wxbroker/broker/internal/audit"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
+	"github.com/wxbroker/wxbroker/pkg/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/tlsfile"
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
@@ -247,7 +247,7 @@ func newSite(t *testing.T) *site {
 		Report: func(context.Context, string, credential.Kind, [sha256.Size]byte) (v rpc.Versions, known bool, err error) {
 			return rpc.Versions{Reported: 1, Current: 1}, true, nil
 		},
-		Operator: anybody{}, Access: access.NewControl(policy, credential.WallClock), Audit: audit.New(log), TLS: config,
+		Operator: anybody{}, Access: access.NewControl(policy, credential.WallClock), Audit: audit.New(log, "wxbroker", "app"), TLS: config,
 		Clock: credential.WallClock, Log: log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -21,9 +21,9 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
-	"github.com/wxbroker/wxbroker/broker/internal/audit"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
+	"github.com/wxbroker/wxbroker/pkg/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -62,7 +62,7 @@ func newWorld(t *testing.T) *world {
 		Report: func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v rpc.Versions, known bool, err error) {
 			return w.report(ctx, appid, kind, hash)
 		},
-		Access: w.control, Audit: audit.New(slog.New(slog.NewTextHandler(&w.audit, nil))),
+		Access: w.control, Audit: audit.New(slog.New(slog.NewTextHandler(&w.audit, nil)), "wxbroker", "app"),
 		Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
 	})
 	listener := bufconn.Listen(64 << 10)

@@ -35,11 +35,11 @@ func TestAudit(t *testing.T) {
 			}
 		}
 		want := []string{
-			`local_key=billing action=token appid=` + shop + ` kind=access_token outcome=granted status=200 address=bufconn`,
-			`local_key=billing action=ticket appid=` + shop + ` kind=jsapi_ticket outcome=granted status=200 address=bufconn`,
-			`local_key="" action=token appid="" kind=access_token outcome=refused status=401 address=bufconn reason=`,
-			`local_key="" action=ticket appid="" kind=jsapi_ticket outcome=refused status=401 address=bufconn reason=`,
-			`local_key=billing action=report appid=` + shop + ` kind=access_token outcome=granted status=200 address=bufconn`,
+			`local_key=billing action=token outcome=granted appid=` + shop + ` kind=access_token status=200 address=bufconn`,
+			`local_key=billing action=ticket outcome=granted appid=` + shop + ` kind=jsapi_ticket status=200 address=bufconn`,
+			`local_key="" action=token outcome=refused appid="" kind=access_token status=401 address=bufconn reason=`,
+			`local_key="" action=ticket outcome=refused appid="" kind=jsapi_ticket status=401 address=bufconn reason=`,
+			`local_key=billing action=report outcome=granted appid=` + shop + ` kind=access_token status=200 address=bufconn`,
 		}
 		if len(lines) != len(want) {
 			t.Fatalf("logged %q", lines)

@@ -1,0 +1,109 @@
+package audit_test
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/wxbroker/wxbroker/pkg/audit"
+)
+
+// withoutTime logs to out what does not depend on when.
+func withoutTime(out *bytes.Buffer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+}
+
+func TestLines(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		line audit.Line
+		want string
+	}{
+		{
+			"more",
+			audit.Line{Who: "web", Action: "watch", Outcome: audit.Granted, More: append(audit.Texts("identity", "k8s:shop:web", "edge", "", "appid", "wx1"), slog.Int("status", 200))},
+			`msg=audit app=web action=watch outcome=granted identity=k8s:shop:web appid=wx1 status=200`,
+		},
+		{"little", audit.Line{Action: "status", Outcome: audit.Refused}, `msg=audit app="" action=status outcome=refused`},
+		{"what would break a line", audit.Line{Who: "web", Action: "watch", Outcome: audit.Failed, More: audit.Texts("reason", "a\nb \"c\"")}, `msg=audit app=web action=watch outcome=failed reason="a\nb \"c\""`},
+		{"a long story", audit.Line{Who: "web", Action: "watch", Outcome: audit.Failed, More: audit.Texts("reason", strings.Repeat("键", 1000))}, `msg=audit app=web action=watch outcome=failed reason=` + strings.Repeat("键", 170) + "…"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var out bytes.Buffer
+			audit.New(withoutTime(&out), "wxtest", "app").Write(t.Context(), tt.line)
+			if got := strings.TrimSpace(out.String()); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestCounts(t *testing.T) {
+	log := audit.New(slog.New(slog.DiscardHandler), "wxtest", "app")
+	for range 3 {
+		log.Write(t.Context(), audit.Line{Who: "web", Action: "watch", Outcome: audit.Granted})
+	}
+	log.Write(t.Context(), audit.Line{Who: "web", Action: "report", Outcome: audit.Refused})
+	log.Write(t.Context(), audit.Line{Action: "watch", Outcome: audit.Refused})
+	want := `# HELP wxtest_audit_total What was granted and refused, by app (empty for strangers), action and outcome.
+# TYPE wxtest_audit_total counter
+wxtest_audit_total{action="report",app="web",outcome="refused"} 1
+wxtest_audit_total{action="watch",app="",outcome="refused"} 1
+wxtest_audit_total{action="watch",app="web",outcome="granted"} 3
+`
+	if err := testutil.CollectAndCompare(log, strings.NewReader(want)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStrangersFillNoDisk: what they do is counted, and so much of it told; an
+// app is always told of.
+func TestStrangersFillNoDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := audit.New(withoutTime(&out), "wxtest", "app")
+		lines := func(n int, app string) int {
+			t.Helper()
+			out.Reset()
+			for range n {
+				log.Write(t.Context(), audit.Line{Who: app, Action: "watch", Outcome: audit.Refused})
+			}
+			return strings.Count(out.String(), "\n")
+		}
+		for _, step := range []struct {
+			wait      time.Duration
+			n         int
+			app       string
+			wantLines int
+			says      string
+		}{
+			{0, 1000, "", 200, ""},
+			{0, 1000, "web", 1000, "suppressed=800"},
+			{time.Second, 1000, "", 10, ""},
+			{time.Minute, 1, "", 1, "suppressed=990"},
+			{0, 1, "", 1, ""},
+		} {
+			time.Sleep(step.wait)
+			if got := lines(step.n, step.app); got != step.wantLines {
+				t.Errorf("%+v: %d lines", step, got)
+			}
+			if says := strings.Contains(out.String(), "suppressed"); says != (step.says != "") || !strings.Contains(out.String(), step.says) {
+				t.Errorf("%+v: %.200s", step, out.String())
+			}
+		}
+		if got := testutil.CollectAndCount(log); got != 2 {
+			t.Error(fmt.Sprint(got, " series"))
+		}
+	})
+}
