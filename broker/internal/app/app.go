@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -36,6 +37,9 @@ type Options struct {
 	Clock credential.Clock
 	// DialWeChat opens connections to the upstreams, nil for the network.
 	DialWeChat func(ctx context.Context, network, address string) (net.Conn, error)
+	// Follow has the configuration that New is given follow its file while the
+	// broker runs; nil for one that stays as it is.
+	Follow *Followed
 	// GRPC and Ops are listened on instead of the configured addresses.
 	GRPC, Ops net.Listener
 	// OpenStore opens the database, nil for a file.
@@ -59,6 +63,7 @@ type App struct {
 	log           *slog.Logger
 	clock         credential.Clock
 	configuration current
+	followed      *Followed // nil for a configuration that stays as it is
 	access        *access.Control
 	store         Store
 	states        fanout.Fanout
@@ -76,7 +81,10 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 	if o.Clock == nil {
 		o.Clock = credential.WallClock
 	}
-	a := &App{log: o.Log, clock: o.Clock, access: access.NewControl(c.Policy, o.Clock), grpc: o.GRPC, ops: o.Ops, metrics: ops.New(o.Version)}
+	a := &App{
+		log: o.Log, clock: o.Clock, access: access.NewControl(c.Policy, o.Clock), followed: o.Follow,
+		grpc: o.GRPC, ops: o.Ops, metrics: ops.New(o.Version),
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close())
@@ -194,7 +202,7 @@ func (a *App) Status(appid string) keeper.Status {
 // of starting: the streams, the keepers, the ops listener, the database.
 func (a *App) Run(ctx context.Context) error {
 	a.log.Info("broker is up", "grpc", a.grpc.Addr().String(), "ops", a.ops.Addr().String(),
-		"accounts", len(a.accounts.list()), "apps", a.configuration.config.Policy.Apps(), "tls", a.tls != nil)
+		"accounts", len(a.accounts.list()), "apps", a.configuration.inUse().Policy.Apps(), "tls", a.tls != nil)
 	// Each group is stopped when the one started after it has ended.
 	opsCtx, stopOps := context.WithCancel(context.WithoutCancel(ctx))
 	keepersCtx, stopKeepers := context.WithCancel(context.WithoutCancel(ctx))
@@ -206,11 +214,21 @@ func (a *App) Run(ctx context.Context) error {
 		return daemon.ServeHTTP(opsCtx, a.ops, daemon.Ops(a.metrics.Registry, func() error { return nil }), a.log)
 	})
 	waitForKeepers := a.accounts.run(keepersCtx)
+	// Files are followed until the streams have ended: the last of it may have
+	// to do with keepers.
+	followCtx, stopFollowing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopFollowing()
+	var following sync.WaitGroup
 	if a.tls != nil {
-		group.Go(func() error { a.tls.Run(grpcCtx, a.log); return nil })
+		following.Go(func() { a.tls.Run(followCtx, a.log) })
+	}
+	if a.followed != nil {
+		following.Go(func() { a.follow(followCtx) })
 	}
 	group.Go(func() error {
 		err := a.server.Run(grpcCtx, a.grpc)
+		stopFollowing()
+		following.Wait()
 		stopKeepers()
 		waitForKeepers()
 		stopOps()

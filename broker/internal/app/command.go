@@ -1,11 +1,9 @@
 package app
 
 import (
-	"context"
 	"io"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -53,14 +51,11 @@ func (c serveCommand) Run(r daemon.Running) error {
 	if err != nil {
 		return err
 	}
-	a, err := New(r.Context, loaded, Options{Version: r.Version, Log: c.Logger(r.Stderr)})
+	a, err := New(r.Context, loaded, Options{
+		Version: r.Version, Log: c.Logger(r.Stderr), Follow: &Followed{Path: c.Config, Seen: seen, Told: told},
+	})
 	if err != nil {
 		return err
 	}
-	following, stop := context.WithCancel(r.Context)
-	var running sync.WaitGroup
-	running.Go(func() { a.follow(following, c.Config, seen, told) })
-	defer running.Wait()
-	defer stop()
 	return a.Run(r.Context)
 }

@@ -15,9 +15,19 @@ func configFile(path string) follow.Files {
 	return follow.Files{What: "configuration", Paths: []string{path}, Limit: config.MaxFile}
 }
 
-// follow reloads the configuration file until ctx ends: when its content is no
-// longer seen, and when somebody says so (SIGHUP), whether or not it is.
-func (a *App) follow(ctx context.Context, path string, seen follow.Contents, told <-chan os.Signal) {
+// Followed is a configuration file that is read again while the broker runs.
+type Followed struct {
+	Path string
+	// Seen is what the file held when it was loaded.
+	Seen follow.Contents
+	// Told has an element each time that somebody asks for it (SIGHUP).
+	Told <-chan os.Signal
+}
+
+// follow reloads the configuration file until ctx ends: when its content is
+// another, and when somebody says so, whether or not it is.
+func (a *App) follow(ctx context.Context) {
+	path, seen := a.followed.Path, a.followed.Seen
 	for ctx.Err() == nil {
 		following, stop := context.WithCancel(ctx)
 		var running sync.WaitGroup
@@ -26,7 +36,7 @@ func (a *App) follow(ctx context.Context, path string, seen follow.Contents, tol
 		})
 		select {
 		case <-ctx.Done():
-		case <-told:
+		case <-a.followed.Told:
 			stop()
 			running.Wait()
 			seen = a.reloadNow(ctx, path)

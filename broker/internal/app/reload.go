@@ -28,6 +28,13 @@ func (c *current) state() operator.Configuration {
 	return operator.Configuration{Loaded: c.loaded, Failure: c.failure}
 }
 
+// inUse returns the configuration in use.
+func (c *current) inUse() config.Config {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.config
+}
+
 // Reload takes the configuration file at path into use as it is now, or none
 // of it: the error says why. What it revokes ends on open streams at once.
 func (a *App) Reload(ctx context.Context, path string) error {
@@ -49,7 +56,7 @@ func (a *App) Reload(ctx context.Context, path string) error {
 
 // replace puts next in the place of the configuration in use.
 func (a *App) replace(ctx context.Context, next config.Config) error {
-	before := a.configuration.config
+	before := a.configuration.inUse()
 	if keys := before.NeedsRestart(next); len(keys) > 0 {
 		return fmt.Errorf("%s cannot change while the broker runs: restart it, or take that back", strings.Join(keys, ", "))
 	}
