@@ -36,11 +36,12 @@ type Line struct {
 }
 
 const (
-	// strangersPerSecond is how many lines about strangers are logged a second
-	// in the long run, strangersAtOnce how many together: who may do nothing
-	// should not be able to fill a disk either.
-	strangersPerSecond = 10
-	strangersAtOnce    = 200
+	// refusalsPerSecond is how many refusals of one and the same, or of all
+	// strangers together, are logged a second in the long run, refusalsAtOnce how
+	// many together: who may not do something should not be able to fill a disk
+	// either.
+	refusalsPerSecond = 1
+	refusalsAtOnce    = 200
 	// maxText bounds a text, in bytes: strangers have a say in some.
 	maxText = 512
 )
@@ -53,8 +54,8 @@ type Log struct {
 	count *prometheus.CounterVec
 
 	mu         sync.Mutex
-	strangers  *rate.Limiter
-	suppressed int // lines since the last one
+	refusals   map[string]*rate.Limiter // by who: names of the configuration's, and ""
+	suppressed int                      // lines since the last one
 }
 
 // New returns a Log of program that writes to log. Who is what it calls whoever
@@ -66,7 +67,7 @@ func New(log *slog.Logger, program, who string) *Log {
 			Name: program + "_audit_total",
 			Help: "What was granted and refused, by " + who + " (empty for strangers), action and outcome.",
 		}, []string{who, "action", "outcome"}),
-		strangers: rate.NewLimiter(strangersPerSecond, strangersAtOnce),
+		refusals: make(map[string]*rate.Limiter),
 	}
 }
 
@@ -79,7 +80,7 @@ func (l *Log) Collect(metrics chan<- prometheus.Metric) { l.count.Collect(metric
 // Write counts a line and logs it.
 func (l *Log) Write(ctx context.Context, line Line) {
 	l.count.WithLabelValues(line.Who, line.Action, string(line.Outcome)).Inc()
-	suppressed, ok := l.admit(line.Who == "")
+	suppressed, ok := l.admit(line)
 	if !ok {
 		return
 	}
@@ -113,12 +114,19 @@ func cut(s string) string {
 
 // admit reports whether a line may be written now, and how many were not since
 // the last.
-func (l *Log) admit(stranger bool) (suppressed int, ok bool) {
+func (l *Log) admit(line Line) (suppressed int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if stranger && !l.strangers.AllowN(time.Now(), 1) {
-		l.suppressed++
-		return 0, false
+	if line.Who == "" || line.Outcome == Refused {
+		limiter, known := l.refusals[line.Who]
+		if !known {
+			limiter = rate.NewLimiter(refusalsPerSecond, refusalsAtOnce)
+			l.refusals[line.Who] = limiter
+		}
+		if !limiter.AllowN(time.Now(), 1) {
+			l.suppressed++
+			return 0, false
+		}
 	}
 	suppressed, l.suppressed = l.suppressed, 0
 	return suppressed, true

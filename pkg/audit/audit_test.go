@@ -67,17 +67,17 @@ wxtest_audit_total{action="watch",app="web",outcome="granted"} 3
 	}
 }
 
-// TestStrangersFillNoDisk: what they do is counted, and so much of it told; an
-// app is always told of.
-func TestStrangersFillNoDisk(t *testing.T) {
+// TestRefusalsFillNoDisk: they are counted, and so much of them told, of each by
+// itself; what is granted is always told of.
+func TestRefusalsFillNoDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		log := audit.New(withoutTime(&out), "wxtest", "app")
-		lines := func(n int, app string) int {
+		lines := func(n int, app string, outcome audit.Outcome) int {
 			t.Helper()
 			out.Reset()
 			for range n {
-				log.Write(t.Context(), audit.Line{Who: app, Action: "watch", Outcome: audit.Refused})
+				log.Write(t.Context(), audit.Line{Who: app, Action: "watch", Outcome: outcome})
 			}
 			return strings.Count(out.String(), "\n")
 		}
@@ -85,24 +85,27 @@ func TestStrangersFillNoDisk(t *testing.T) {
 			wait      time.Duration
 			n         int
 			app       string
+			outcome   audit.Outcome
 			wantLines int
 			says      string
 		}{
-			{0, 1000, "", 200, ""},
-			{0, 1000, "web", 1000, "suppressed=800"},
-			{time.Second, 1000, "", 10, ""},
-			{time.Minute, 1, "", 1, "suppressed=990"},
-			{0, 1, "", 1, ""},
+			{0, 1000, "", audit.Refused, 200, ""},
+			{0, 1000, "web", audit.Granted, 1000, "suppressed=800"},
+			{0, 1000, "web", audit.Refused, 200, ""},
+			{0, 1000, "web", audit.Granted, 1000, "suppressed=800"},
+			{10 * time.Second, 1000, "", audit.Refused, 10, ""},
+			{time.Minute, 1, "", audit.Failed, 1, "suppressed=990"},
+			{0, 1, "web", audit.Refused, 1, ""},
 		} {
 			time.Sleep(step.wait)
-			if got := lines(step.n, step.app); got != step.wantLines {
+			if got := lines(step.n, step.app, step.outcome); got != step.wantLines {
 				t.Errorf("%+v: %d lines", step, got)
 			}
 			if says := strings.Contains(out.String(), "suppressed"); says != (step.says != "") || !strings.Contains(out.String(), step.says) {
 				t.Errorf("%+v: %.200s", step, out.String())
 			}
 		}
-		if got := testutil.CollectAndCount(log); got != 2 {
+		if got := testutil.CollectAndCount(log); got != 4 {
 			t.Error(fmt.Sprint(got, " series"))
 		}
 	})

@@ -2,6 +2,7 @@ package tlsfile
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"slices"
 )
@@ -48,4 +49,20 @@ func (s *Source) handshake(protocols []string) *tls.Config {
 		config.ClientAuth, config.ClientCAs = tls.VerifyClientCertIfGiven, m.pool
 	}
 	return config
+}
+
+// VerifyClient holds a client's certificate against the CAs of now, as a new
+// connection would: one that is open may be older than they are.
+func (s *Source) VerifyClient(presented []*x509.Certificate) error {
+	if len(presented) == 0 {
+		return errors.New("the client presented no certificate")
+	}
+	options := x509.VerifyOptions{
+		Roots: s.current.Load().pool, Intermediates: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	for _, cert := range presented[1:] {
+		options.Intermediates.AddCert(cert)
+	}
+	_, err := presented[0].Verify(options)
+	return err
 }

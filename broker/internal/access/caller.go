@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -19,13 +20,23 @@ type Caller struct {
 }
 
 // Identity returns what the caller proved to be, for people; "" for nothing.
-// Of a certificate with several names it is the first.
+// Of a certificate with several names it is the one that an app has, else the
+// first.
 func (c Caller) Identity() string {
 	if len(c.identities) == 0 {
 		return ""
 	}
 	return c.identities[0].String()
 }
+
+// as returns the caller known by one of its identities.
+func (c Caller) as(id Identity) Caller {
+	c.identities = append([]Identity{id}, slices.DeleteFunc(slices.Clone(c.identities), func(other Identity) bool { return other == id })...)
+	return c
+}
+
+// Expired reports whether the proof has expired by now.
+func (c Caller) Expired(now time.Time) bool { return !c.Expires.IsZero() && !now.Before(c.Expires) }
 
 type callKey struct{}
 

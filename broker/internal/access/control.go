@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"strings"
 	"sync/atomic"
@@ -20,6 +21,9 @@ import (
 type Control struct {
 	policy atomic.Pointer[Policy]
 	clock  credential.Clock
+	// Trusts holds a client certificate against the CAs of now, whatever they
+	// were when its connection was made. It is required where there are any.
+	Trusts func(presented []*x509.Certificate) error
 }
 
 // NewControl returns a Control that applies p.
@@ -36,7 +40,7 @@ const (
 	// maxToken bounds a token, in bytes. Kubernetes' have about a thousand.
 	maxToken = 16 << 10
 	// maxLocalKey bounds the name of an edge's local key, in bytes.
-	maxLocalKey = 64
+	maxLocalKey = 512
 	// localKeyHeader is where an edge names it.
 	localKeyHeader = "wxbroker-local-key"
 )
@@ -66,7 +70,7 @@ func (c *Control) Identify(ctx context.Context) (Caller, error) {
 	}
 	if p != nil {
 		if secured, ok := p.AuthInfo.(credentials.TLSInfo); ok {
-			return byCertificate(caller, secured.State)
+			return c.byCertificate(caller, secured.State)
 		}
 	}
 	return caller, unauthenticated("the caller does not say who it is: it needs a token, or a client certificate")
@@ -105,9 +109,12 @@ func (c *Control) byToken(ctx context.Context, policy *Policy, caller Caller, he
 }
 
 // byCertificate takes the names of the certificate that crypto/tls verified.
-func byCertificate(caller Caller, state tls.ConnectionState) (Caller, error) {
+func (c *Control) byCertificate(caller Caller, state tls.ConnectionState) (Caller, error) {
 	if len(state.VerifiedChains) == 0 {
 		return caller, unauthenticated("the caller does not say who it is: it needs a token, or a client certificate")
+	}
+	if err := c.Trusts(state.PeerCertificates); err != nil {
+		return caller, unauthenticated("the client certificate is refused: " + err.Error())
 	}
 	chain := state.VerifiedChains[0]
 	caller.identities = namesIn(chain[0])
@@ -123,21 +130,21 @@ func byCertificate(caller Caller, state tls.ConnectionState) (Caller, error) {
 	return caller, nil
 }
 
-// App returns the app that the caller is by the policy of now. Its error is
-// the status PERMISSION_DENIED, or UNAUTHENTICATED when the proof has expired
-// since.
-func (c *Control) App(caller Caller) (*App, error) {
-	found, err := c.find(caller)
+// App returns the app that the caller is by the policy of now, and the caller
+// known by the identity that made it so. The error is the status
+// PERMISSION_DENIED, or UNAUTHENTICATED when the proof has expired since.
+func (c *Control) App(caller Caller) (*App, Caller, error) {
+	found, caller, err := c.find(caller)
 	if err != nil {
-		return nil, err
+		return nil, caller, err
 	}
-	return &found.App, nil
+	return &found.App, caller, nil
 }
 
 // Spend returns RESOURCE_EXHAUSTED when the caller's app makes more calls than
 // it may.
 func (c *Control) Spend(caller Caller) error {
-	found, err := c.find(caller)
+	found, _, err := c.find(caller)
 	if err != nil {
 		return err
 	}
@@ -147,30 +154,45 @@ func (c *Control) Spend(caller Caller) error {
 	return nil
 }
 
-func (c *Control) find(caller Caller) (*rated, error) {
+func (c *Control) find(caller Caller) (*rated, Caller, error) {
 	policy := c.policy.Load()
 	if policy.IsOpen() {
-		return policy.anybody, nil
+		return policy.anybody, caller, nil
 	}
 	// A connection, too, may outlive the certificate that it was opened with.
-	if !caller.Expires.IsZero() && !c.clock().Before(caller.Expires) {
-		return nil, unauthenticated("the caller's certificate or token has expired")
+	if caller.Expired(c.clock()) {
+		return nil, caller, unauthenticated("the caller's certificate or token has expired")
 	}
 	var found *rated
+	var by Identity
 	for _, id := range caller.identities {
 		app := policy.apps[id]
 		switch {
 		case app == nil || app == found:
 		case found != nil:
-			return nil, status.Errorf(codes.PermissionDenied, "the certificate has names of two apps, %s and %s: give each a certificate of its own", found.Name, app.Name)
+			return nil, caller, status.Errorf(codes.PermissionDenied, "the certificate has names of two apps, %s and %s: give each a certificate of its own", found.Name, app.Name)
 		default:
-			found = app
+			found, by = app, id
 		}
 	}
 	if found == nil {
-		return nil, status.Errorf(codes.PermissionDenied, "no app has the identity %s", caller.Identity())
+		return nil, caller, status.Errorf(codes.PermissionDenied, "no app has the identity %s", caller.Identity())
 	}
-	return found, nil
+	return found, caller.as(by), nil
+}
+
+// Presents reports whether a call brings anything by which its caller could
+// be known: it is all that can be said before the call itself has arrived.
+func (c *Control) Presents(ctx context.Context, headers metadata.MD) bool {
+	if c.policy.Load().IsOpen() || len(headers.Get("authorization")) > 0 {
+		return true
+	}
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return false
+	}
+	secured, ok := p.AuthInfo.(credentials.TLSInfo)
+	return ok && len(secured.State.VerifiedChains) > 0
 }
 
 func unauthenticated(why string) error { return status.Error(codes.Unauthenticated, why) }

@@ -42,6 +42,13 @@ func (c call) context(t *testing.T) context.Context {
 
 func bearer(token string) []string { return []string{"authorization", "Bearer " + token} }
 
+// newControl returns a Control that trusts every certificate.
+func newControl(p *access.Policy) *access.Control {
+	c := access.NewControl(p, credential.WallClock)
+	c.Trusts = func([]*x509.Certificate) error { return nil }
+	return c
+}
+
 func mustPolicy(t *testing.T, kubernetes *access.Kubernetes, apps ...access.App) *access.Policy {
 	t.Helper()
 	p, err := access.NewPolicy(apps, kubernetes)
@@ -77,12 +84,12 @@ func TestIdentify(t *testing.T) {
 	cluster := clustertest.New(t, "one")
 	token, tokenID := access.NewToken()
 	revoked, _ := access.NewToken()
-	policy := mustPolicy(t, access.NewKubernetes(clustertest.Issuer, access.KeyFile(cluster.KeysFile(t))),
+	policy := mustPolicy(t, access.NewKubernetes(clustertest.Issuer, "a test", access.KeyFile(cluster.KeysFile(t))),
 		access.App{Name: "by-token", Identities: []access.Identity{tokenID}},
 		access.App{Name: "by-uri", Identities: []access.Identity{"spiffe://prod/web", "spiffe://prod/api"}},
 		access.App{Name: "by-dns", Identities: []access.Identity{"dns:web.example.com"}},
 		access.App{Name: "by-cluster", Identities: []access.Identity{"k8s:shop:web"}})
-	control := access.NewControl(policy, credential.WallClock)
+	control := newControl(policy)
 	soon := time.Now().Add(time.Hour)
 	for _, tt := range []struct {
 		name string
@@ -120,7 +127,7 @@ func TestIdentify(t *testing.T) {
 			caller, err := control.Identify(tt.call.context(t))
 			app := new(access.App)
 			if err == nil {
-				if app, err = control.App(caller); err != nil {
+				if app, _, err = control.App(caller); err != nil {
 					app = new(access.App)
 				}
 			}
@@ -144,17 +151,17 @@ func TestIdentify(t *testing.T) {
 func TestWhatIsProvenOutlivesThePolicy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		token, id := access.NewToken()
-		control := access.NewControl(mustPolicy(t, nil, access.App{Name: "web", Identities: []access.Identity{id}}), credential.WallClock)
+		control := newControl(mustPolicy(t, nil, access.App{Name: "web", Identities: []access.Identity{id}}))
 		caller, err := control.Identify(call{headers: bearer(token.Reveal())}.context(t))
 		if err != nil {
 			t.Fatal(err)
 		}
 		control.Use(mustPolicy(t, nil, access.App{Name: "api", Identities: []access.Identity{id}}))
-		if app, err := control.App(caller); err != nil || app.Name != "api" {
+		if app, _, err := control.App(caller); err != nil || app.Name != "api" {
 			t.Errorf("%v, %v", app, err)
 		}
 		control.Use(mustPolicy(t, nil))
-		if app, err := control.App(caller); status.Code(err) != codes.PermissionDenied {
+		if app, _, err := control.App(caller); status.Code(err) != codes.PermissionDenied {
 			t.Errorf("%v, %v", app, err)
 		}
 		// A proof ends when it says.
@@ -164,7 +171,7 @@ func TestWhatIsProvenOutlivesThePolicy(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
-		if app, err := control.App(caller); status.Code(err) != codes.Unauthenticated {
+		if app, _, err := control.App(caller); status.Code(err) != codes.Unauthenticated {
 			t.Errorf("%v, %v", app, err)
 		}
 	})
@@ -173,12 +180,12 @@ func TestWhatIsProvenOutlivesThePolicy(t *testing.T) {
 // TestOpen: everything for everybody, until there are apps: who came before has
 // proven nothing.
 func TestOpen(t *testing.T) {
-	control := access.NewControl(access.Open(), credential.WallClock)
+	control := newControl(access.Open())
 	caller, err := control.Identify(call{}.context(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	app, err := control.App(caller)
+	app, _, err := control.App(caller)
 	if err != nil || !app.Serves("wx1") || len(app.Kinds()) != 3 {
 		t.Errorf("%v, %v", app, err)
 	}
@@ -188,7 +195,7 @@ func TestOpen(t *testing.T) {
 		}
 	}
 	control.Use(mustPolicy(t, nil))
-	if app, err := control.App(caller); status.Code(err) != codes.PermissionDenied {
+	if app, _, err := control.App(caller); status.Code(err) != codes.PermissionDenied {
 		t.Errorf("%v, %v", app, err)
 	}
 }
@@ -196,8 +203,8 @@ func TestOpen(t *testing.T) {
 // TestLocalKeys: what an edge names is shown, and nothing that would break a
 // line.
 func TestLocalKeys(t *testing.T) {
-	control := access.NewControl(access.Open(), credential.WallClock)
-	for sent, want := range map[string]string{"": "", "billing": "billing", "a b": "?", "a\nb": "?", strings.Repeat("x", 65): "?", "键": "?"} {
+	control := newControl(access.Open())
+	for sent, want := range map[string]string{"": "", "billing": "billing", "a b": "?", "a\nb": "?", strings.Repeat("x", 513): "?", "键": "?"} {
 		var c call
 		if sent != "" {
 			c.headers = []string{"wxbroker-local-key", sent}
@@ -213,9 +220,9 @@ func TestAppsAreRatedApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		web, webID := access.NewToken()
 		api, apiID := access.NewToken()
-		control := access.NewControl(mustPolicy(t, nil,
+		control := newControl(mustPolicy(t, nil,
 			access.App{Name: "web", Identities: []access.Identity{webID}, PerSecond: 1000},
-			access.App{Name: "api", Identities: []access.Identity{apiID}}), credential.WallClock)
+			access.App{Name: "api", Identities: []access.Identity{apiID}}))
 		taken := func(token credential.Secret) (n int) {
 			caller, err := control.Identify(call{headers: bearer(token.Reveal())}.context(t))
 			if err != nil {

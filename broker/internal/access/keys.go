@@ -10,13 +10,19 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// ErrNoKeys says that a cluster's keys could not be read, or not recently
+// ErrNoKeys says that the cluster's keys could not be read, or not recently
 // enough to say that a token's key is none of them.
 var ErrNoKeys = errors.New("the cluster's keys are not known")
 
+var (
+	errForeign = errors.New("none of the cluster's keys has signed it")
+	errTooSoon = errors.New("they were read a moment ago, and the one that it names was not there yet")
+)
+
 const (
-	// freshKeys is how old the keys may be. A cluster withdraws a key when it
-	// leaked, and announces one long before it signs with it.
+	// freshKeys is how old the keys may be before they are read again. A
+	// cluster withdraws a key when it leaked, and announces one long before it
+	// signs with it.
 	freshKeys = 5 * time.Minute
 	// staleKeys is how long the keys serve while they cannot be read again.
 	staleKeys = 24 * time.Hour
@@ -35,75 +41,127 @@ type keys struct {
 	issuer string
 	source KeySource
 
-	mu      sync.Mutex // held while reading: whoever needs the keys waits for them
+	mu      sync.Mutex
 	current []jose.JSONWebKey
 	read    time.Time // when current was, zero for never
 	tried   time.Time
-	failure error // of the last try
+	failure error         // of the last try
+	reading chan struct{} // closed when the reading that is under way ends, nil without one
 }
 
 func newKeys(issuer string, source KeySource) *keys { return &keys{issuer: issuer, source: source} }
 
-// find returns the keys that may have signed a token with that key ID: the one
-// of that name or, of a token that names none, all.
-func (k *keys) find(ctx context.Context, id string, now time.Time) ([]jose.JSONWebKey, error) {
+// verify lets verified try the keys that may have signed a token with that key
+// ID: those of that name and those without one. Whoever comes with a known key
+// never waits; only one that is not known waits for a reading. The error is
+// ErrNoKeys where that key may yet turn out to be one of the cluster's.
+func (k *keys) verify(ctx context.Context, id string, now time.Time, verified func(jose.JSONWebKey) bool) error {
 	k.mu.Lock()
-	defer k.mu.Unlock()
 	if now.Sub(k.read).Abs() > freshKeys {
-		_ = k.readAgain(ctx, now) // what is known may still do
+		k.readAgain(ctx, now)
 	}
-	found := k.named(id)
-	if len(found) == 0 {
-		if err := k.readAgain(ctx, now); err != nil {
-			return nil, err
-		}
-		found = k.named(id)
-	}
+	known := k.known(now)
+	k.mu.Unlock()
+	ok, named := try(known, id, verified)
 	switch {
-	case now.Sub(k.read).Abs() > staleKeys:
-		return nil, fmt.Errorf("%w: %w", ErrNoKeys, k.failure)
-	case len(found) == 0:
-		return nil, errors.New("the cluster has no key of the name that it gives")
+	case ok:
+		return nil
+	case named: // and has not signed it
+		return errForeign
 	}
-	return found, nil
-}
-
-func (k *keys) named(id string) []jose.JSONWebKey {
-	var found []jose.JSONWebKey
-	for _, key := range k.current {
-		// A key from a PEM file has no name.
-		if id == "" || key.KeyID == "" || key.KeyID == id {
-			found = append(found, key)
+	k.mu.Lock()
+	reading := k.readAgain(ctx, now)
+	if reading == nil {
+		defer k.mu.Unlock()
+		if k.failure != nil {
+			return fmt.Errorf("%w: %w", ErrNoKeys, k.failure)
 		}
+		return fmt.Errorf("%w: %w", ErrNoKeys, errTooSoon)
 	}
-	return found
+	k.mu.Unlock()
+	select {
+	case <-reading:
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrNoKeys, ctx.Err())
+	}
+	k.mu.Lock()
+	known, failure := k.known(now), k.failure
+	k.mu.Unlock()
+	if ok, _ := try(known, id, verified); ok {
+		return nil
+	}
+	if failure != nil {
+		return fmt.Errorf("%w: %w", ErrNoKeys, failure)
+	}
+	return errForeign
 }
 
-// inherit takes over what other knows, until the keys are read.
-func (k *keys) inherit(other *keys) {
+// try reports whether one of the keys that may have signed it has, and whether
+// there is a key of that very name.
+func try(known []jose.JSONWebKey, id string, verified func(jose.JSONWebKey) bool) (ok, named bool) {
+	for _, key := range known {
+		// A key from a PEM file has no name, and some tokens name none.
+		if id != "" && key.KeyID != "" && key.KeyID != id {
+			continue
+		}
+		if verified(key) {
+			return true, true
+		}
+		named = named || id != "" && key.KeyID == id
+	}
+	return false, named
+}
+
+// known returns the keys, unless they are too old to be believed. k.mu is held.
+func (k *keys) known(now time.Time) []jose.JSONWebKey {
+	if now.Sub(k.read).Abs() > staleKeys {
+		return nil
+	}
+	return k.current
+}
+
+// readAgain returns what is closed when a reading ends: of the one under way or
+// else of a new one, or nil when there was one a moment ago. k.mu is held.
+func (k *keys) readAgain(ctx context.Context, now time.Time) <-chan struct{} {
+	if k.reading != nil || now.Sub(k.tried).Abs() < betweenReads {
+		return k.reading
+	}
+	k.tried = now
+	reading := make(chan struct{})
+	k.reading = reading
+	go func() { // for everybody who waits, so not to end with the one who came first
+		defer close(reading)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+		defer cancel()
+		read, err := k.source(ctx, k.issuer)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if k.failure = err; err == nil {
+			k.current, k.read = read, now
+		}
+		k.reading = nil
+	}()
+	return reading
+}
+
+// inherit takes over what other knows, as keys that are to be read again.
+func (k *keys) inherit(other *keys, now time.Time) {
 	other.mu.Lock()
 	current, read := other.current, other.read
 	other.mu.Unlock()
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if aged := now.Add(-freshKeys - time.Second); read.After(aged) {
+		read = aged
+	}
 	k.current, k.read = current, read
 }
 
-// readAgain reads the keys unless that was tried a moment ago. The error says
-// that nothing can be said of a key that is not among the current ones.
-func (k *keys) readAgain(ctx context.Context, now time.Time) error {
-	if now.Sub(k.tried).Abs() >= betweenReads {
-		k.tried = now
-		// For everybody who waits, so not to end with the one who came first.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
-		defer cancel()
-		var read []jose.JSONWebKey
-		if read, k.failure = k.source(ctx, k.issuer); k.failure == nil {
-			k.current, k.read = read, now
-		}
-	}
-	if k.failure != nil {
-		return fmt.Errorf("%w: %w", ErrNoKeys, k.failure)
+// check reads the keys, and returns why they are not known.
+func (k *keys) check(ctx context.Context, now time.Time) error {
+	err := k.verify(ctx, "", now, func(jose.JSONWebKey) bool { return true })
+	if errors.Is(err, ErrNoKeys) {
+		return err
 	}
 	return nil
 }

@@ -28,12 +28,14 @@ var algorithms = []jose.SignatureAlgorithm{
 type Kubernetes struct {
 	issuer string
 	keys   *keys
+	// from says where the keys come from, to tell one source from another.
+	from string
 }
 
 // NewKubernetes returns a Kubernetes for tokens of that issuer, signed with the
-// keys of source.
-func NewKubernetes(issuer string, source KeySource) *Kubernetes {
-	return &Kubernetes{issuer: issuer, keys: newKeys(issuer, source)}
+// keys of source. From says in any words where that has them from.
+func NewKubernetes(issuer, from string, source KeySource) *Kubernetes {
+	return &Kubernetes{issuer: issuer, from: from, keys: newKeys(issuer, source)}
 }
 
 // looksLikeJWT tells a Kubernetes token from one of NewToken: the header of a
@@ -50,20 +52,10 @@ func (k *Kubernetes) Verify(ctx context.Context, token string, now time.Time) (I
 	if err != nil || len(parsed.Headers) != 1 {
 		return "", time.Time{}, errors.New("it is no JSON web token with one signature of a kind that is known")
 	}
-	candidates, err := k.keys.find(ctx, parsed.Headers[0].KeyID, now)
-	if err != nil {
-		return "", time.Time{}, err
-	}
 	var claims jwt.Claims
-	verified := false
-	for _, key := range candidates {
-		if parsed.Claims(key.Key, &claims) == nil {
-			verified = true
-			break
-		}
-	}
-	if !verified {
-		return "", time.Time{}, errors.New("none of the cluster's keys has signed it")
+	signed := func(key jose.JSONWebKey) bool { return parsed.Claims(key.Key, &claims) == nil }
+	if err := k.keys.verify(ctx, parsed.Headers[0].KeyID, now, signed); err != nil {
+		return "", time.Time{}, err
 	}
 	id, err := serviceAccount(claims.Subject)
 	if err != nil {

@@ -20,13 +20,17 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/wxbroker/wxbroker/broker/clustertest"
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
 func TestVerify(t *testing.T) {
 	cluster, foreign := clustertest.New(t, "one"), clustertest.New(t, "one")
-	k := access.NewKubernetes(clustertest.Issuer, access.KeyFile(cluster.KeysFile(t)))
+	k := access.NewKubernetes(clustertest.Issuer, "a test", access.KeyFile(cluster.KeysFile(t)))
 	now := time.Now()
 	good := cluster.Token(t, "shop", "web")
 	unsigned := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + strings.Split(good, ".")[1] + "."
@@ -45,7 +49,7 @@ func TestVerify(t *testing.T) {
 		{"from a clock a little ahead", cluster.Token(t, "shop", "web", func(c *jwt.Claims) { c.NotBefore = jwt.NewNumericDate(now.Add(10 * time.Second)) }), "k8s:shop:web", ""},
 		{"of another issuer", cluster.Token(t, "shop", "web", func(c *jwt.Claims) { c.Issuer = "https://other" }), "", "its issuer is not"},
 		{"of another cluster with the same key name", foreign.Token(t, "shop", "web"), "", "none of the cluster's keys"},
-		{"of another cluster", clustertest.New(t, "two").Token(t, "shop", "web"), "", "no key of the name"},
+		{"of another cluster", clustertest.New(t, "two").Token(t, "shop", "web"), "", "not there yet"},
 		{"of a person", cluster.Token(t, "", "", func(c *jwt.Claims) { c.Subject = "jane" }), "", "no ServiceAccount"},
 		{"of a strange ServiceAccount", cluster.Token(t, "shop:web", "x"), "", "no ServiceAccount"},
 		{"unsigned", unsigned, "", "no JSON web token"},
@@ -81,7 +85,7 @@ func TestSymmetricKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := access.NewKubernetes(clustertest.Issuer, func(context.Context, string) ([]jose.JSONWebKey, error) {
+	k := access.NewKubernetes(clustertest.Issuer, "a test", func(context.Context, string) ([]jose.JSONWebKey, error) {
 		return []jose.JSONWebKey{{Key: key}}, nil
 	})
 	if id, _, err := k.Verify(t.Context(), token, time.Now()); err == nil {
@@ -190,52 +194,151 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
+// cluster's keys, as a test changes them.
+type changingKeys struct {
+	t       *testing.T
+	current []jose.JSONWebKey
+	failure error
+	delay   time.Duration
+	reads   int
+}
+
+func (c *changingKeys) source(context.Context, string) ([]jose.JSONWebKey, error) {
+	c.reads++
+	time.Sleep(c.delay)
+	return c.current, c.failure
+}
+
+func keysOf(t *testing.T, cluster *clustertest.Cluster) []jose.JSONWebKey {
+	t.Helper()
+	found, err := access.ReadKeyFile(cluster.KeysFile(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
 // TestKeysAreReadAgain as they change, and not for every token of a stranger;
-// and while they cannot be read, those that are known serve for a day.
+// and while they cannot be read, those that are known serve for a day. Nobody
+// is refused for good whose key may be there at the next reading.
 func TestKeysAreReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second := clustertest.New(t, "first"), clustertest.New(t, "second")
-		current, reads, failure := first, 0, error(nil)
-		k := access.NewKubernetes(clustertest.Issuer, func(ctx context.Context, issuer string) ([]jose.JSONWebKey, error) {
-			reads++
-			if failure != nil {
-				return nil, failure
-			}
-			return access.KeyFile(current.KeysFile(t))(ctx, issuer)
-		})
-		check := func(c *clustertest.Cluster, ok bool, wantReads int) {
+		k8s := &changingKeys{t: t, current: keysOf(t, first)}
+		k := access.NewKubernetes(clustertest.Issuer, "a test", k8s.source)
+		check := func(c *clustertest.Cluster, want string, wantReads int) {
 			t.Helper()
 			_, _, err := k.Verify(t.Context(), c.Token(t, "shop", "web"), time.Now())
-			if (err == nil) != ok {
-				t.Errorf("%v", err)
+			got := "taken"
+			switch {
+			case errors.Is(err, access.ErrNoKeys):
+				got = "unknown"
+			case err != nil:
+				got = "refused"
 			}
-			if reads != wantReads {
-				t.Errorf("the keys were read %d times, want %d", reads, wantReads)
+			synctest.Wait()
+			if got != want || k8s.reads != wantReads {
+				t.Errorf("%s (%v) after %d readings, want %s after %d", got, err, k8s.reads, want, wantReads)
 			}
 		}
-		check(first, true, 1)
-		check(first, true, 1)
-		current = second
-		check(second, false, 1) // too soon
+		check(first, "taken", 1)
+		check(first, "taken", 1)
+		k8s.current = keysOf(t, second)
+		check(second, "unknown", 1) // too soon
 		time.Sleep(10 * time.Second)
-		check(second, true, 2)
-		check(first, false, 2) // it was withdrawn
+		check(second, "taken", 2)
+		check(first, "unknown", 2) // it was withdrawn, or is another new one
+		time.Sleep(10 * time.Second)
+		check(first, "refused", 3)
 		for range 100 {
-			check(clustertest.New(t, "stranger"), false, 2)
+			check(clustertest.New(t, "stranger"), "unknown", 3)
 		}
+		check(clustertest.New(t, "second"), "refused", 3) // a forgery
 		time.Sleep(6 * time.Minute)
-		check(second, true, 3)
-		failure = errors.New("the API server is away")
+		check(second, "taken", 4)
+		k8s.failure = errors.New("the API server is away")
 		time.Sleep(23 * time.Hour)
-		check(second, true, 4)
+		check(second, "taken", 5)
+		check(clustertest.New(t, "stranger"), "unknown", 5)
 		time.Sleep(2 * time.Hour)
-		if _, _, err := k.Verify(t.Context(), second.Token(t, "shop", "web"), time.Now()); !errors.Is(err, access.ErrNoKeys) {
-			t.Errorf("a day and an hour later: %v", err)
-		}
-		failure = nil
+		check(second, "unknown", 6)
+		k8s.failure = nil
 		time.Sleep(10 * time.Second)
-		if _, _, err := k.Verify(t.Context(), second.Token(t, "shop", "web"), time.Now()); err != nil {
-			t.Error(err)
+		check(second, "taken", 7)
+	})
+}
+
+// TestKnownKeysDoNotWait for a server that hangs.
+func TestKnownKeysDoNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := clustertest.New(t, "one")
+		k8s := &changingKeys{t: t, current: keysOf(t, cluster)}
+		k := access.NewKubernetes(clustertest.Issuer, "a test", k8s.source)
+		verify := func(c *clustertest.Cluster) (time.Duration, error) {
+			start := time.Now()
+			_, _, err := k.Verify(t.Context(), c.Token(t, "shop", "web"), start)
+			return time.Since(start), err
+		}
+		if _, err := verify(cluster); err != nil {
+			t.Fatal(err)
+		}
+		k8s.delay = 4 * time.Second
+		time.Sleep(6 * time.Minute)
+		if took, err := verify(cluster); took > 0 || err != nil {
+			t.Errorf("it took %v: %v", took, err)
+		}
+		if took, err := verify(clustertest.New(t, "other")); took != 4*time.Second || err == nil {
+			t.Errorf("an unknown key took %v: %v", took, err)
+		}
+	})
+}
+
+// TestKeysWithoutNames: a key that was added to a PEM file is one that is not
+// known.
+func TestKeysWithoutNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, second := clustertest.New(t, "first"), clustertest.New(t, "second")
+		unnamed := func(clusters ...*clustertest.Cluster) (keys []jose.JSONWebKey) {
+			for _, c := range clusters {
+				key := keysOf(t, c)[0]
+				keys = append(keys, jose.JSONWebKey{Key: key.Key})
+			}
+			return keys
+		}
+		k8s := &changingKeys{t: t, current: unnamed(first)}
+		k := access.NewKubernetes(clustertest.Issuer, "a test", k8s.source)
+		if _, _, err := k.Verify(t.Context(), first.Token(t, "shop", "web"), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		k8s.current = unnamed(first, second)
+		time.Sleep(10 * time.Second)
+		for _, c := range []*clustertest.Cluster{second, first} {
+			if _, _, err := k.Verify(t.Context(), c.Token(t, "shop", "web"), time.Now()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// TestANewPolicyKnowsTheSameClusterOnly: what another file says is not what
+// this one said.
+func TestANewPolicyKnowsTheSameClusterOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := clustertest.New(t, "one")
+		away := func(context.Context, string) ([]jose.JSONWebKey, error) { return nil, errors.New("away") }
+		app := access.App{Name: "web", Identities: []access.Identity{"k8s:shop:web"}}
+		old := mustPolicy(t, access.NewKubernetes(clustertest.Issuer, "here", access.KeyFile(cluster.KeysFile(t))), app)
+		if err := old.Check(t.Context(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		for from, want := range map[string]codes.Code{"here": codes.OK, "elsewhere": codes.Unavailable} {
+			next := mustPolicy(t, access.NewKubernetes(clustertest.Issuer, from, away), app)
+			next.Succeed(old, time.Now())
+			control := access.NewControl(next, credential.WallClock)
+			_, err := control.Identify(call{headers: bearer(cluster.Token(t, "shop", "web"))}.context(t))
+			if status.Code(err) != want {
+				t.Errorf("%s: %v, want %v", from, err, want)
+			}
 		}
 	})
 }

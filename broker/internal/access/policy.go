@@ -84,20 +84,19 @@ func NewPolicy(apps []App, kubernetes *Kubernetes) (*Policy, error) {
 
 // Succeed lets the policy begin with what old knows of the same cluster: while
 // its keys cannot be read, a new configuration should lock nobody out.
-func (p *Policy) Succeed(old *Policy) {
-	if p.kubernetes != nil && old.kubernetes != nil && p.kubernetes.issuer == old.kubernetes.issuer {
-		p.kubernetes.keys.inherit(old.kubernetes.keys)
+func (p *Policy) Succeed(old *Policy, now time.Time) {
+	if p.kubernetes != nil && old.kubernetes != nil && p.kubernetes.issuer == old.kubernetes.issuer && p.kubernetes.from == old.kubernetes.from {
+		p.kubernetes.keys.inherit(old.kubernetes.keys, now)
 	}
 }
 
-// Check says why callers could not be verified now: the keys of the cluster
-// cannot be read.
+// Check reads what the policy needs, and says why some callers could not be
+// verified now: the keys of the cluster cannot be read. It may take seconds.
 func (p *Policy) Check(ctx context.Context, now time.Time) error {
 	if p.kubernetes == nil {
 		return nil
 	}
-	_, err := p.kubernetes.keys.find(ctx, "", now)
-	return err
+	return p.kubernetes.keys.check(ctx, now)
 }
 
 // Apps returns how many apps there are.

@@ -84,12 +84,17 @@ func (a *accounts) apply(configured []config.Account) {
 			a.forget(old.AppID)
 		}
 	}
-	for _, old := range leaving { // a call to WeChat may be under way
-		<-old.done
+	a.addMissing(configured) // those that are new need not wait for any that leaves
+	for _, old := range leaving {
+		<-old.done // a call to WeChat may be under way
 		a.mu.Lock()
 		delete(a.kept, old.AppID)
 		a.mu.Unlock()
 	}
+	a.addMissing(configured)
+}
+
+func (a *accounts) addMissing(configured []config.Account) {
 	for _, account := range configured {
 		if a.keeper(account.AppID) == nil {
 			a.add(account)

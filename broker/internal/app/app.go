@@ -101,6 +101,9 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 	if err := a.listen(ctx, c); err != nil {
 		return nil, err
 	}
+	// What was counted today is lost with the database, of the accounts that
+	// were in it.
+	lost := a.store.Aside() != nil || a.store.Unreadable() != nil
 	client := wechat.New(wechat.Options{Upstreams: c.Upstreams, CAs: c.UpstreamCAs, Dial: o.DialWeChat, Done: a.metrics.Called})
 	a.accounts.publish, a.accounts.forget = a.states.Publish, a.states.Remove
 	a.accounts.newKeeper = func(account config.Account, publish func(credential.Account)) *keeper.Keeper {
@@ -108,11 +111,12 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 			Account:    wechat.Account{AppID: account.AppID, Secret: account.Secret},
 			ReadSecret: account.ReadSecret,
 			Stable:     account.Stable, Tickets: account.Tickets, SignHosts: account.SignHosts,
-			Limits: account.Limits, HalfSpent: a.store.Aside() != nil || a.store.Unreadable() != nil,
+			Limits: account.Limits, HalfSpent: lost,
 			WeChat: client, Store: a.store, Publish: publish, Clock: o.Clock, Log: o.Log,
 		})
 	}
 	a.accounts.apply(c.Accounts)
+	lost = false
 	edges, told := new(rpc.Edges), audit.New(o.Log, "wxbroker", "app")
 	a.server = rpc.NewServer(rpc.Options{
 		Fanout: &a.states, Edges: edges, Claim: a.accounts.claim, Report: a.accounts.report,
@@ -139,7 +143,7 @@ func (a *App) secure(files tlsfile.Files) (*tls.Config, error) {
 	for _, w := range warnings {
 		a.log.Warn("TLS needs attention", "what", w)
 	}
-	a.tls = source
+	a.tls, a.access.Trusts = source, source.VerifyClient
 	a.metrics.Registry.MustRegister(source.Collector("wxbroker", "grpc"))
 	return source.Server()
 }

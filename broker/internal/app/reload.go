@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ type current struct {
 	config  config.Config
 	loaded  time.Time
 	failure error // of the last reload
+	warned  []string
 }
 
 // state returns what operators are told.
@@ -60,7 +62,7 @@ func (a *App) replace(ctx context.Context, next config.Config) error {
 	if keys := before.NeedsRestart(next); len(keys) > 0 {
 		return fmt.Errorf("%s cannot change while the broker runs: restart it, or take that back", strings.Join(keys, ", "))
 	}
-	next.Policy.Succeed(before.Policy)
+	next.Policy.Succeed(before.Policy, a.clock())
 	a.access.Use(next.Policy)
 	a.states.Renew() // before any keeper is waited for: what is revoked ends now
 	a.accounts.apply(next.Accounts)
@@ -69,7 +71,8 @@ func (a *App) replace(ctx context.Context, next config.Config) error {
 	return nil
 }
 
-// use notes that c is in use, and says what in it should be mended.
+// use notes that c is in use, and says what in it should be mended and was not
+// said of the one before.
 func (a *App) use(ctx context.Context, c config.Config) {
 	a.configuration.mu.Lock()
 	defer a.configuration.mu.Unlock()
@@ -78,16 +81,23 @@ func (a *App) use(ctx context.Context, c config.Config) {
 	a.metrics.ConfigLoaded.Set(float64(now.UnixMilli()) / 1000)
 	a.metrics.ConfigInUse.Set(1)
 	a.metrics.Apps.Set(float64(c.Policy.Apps()))
-	for _, w := range c.Warnings {
-		a.log.Warn("configuration", "warning", w)
-	}
+	warnings := c.Warnings
 	if c.Policy.IsOpen() {
-		a.log.Warn("the configuration has no apps: whoever can connect may do everything", "listen", c.GRPC)
+		warnings = append(warnings, fmt.Sprintf("the configuration has no apps: whoever can connect to %s may do everything", c.GRPC))
 	}
 	if c.Insecure && !c.GRPC.IsLocal() {
-		a.log.Warn("insecure: credentials, and the tokens of apps, cross the network in plain text", "listen", c.GRPC)
+		warnings = append(warnings, fmt.Sprintf("insecure: credentials, and the tokens of apps, cross the network to %s in plain text", c.GRPC))
 	}
-	if err := c.Policy.Check(ctx, now); err != nil {
-		a.log.Warn("Kubernetes tokens cannot be verified yet", "error", err)
+	for _, w := range warnings {
+		if !slices.Contains(a.configuration.warned, w) {
+			a.log.Warn("configuration", "warning", w)
+		}
 	}
+	a.configuration.warned = warnings
+	// It may take seconds, which nobody has to wait for.
+	go func() {
+		if err := c.Policy.Check(context.WithoutCancel(ctx), now); err != nil {
+			a.log.Warn("Kubernetes tokens cannot be verified yet", "error", err)
+		}
+	}()
 }

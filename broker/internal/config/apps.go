@@ -8,15 +8,22 @@ import (
 	"strings"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/pkg/daemon"
 )
 
 // policy reads who may do what.
 func (r *reader) policy(written file) {
 	kubernetes := r.kubernetes(written.Kubernetes)
-	if len(written.Apps) == 0 {
+	switch {
+	case len(written.Apps) > 0:
+	case r.has("$.apps"):
+		r.wrongf("$.apps", "is empty: to let nobody in, list an app without the identities that were; without apps at all, whoever can connect may do everything")
+		return
+	default:
 		r.openPolicy(written)
 		return
 	}
+	r.config.HasApps = true
 	var apps []access.App
 	for i, a := range written.Apps {
 		apps = append(apps, r.app(fmt.Sprintf("$.apps[%d]", i), a, written))
@@ -36,7 +43,7 @@ func (r *reader) policy(written file) {
 func (r *reader) openPolicy(written file) {
 	r.config.Policy = access.Open()
 	switch {
-	case !r.config.GRPC.IsLocal():
+	case r.config.GRPC != (daemon.Address{}) && !r.config.GRPC.IsLocal():
 		r.wrongf("$.listen.grpc", "%s can be reached from other machines, and without apps whoever connects is given everything: "+
 			"list the apps, each with its identities, accounts and grants, or listen on 127.0.0.1 or unix:/path", r.config.GRPC)
 	case written.TLS.ClientCAFile != "":
@@ -152,6 +159,7 @@ func (r *reader) kubernetes(written *fileKubernetes) *access.Kubernetes {
 	if written == nil {
 		return nil
 	}
+	r.config.KubernetesIssuer = written.Issuer
 	if written.Issuer == "" {
 		r.wrongf("$.kubernetes.issuer", "is missing: `kubectl get --raw /.well-known/openid-configuration` says what it is")
 	}
@@ -164,9 +172,9 @@ func (r *reader) kubernetes(written *fileKubernetes) *access.Kubernetes {
 		if _, err := access.ReadKeyFile(written.KeysFile); err != nil {
 			r.wrongf("$.kubernetes.keys_file", "%v", err)
 		}
-		return access.NewKubernetes(written.Issuer, access.KeyFile(written.KeysFile))
+		return access.NewKubernetes(written.Issuer, fmt.Sprint(*written), access.KeyFile(written.KeysFile))
 	default:
-		return access.NewKubernetes(written.Issuer, r.discovery(written))
+		return access.NewKubernetes(written.Issuer, fmt.Sprint(*written), r.discovery(written))
 	}
 	return nil
 }

@@ -81,6 +81,9 @@ func TestAppsRefused(t *testing.T) {
 		{"no calls", app(hash, rest+"\n    limits: {per_second: 0}"), []string{":7: apps[0].limits.per_second: is not between"}},
 		{"half a call", app(hash, rest+"\n    limits: {per_second: 0.5}"), []string{":7: apps[0].limits.per_second: is not between"}},
 		{"a typo", app(hash, rest+"\n    limit: {per_second: 5}"), []string{":7:5: ", `unknown key "limit"`, `did you mean "limits"?`}},
+		{"no apps any more", "apps: []\n", []string{":2: apps: is empty"}},
+		{"apps in a comment", "apps:\n#  - {name: web}\n", []string{":2: apps: is empty"}},
+		{"a slip in the address", "listen: {grpc: x}\n", []string{":2: listen.grpc: address \"x\" is neither host:port nor unix:/path"}},
 		{"a secret for a key", "hunter2: x\n", []string{":2:1: unknown key, which looks like none that there is"}},
 		{"another machine, and no apps", "insecure: true\nlisten: {grpc: '0.0.0.0:1'}\n", []string{":3: listen.grpc: ", "without apps whoever connects is given everything"}},
 		{"another machine, and no apps, with TLS", "tls: {cert_file: c, key_file: k}\nlisten: {grpc: '0.0.0.0:1'}\n", []string{":3: listen.grpc: ", "without apps whoever connects is given everything"}},
@@ -154,6 +157,26 @@ func TestNeedsRestart(t *testing.T) {
 		if got := strings.Join(before.NeedsRestart(load(yaml)), " "); got != want {
 			t.Errorf("%q needs a restart for %q, want %q", yaml, got, want)
 		}
+	}
+}
+
+// TestOpeningNeedsARestart: that somebody deleted the last app is no reason to
+// give everything to everybody.
+func TestOpeningNeedsARestart(t *testing.T) {
+	load := func(yaml string) Config {
+		t.Helper()
+		c, err := Load(write(t, yaml))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	open, closed := load(theAccount), load(theAccount+anApp)
+	if keys := open.NeedsRestart(closed); len(keys) > 0 {
+		t.Errorf("closing it needs a restart for %q", keys)
+	}
+	if keys := closed.NeedsRestart(open); len(keys) != 1 {
+		t.Errorf("opening it needs a restart for %q", keys)
 	}
 }
 

@@ -46,6 +46,12 @@ type Fixed struct {
 	Insecure       bool
 	UpstreamURLs   string // as written, each on a line
 	UpstreamCAFile string
+	// KubernetesIssuer is whose tokens count, "" for nobody's. Streams that
+	// were opened by another's would go on.
+	KubernetesIssuer string
+	// HasApps says that there are any. To open the broker to everybody is more
+	// than a line that somebody deleted.
+	HasApps bool
 }
 
 // NeedsRestart returns the keys whose values differ in next and that a running
@@ -63,6 +69,8 @@ func (c Config) NeedsRestart(next Config) []string {
 		{"insecure", c.Insecure != next.Insecure},
 		{"upstreams", c.UpstreamURLs != next.UpstreamURLs},
 		{"upstream_ca_file", c.UpstreamCAFile != next.UpstreamCAFile},
+		{"kubernetes.issuer", c.KubernetesIssuer != next.KubernetesIssuer && c.KubernetesIssuer != "" && next.KubernetesIssuer != ""},
+		{"apps, of which there are none any more,", c.HasApps && !next.HasApps},
 	} {
 		if k.differs {
 			keys = append(keys, k.name)

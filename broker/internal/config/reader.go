@@ -50,6 +50,16 @@ func (r *reader) line(key string) int {
 	return 1
 }
 
+// has reports whether the file has something at key, a YAML path, be it null.
+func (r *reader) has(key string) bool {
+	path, err := yaml.PathString(key)
+	if err != nil {
+		return false
+	}
+	node, err := path.ReadNode(bytes.NewReader(r.source))
+	return err == nil && node != nil
+}
+
 // syntax says where the file is not what it should be. It quotes keys and no
 // values: one of them may be a secret.
 func (r *reader) syntax(err error) error {

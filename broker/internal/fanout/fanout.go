@@ -55,6 +55,14 @@ func (f *Fanout) Remove(appid string) {
 	f.renew()
 }
 
+// Has reports whether the account has been published, and not removed.
+func (f *Fanout) Has(appid string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, ok := f.accounts[appid]
+	return ok
+}
+
 // Renew gives every state a new revision and wakes whoever waits: what a
 // reader may see of it has changed.
 func (f *Fanout) Renew() {

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
@@ -47,6 +49,7 @@ type Keeper struct {
 	// unreadable is set while ReadSecret fails.
 	unreadable bool
 	claims     *inbox
+	strange    rate.Sometimes // that a claim cannot be is said only so often
 	questions  chan question
 	stopped    chan struct{} // closed when Run ends
 	status     atomic.Pointer[Status]
@@ -59,7 +62,7 @@ func New(o Options) *Keeper {
 	o.Log = o.Log.With("appid", o.Account.AppID)
 	k := &Keeper{
 		Options: o, token: &slot{kind: credential.AccessToken},
-		claims: newInbox(), questions: make(chan question), stopped: make(chan struct{}),
+		claims: newInbox(), strange: rate.Sometimes{First: 1, Interval: time.Minute}, questions: make(chan question), stopped: make(chan struct{}),
 	}
 	for _, kind := range o.Tickets {
 		k.tickets = append(k.tickets, &slot{kind: kind, seen: sightings{}})

@@ -74,9 +74,13 @@ func (s *Service) GetStatus(ctx context.Context, r *wxbrokerv1.GetStatusRequest)
 		response.Accounts = append(response.Accounts, account(k.Status(), now))
 	}
 	slices.SortFunc(response.GetAccounts(), func(a, b *wxbrokerv1.AccountStatus) int { return strings.Compare(a.GetAppid(), b.GetAppid()) })
+	whole := app.ServesEvery() // else texts may be about accounts and apps of others
 	for _, u := range s.Upstreams() {
 		host := &wxbrokerv1.UpstreamStatus{Host: u.Host, InUse: u.InUse, FailedTime: timestamp(u.Failed)}
 		if u.Failure != nil {
+			host.Failure = notShown
+		}
+		if u.Failure != nil && whole {
 			host.Failure = u.Failure.Sentence()
 		}
 		response.Upstreams = append(response.Upstreams, host)
@@ -89,16 +93,22 @@ func (s *Service) GetStatus(ctx context.Context, r *wxbrokerv1.GetStatusRequest)
 			Name: e.Name, Version: e.Version, Address: e.Address, Since: timestamp(e.Since), Behind: int32(len(e.Behind())), App: e.App,
 		})
 	}
-	if s.SetAside != nil {
+	if s.SetAside != nil && whole {
 		response.SetAside = &wxbrokerv1.SetAsideDatabase{Path: s.SetAside.Path, Reason: s.SetAside.Reason.Error()}
 	}
 	configuration := s.Configuration()
 	response.Configuration = &wxbrokerv1.ConfigurationStatus{LoadTime: timestamp(configuration.Loaded)}
 	if configuration.Failure != nil {
+		response.Configuration.Failure = notShown
+	}
+	if configuration.Failure != nil && whole {
 		response.Configuration.Failure = configuration.Failure.Error()
 	}
 	return response, nil
 }
+
+// notShown stands for a text that may be about what is not the caller's.
+const notShown = "only who administers every account is told why"
 
 // concerns reports whether an edge has to do with an account that app
 // administers.

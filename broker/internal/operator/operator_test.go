@@ -213,6 +213,10 @@ func TestStatusOfTheConfiguration(t *testing.T) {
 		if err != nil || got.GetConfiguration().GetFailure() != "line 5 is wrong" || !got.GetConfiguration().GetLoadTime().AsTime().Equal(time.Now()) {
 			t.Errorf("%v, %v", got.GetConfiguration(), err)
 		}
+		got, err = w.GetStatus(as(t, appid), new(wxbrokerv1.GetStatusRequest))
+		if err != nil || got.GetConfiguration().GetFailure() == "" || strings.Contains(got.GetConfiguration().GetFailure(), "line") {
+			t.Errorf("who administers one account is told %v, %v", got.GetConfiguration(), err)
+		}
 	})
 }
 

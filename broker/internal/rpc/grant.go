@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -28,12 +29,16 @@ func (sub subscription) within(app *access.App) ([]credential.Kind, error) {
 	return kinds, nil
 }
 
-// accounts returns the accounts to look for, none for all that there are.
+// accounts returns the accounts to look for, none for all that there are: of
+// those that the app may not have, it is not told when they change either.
 func (sub subscription) accounts(app *access.App) []string {
-	if len(sub.appids) == 0 && !app.ServesEvery() {
+	switch {
+	case app.ServesEvery():
+		return sub.appids
+	case len(sub.appids) == 0:
 		return app.Accounts
 	}
-	return sub.appids
+	return slices.DeleteFunc(slices.Clone(sub.appids), func(appid string) bool { return !app.Serves(appid) })
 }
 
 // allowed returns what of a state an app may have, by these kinds.
@@ -76,19 +81,21 @@ func (c *credentials) tellGranted(ctx context.Context, edge *Edge, before ledger
 
 // tellRefused tells the audit what of a subscription the app may not have.
 func (c *credentials) tellRefused(ctx context.Context, sub subscription, app *access.App) {
-	tell := func(appid string, kinds []credential.Kind, reason string) {
+	tell := func(appids []string, kinds []credential.Kind, reason string) {
 		err := status.Error(codes.PermissionDenied, reason)
-		c.guard.tell(ctx, entry{action: "watch", edge: sub.name, appid: printable(appid), kinds: texts(kinds), outcome: audit.Refused}, err)
+		c.guard.tell(ctx, entry{action: "watch", edge: sub.name, appid: listed(appids), kinds: texts(kinds), outcome: audit.Refused}, err)
 	}
-	for _, appid := range sub.appids {
-		if !app.Serves(appid) {
-			tell(appid, sub.kinds, "the app has been granted nothing for this account")
-		}
+	foreign := slices.DeleteFunc(slices.Clone(sub.appids), app.Serves)
+	if len(foreign) > 0 {
+		tell(foreign, sub.kinds, "the app has been granted nothing for this account")
 	}
 	if missing := without(sub.kinds, app.Kinds()); len(missing) > 0 {
-		tell("", missing, "the app has not been granted these kinds")
+		tell(nil, missing, "the app has not been granted these kinds")
 	}
 }
+
+// listed returns appids that somebody else chose, fit for a log line.
+func listed(appids []string) string { return printable(strings.Join(appids, " ")) }
 
 func without(kinds, those []credential.Kind) []credential.Kind {
 	return slices.DeleteFunc(slices.Clone(kinds), func(k credential.Kind) bool { return slices.Contains(those, k) })

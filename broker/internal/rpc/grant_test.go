@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -131,6 +132,61 @@ func TestRevokedAppsAreCut(t *testing.T) {
 	})
 }
 
+// TestAnIdentityMoves to another app while its stream is open: from then on
+// that one is told of, and has what it was granted.
+func TestAnIdentityMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		secret, id := access.NewToken()
+		w.publish("wx1", ticket(1, "a"))
+		w.publish("wx2", ticket(2, "b"))
+		w.grant(id, []string{"wx1"}, access.Sign)
+		s := w.watchAs(secret.Reveal(), &wxbrokerv1.Subscription{Kinds: []wxbrokerv1.CredentialKind{ticketKind}})
+		s.checkNext("wx1", "wx1 jsapi_ticket 1 a")
+		w.audit.take()
+		policy, err := access.NewPolicy([]access.App{{Name: "other", Identities: []access.Identity{id}, Accounts: []string{"wx2"}, Grants: []access.Grant{access.Sign}}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.use(policy)
+		s.checkNext("wx2", "wx2 jsapi_ticket 2 b")
+		w.tells("app=other action=watch outcome=granted", "app=other action=watch outcome=revoked")
+		if edges := w.edges.List(); len(edges) != 1 || edges[0].App != "other" {
+			t.Errorf("%+v", edges)
+		}
+	})
+}
+
+// TestNothingIsKeptForStrangers: a call that brings nothing is refused before
+// its message comes.
+func TestNothingIsKeptForStrangers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		secret, id := access.NewToken()
+		w.grant(id, []string{"wx1"}, access.Report)
+		desc := &grpc.StreamDesc{ClientStreams: true}
+		begin := func(ctx context.Context) grpc.ClientStream {
+			t.Helper()
+			stream, err := w.conn.NewStream(ctx, desc, wxbrokerv1.CredentialService_ReportInvalid_FullMethodName)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return stream
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		start := time.Now()
+		if err := begin(ctx).RecvMsg(new(wxbrokerv1.ReportInvalidResponse)); status.Code(err) != codes.Unauthenticated || time.Since(start) > 0 {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+		w.tells(`app="" action=report outcome=refused`)
+		known := begin(metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+secret.Reveal()))
+		if err := known.RecvMsg(new(wxbrokerv1.ReportInvalidResponse)); status.Code(err) != codes.DeadlineExceeded {
+			t.Errorf("who can be known: %v", err)
+		}
+	})
+}
+
 // TestOpenBecomesClosed: whoever came before there were apps has proven
 // nothing.
 func TestOpenBecomesClosed(t *testing.T) {
@@ -219,7 +275,7 @@ func TestStreamsEndWithTheProof(t *testing.T) {
 		cluster := clustertest.New(t, "one")
 		w.publish("wx1", ticket(1, "a"))
 		app := access.App{Name: "web", Identities: []access.Identity{"k8s:shop:web"}, Accounts: []string{"wx1"}, Grants: []access.Grant{access.Sign}}
-		policy, err := access.NewPolicy([]access.App{app}, access.NewKubernetes(clustertest.Issuer, access.KeyFile(cluster.KeysFile(t))))
+		policy, err := access.NewPolicy([]access.App{app}, access.NewKubernetes(clustertest.Issuer, "a test", access.KeyFile(cluster.KeysFile(t))))
 		if err != nil {
 			t.Fatal(err)
 		}

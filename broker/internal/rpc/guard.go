@@ -8,7 +8,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/pkg/audit"
@@ -32,13 +34,25 @@ var needs = map[string]need{
 	wxbrokerv1.OperatorService_Refresh_FullMethodName:         {action: "refresh", grants: []access.Grant{access.Admin}},
 	healthv1.Health_Check_FullMethodName:                      {action: "health"},
 	healthv1.Health_List_FullMethodName:                       {action: "health"},
-	healthv1.Health_Watch_FullMethodName:                      {action: "health"},
+	healthv1.Health_Watch_FullMethodName:                      {action: "health"}, // which is not implemented
 }
 
 // guard lets callers in, and tells the audit.
 type guard struct {
 	access *access.Control
 	audit  *audit.Log
+}
+
+// tap turns away callers that bring nothing by which they could be known,
+// before anything of a call is kept for them: gRPC waits for a call's message
+// as long as its caller likes.
+func (g guard) tap(ctx context.Context, call *tap.Info) (context.Context, error) {
+	if g.access.Presents(ctx, call.Header) {
+		return ctx, nil
+	}
+	caller, err := g.access.Identify(metadata.NewIncomingContext(ctx, call.Header))
+	g.tell(access.WithCaller(ctx, caller, new(access.App)), entry{action: needs[call.FullMethodName].action, outcome: audit.Refused}, err)
+	return nil, err
 }
 
 // enter finds out who calls and whether its app may call that method at all.
@@ -50,7 +64,7 @@ func (g guard) enter(ctx context.Context, method string) (context.Context, *acce
 	if err != nil {
 		return access.WithCaller(ctx, caller, stranger), stranger, n, err
 	}
-	app, err := g.access.App(caller)
+	app, caller, err := g.access.App(caller)
 	if err != nil {
 		return access.WithCaller(ctx, caller, stranger), stranger, n, err
 	}
@@ -80,6 +94,9 @@ func (n need) wants() string {
 // app's grants hold for.
 func (g guard) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (answer any, err error) {
 	ctx, app, need, err := g.enter(ctx, info.FullMethod)
+	if forced, ok := request.(interface{ GetForce() bool }); ok && forced.GetForce() {
+		need.action = "force_" + need.action
+	}
 	var appid string
 	if named, ok := request.(interface{ GetAppid() string }); ok {
 		appid = named.GetAppid()

@@ -10,9 +10,11 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
@@ -28,7 +30,7 @@ const (
 	// maxHeaders bounds the headers of a call, in bytes: a token and little else.
 	maxHeaders = 64 << 10
 	// maxStreams bounds the calls under way on one connection.
-	maxStreams = 1000
+	maxStreams = 250
 )
 
 // Options are what the services need.
@@ -58,6 +60,16 @@ type Server struct {
 	stopping chan struct{} // closed: streams are to end
 }
 
+// health1 answers one question at a time. To watch is not implemented, as gRPC's
+// clients expect of some servers: such a stream would know nothing of grants,
+// nor of the server's end.
+type health1 struct{ healthv1.HealthServer }
+
+// Watch implements [healthv1.HealthServer].
+func (health1) Watch(*healthv1.HealthCheckRequest, healthv1.Health_WatchServer) error {
+	return status.Error(codes.Unimplemented, "watching is not implemented: ask again with Check")
+}
+
 // NewServer returns a Server that serves once Run is called.
 func NewServer(o Options) *Server {
 	guard := guard{o.Access, o.Audit}
@@ -66,10 +78,14 @@ func NewServer(o Options) *Server {
 			grpc.Creds(secured(o.TLS, guard)),
 			grpc.UnaryInterceptor(guard.unary),
 			grpc.StreamInterceptor(guard.stream),
-			// Edges ping every ten seconds: see pkg/watch.
-			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+			grpc.InTapHandle(guard.tap),
+			// Edges ping every ten seconds, and only while a stream is open: see
+			// pkg/watch. Who has none does not keep a connection that way.
+			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}),
 			grpc.KeepaliveParams(keepalive.ServerParameters{
 				Time: 20 * time.Second, Timeout: 10 * time.Second, MaxConnectionIdle: 5 * time.Minute,
+				// Longer than any stream lives: it bounds calls that never come to an end.
+				MaxConnectionAge: 2 * time.Hour, MaxConnectionAgeGrace: 2 * streamLife,
 			}),
 			grpc.ConnectionTimeout(10*time.Second),
 			grpc.MaxRecvMsgSize(maxRequest),
@@ -81,7 +97,7 @@ func NewServer(o Options) *Server {
 		health:   health.NewServer(),
 		stopping: make(chan struct{}),
 	}
-	healthv1.RegisterHealthServer(s.grpc, s.health)
+	healthv1.RegisterHealthServer(s.grpc, health1{s.health})
 	s.health.SetServingStatus(wxbrokerv1.CredentialService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)
 	wxbrokerv1.RegisterCredentialServiceServer(s.grpc, &credentials{Options: o, guard: guard, stopping: s.stopping})
 	if o.Operator != nil {

@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
@@ -83,18 +84,16 @@ func TestHealth(t *testing.T) {
 				if err != nil || got.GetStatus() != healthv1.HealthCheckResponse_SERVING {
 					t.Fatalf("Check answers %v, %v", got, err)
 				}
+				// A stream would know nothing of grants, and hold up the stop.
 				watching, err := client.Watch(t.Context(), request)
-				if err != nil {
-					t.Fatal(err)
+				if err == nil {
+					_, err = watching.Recv()
 				}
-				if got, err := watching.Recv(); err != nil || got.GetStatus() != healthv1.HealthCheckResponse_SERVING {
-					t.Errorf("Watch says %v, %v", got, err)
+				if status.Code(err) != codes.Unimplemented {
+					t.Errorf("Watch says %v", err)
 				}
-				if took := w.stopped(); took > bound {
+				if took := w.stopped(); took > 0 {
 					t.Errorf("the stop took %v", took)
-				}
-				if got, err := watching.Recv(); err != nil || got.GetStatus() != healthv1.HealthCheckResponse_NOT_SERVING {
-					t.Errorf("when stopped Watch says %v, %v", got, err)
 				}
 			})
 		})

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -110,7 +111,9 @@ func methods() []method {
 			if err != nil {
 				return err
 			}
-			_, err = stream.Recv()
+			if _, err = stream.Recv(); status.Code(err) == codes.Unimplemented {
+				return nil // to those who are let in
+			}
 			return err
 		}},
 	}
@@ -193,6 +196,8 @@ func (j *journal) await() []string {
 // site is a server with TLS, and the authorities that vouch for its callers.
 type site struct {
 	ours, foreign *tlstest.CA
+	files         tlsfile.Files
+	source        *tlsfile.Source
 	cluster       *clustertest.Cluster
 	listener      *bufconn.Listener
 	journal       journal
@@ -218,13 +223,15 @@ func newSite(t *testing.T) *site {
 			})
 		}
 	}
-	policy, err := access.NewPolicy(apps, access.NewKubernetes(clustertest.Issuer, access.KeyFile(s.cluster.KeysFile(t))))
+	policy, err := access.NewPolicy(apps, access.NewKubernetes(clustertest.Issuer, "a test", access.KeyFile(s.cluster.KeysFile(t))))
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
 	cert, key := s.ours.Issue(t).Write(t, dir)
-	source, _, err := tlsfile.Load(tlsfile.Files{Cert: cert, Key: key, CA: s.ours.Write(t, dir)})
+	s.files = tlsfile.Files{Cert: cert, Key: key, CA: s.ours.Write(t, dir)}
+	source, _, err := tlsfile.Load(s.files)
+	s.source = source
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,12 +249,14 @@ func newSite(t *testing.T) *site {
 		states.Publish(account)
 	}
 	log := slog.New(slog.NewTextHandler(&s.journal, nil))
+	control := access.NewControl(policy, credential.WallClock)
+	control.Trusts = source.VerifyClient
 	server := rpc.NewServer(rpc.Options{
 		Fanout: &states, Edges: new(rpc.Edges), Claim: func(string, credential.Kind, int64) {},
 		Report: func(context.Context, string, credential.Kind, [sha256.Size]byte) (v rpc.Versions, known bool, err error) {
 			return rpc.Versions{Reported: 1, Current: 1}, true, nil
 		},
-		Operator: anybody{}, Access: access.NewControl(policy, credential.WallClock), Audit: audit.New(log, "wxbroker", "app"), TLS: config,
+		Operator: anybody{}, Access: control, Audit: audit.New(log, "wxbroker", "app"), TLS: config,
 		Clock: credential.WallClock, Log: log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -262,14 +271,42 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
+// TestWithdrawnCA: what it vouched for is nobody on the connections that are
+// open, too.
+func TestWithdrawnCA(t *testing.T) {
+	s := newSite(t)
+	pair := certificate(t, s.ours, appOf(access.Admin, "wx1"), time.Now().Add(time.Hour))
+	conn := s.dial(t, caller{pair: pair})
+	ask := func() error {
+		_, err := wxbrokerv1.NewOperatorServiceClient(conn).GetStatus(t.Context(), &wxbrokerv1.GetStatusRequest{Appid: "wx1"})
+		return err
+	}
+	if err := ask(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.files.CA, s.foreign.PEM, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	go s.source.Run(ctx, slog.New(slog.DiscardHandler))
+	for status.Code(ask()) != codes.Unauthenticated {
+		select {
+		case <-ctx.Done():
+			t.Fatal("it is somebody still")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
 // caller is how somebody connects and calls.
 type caller struct {
 	pair  *tlstest.Pair
 	token string
 }
 
-// call makes one call on a connection of its own.
-func (s *site) call(t *testing.T, m method, c caller) error {
+// dial returns a connection of its own.
+func (s *site) dial(t *testing.T, c caller) *grpc.ClientConn {
 	t.Helper()
 	pool := x509.NewCertPool()
 	pool.AddCert(s.ours.Cert)
@@ -286,13 +323,19 @@ func (s *site) call(t *testing.T, m method, c caller) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// call makes one call on a connection of its own.
+func (s *site) call(t *testing.T, m method, c caller) error {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if c.token != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+c.token)
 	}
-	return m.call(ctx, conn)
+	return m.call(ctx, s.dial(t, c))
 }
 
 // certificate returns one for an app.

@@ -45,9 +45,7 @@ func (c *credentials) Watch(stream wxbrokerv1.CredentialService_WatchServer) err
 	}
 	caller, app := access.CallerOf(ctx), access.AppOf(ctx)
 	c.tellRefused(ctx, sub, app)
-	edge := c.Edges.join(Edge{
-		Name: sub.name, Version: sub.version, Address: caller.Address, App: app.Name, Since: c.Clock(), Held: sub.held,
-	})
+	edge := c.Edges.join(Edge{Name: sub.name, Version: sub.version, Address: caller.Address, App: app.Name, Since: c.Clock()})
 	defer c.Edges.leave(edge)
 	log := c.Log.With("edge", sub.name, "app", app.Name, "address", edge.Address)
 	log.Info("edge connected", "version", sub.version, "held", len(sub.held))
@@ -80,26 +78,35 @@ func (c *credentials) subscribe(ctx context.Context, requests <-chan request) (s
 
 // serve sends states and takes acknowledgements until the stream's time is up.
 func (c *credentials) serve(stream wxbrokerv1.CredentialService_WatchServer, sub subscription, edge *Edge, requests <-chan request) error {
-	ctx := stream.Context()
-	life := time.NewTimer(c.life(access.CallerOf(ctx)))
+	opened := stream.Context()
+	life := time.NewTimer(c.life(access.CallerOf(opened)))
 	defer life.Stop()
 	granted := ledger{}
 	var sent uint64
 	for first := true; ; {
 		changed := c.Fanout.Changed() // first: what is revoked from now on wakes this loop
-		app, kinds, err := c.judge(ctx, sub)
+		ctx := opened
+		app, caller, err := c.Access.App(access.CallerOf(opened))
+		var kinds []credential.Kind
+		if err == nil {
+			ctx = access.WithCaller(opened, caller, app) // its identity may have moved to another app
+			kinds, err = sub.within(app)
+		}
 		if err != nil {
 			c.tellGranted(ctx, edge, granted, nil)
+			if caller.Expired(c.Clock()) {
+				return nil // as at the end of its life: whoever it is opens another
+			}
 			return err
 		}
 		state := c.Fanout.Current(sub.accounts(app))
 		if first {
-			c.claim(sub.held, app, kinds)
+			c.holds(edge, sub.held, app, kinds)
 		}
 		if first || state.Revision != sent {
 			accounts := allowed(state, app, kinds)
 			granted = c.tellGranted(ctx, edge, granted, accounts)
-			if err := c.send(stream, state.Revision, accounts, edge); err != nil {
+			if err := c.send(stream, state.Revision, accounts, edge, app); err != nil {
 				return err
 			}
 			first, sent = false, state.Revision
@@ -120,8 +127,7 @@ func (c *credentials) serve(stream wxbrokerv1.CredentialService_WatchServer, sub
 			if err != nil {
 				return err
 			}
-			c.Edges.change(edge, func(e *Edge) { e.Held = held })
-			c.claim(held, app, kinds)
+			c.holds(edge, held, app, kinds)
 		}
 	}
 }
@@ -136,19 +142,8 @@ func (c *credentials) life(caller access.Caller) time.Duration {
 	return life
 }
 
-// judge returns the app that the caller is now, and the kinds that it may have
-// of what it subscribed to.
-func (c *credentials) judge(ctx context.Context, sub subscription) (*access.App, []credential.Kind, error) {
-	app, err := c.Access.App(access.CallerOf(ctx))
-	if err != nil {
-		return nil, nil, err
-	}
-	kinds, err := sub.within(app)
-	return app, kinds, err
-}
-
 // send sends accounts, which are all that the caller may have.
-func (c *credentials) send(stream wxbrokerv1.CredentialService_WatchServer, revision uint64, accounts []credential.Account, edge *Edge) error {
+func (c *credentials) send(stream wxbrokerv1.CredentialService_WatchServer, revision uint64, accounts []credential.Account, edge *Edge, app *access.App) error {
 	now := c.Clock.Now()
 	response := &wxbrokerv1.WatchResponse{Revision: revision, ServerTime: timestamppb.New(now.Wall())}
 	var wanted []Holding
@@ -158,18 +153,31 @@ func (c *credentials) send(stream wxbrokerv1.CredentialService_WatchServer, revi
 			wanted = append(wanted, Holding{AppID: account.AppID, Kind: cred.Kind, Version: cred.Version})
 		}
 	}
-	c.Edges.change(edge, func(e *Edge) { e.Wanted = wanted })
+	c.Edges.change(edge, func(e *Edge) { e.Wanted, e.App = wanted, app.Name })
 	return stream.Send(response)
 }
 
-// claim tells the keepers what edges hold, in case it is newer than theirs. Of
-// what it may not have, an app cannot hold anything.
-func (c *credentials) claim(held []Holding, app *access.App, kinds []credential.Kind) {
-	for _, h := range held {
-		if app.Serves(h.AppID) && slices.Contains(kinds, h.Kind) {
-			c.Claim(h.AppID, h.Kind, h.Version)
+// holds notes what an edge says that it holds, as far as it may, and tells the
+// keepers in case it is newer than theirs. Of what it may not have, an app
+// cannot hold anything.
+func (c *credentials) holds(edge *Edge, said []Holding, app *access.App, kinds []credential.Kind) {
+	type slot struct {
+		appid string
+		kind  credential.Kind
+	}
+	highest := make(map[slot]int64)
+	for _, h := range said {
+		if app.Serves(h.AppID) && slices.Contains(kinds, h.Kind) && c.Fanout.Has(h.AppID) {
+			s := slot{h.AppID, h.Kind}
+			highest[s] = max(highest[s], h.Version)
 		}
 	}
+	var held []Holding
+	for s, version := range highest {
+		held = append(held, Holding{AppID: s.appid, Kind: s.kind, Version: version})
+		c.Claim(s.appid, s.kind, version)
+	}
+	c.Edges.change(edge, func(e *Edge) { e.Held = held })
 }
 
 // request is one message or the stream's end.

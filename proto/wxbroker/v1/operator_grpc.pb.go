@@ -40,7 +40,8 @@ const (
 //	UNAVAILABLE        its token cannot be verified just now.
 type OperatorServiceClient interface {
 	// GetStatus tells everything that the broker knows of its own state, as far
-	// as it is about accounts that the caller administers. It calls nobody.
+	// as it is about accounts that the caller administers; texts that may be about
+	// others only to who administers every account. It calls nobody.
 	//
 	// Errors:
 	//
@@ -146,7 +147,8 @@ func (c *operatorServiceClient) Refresh(ctx context.Context, in *RefreshRequest,
 //	UNAVAILABLE        its token cannot be verified just now.
 type OperatorServiceServer interface {
 	// GetStatus tells everything that the broker knows of its own state, as far
-	// as it is about accounts that the caller administers. It calls nobody.
+	// as it is about accounts that the caller administers; texts that may be about
+	// others only to who administers every account. It calls nobody.
 	//
 	// Errors:
 	//
