@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -52,7 +51,7 @@ const (
 
 // Client reports to the broker. Make it with New.
 type Client struct {
-	conn  *grpc.ClientConn
+	*line
 	calls singleflight.Group
 
 	mu     sync.Mutex
@@ -62,15 +61,14 @@ type Client struct {
 // New returns a Client with a connection of its own, so that no call waits
 // behind the stream or holds it up. It connects with the first report.
 func New(target string, dial []grpc.DialOption) (*Client, error) {
-	conn, err := grpc.NewClient(target, append(watch.DialOptions(), dial...)...)
+	line, err := newLine(func() (*grpc.ClientConn, error) {
+		return grpc.NewClient(target, append(watch.DialOptions(), dial...)...)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("setting up the connection for reports: %w", err)
 	}
-	return &Client{conn: conn, limits: make(map[string]*rate.Limiter)}, nil
+	return &Client{line: line, limits: make(map[string]*rate.Limiter)}, nil
 }
-
-// Close ends what is under way.
-func (c *Client) Close() { c.conn.Close() }
 
 // Report tells the broker, for whoever holds the local key of that name, and
 // returns what it found out. Every error is a gRPC status. A caller that
@@ -97,12 +95,23 @@ const localKeyHeader = "wxbroker-local-key"
 func (c *Client) call(ctx context.Context, key string, r Report) (Versions, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	// A header has ASCII only: the rest of a name is escaped.
-	ctx = metadata.AppendToOutgoingContext(ctx, localKeyHeader, strings.Trim(strconv.QuoteToASCII(key), `"`))
-	answer, err := wxbrokerv1.NewCredentialServiceClient(c.conn).ReportInvalid(ctx, &wxbrokerv1.ReportInvalidRequest{
-		Appid: r.AppID, Kind: r.Kind.Wire(), ValueSha256: r.Hash[:],
+	ctx = metadata.AppendToOutgoingContext(ctx, localKeyHeader, header(key))
+	var versions Versions
+	err := c.use(func(conn *grpc.ClientConn) error {
+		answer, err := wxbrokerv1.NewCredentialServiceClient(conn).ReportInvalid(ctx, &wxbrokerv1.ReportInvalidRequest{
+			Appid: r.AppID, Kind: r.Kind.Wire(), ValueSha256: r.Hash[:],
+		})
+		versions = Versions{answer.GetReportedVersion(), answer.GetCurrentVersion()}
+		return err
 	})
-	return Versions{answer.GetReportedVersion(), answer.GetCurrentVersion()}, err
+	return versions, err
+}
+
+// header returns a local key's name as a header can have it, in ASCII. The 64
+// bytes of a name become three times as many at most; the broker takes 512.
+func header(name string) string {
+	quoted := strconv.QuoteToASCII(name)
+	return quoted[1 : len(quoted)-1]
 }
 
 func (c *Client) limit(key string) *rate.Limiter {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -256,13 +257,13 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 func TestLocalKeyIsNamed(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *broker, c *report.Client) {
 		close(b.release)
-		names := []string{"billing", "team/web:2", "店铺", `quo"te`}
+		names := []string{"billing", "team/web:2", "店铺", `quo"te`, `"quoted"`, strings.Repeat("é", 32)}
 		for _, name := range names {
 			if _, err := c.Report(t.Context(), name, of("token")); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		want := []string{"billing", "team/web:2", `\u5e97\u94fa`, `quo\"te`}
+		want := []string{"billing", "team/web:2", `\u5e97\u94fa`, `quo\"te`, `\"quoted\"`, strings.Repeat(`\u00e9`, 32)}
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		if !slices.Equal(b.keys, want) {
