@@ -29,6 +29,9 @@ const onlyName = "local"
 // audit.
 const maxName = 64
 
+// errNone says that a file has no key, only comments and empty lines.
+var errNone = errors.New("it holds no key: write one, such as the output of `openssl rand -hex 32`")
+
 // parse reads a file's content. Its errors name lines, never what is on
 // them: a name that stands where the key belongs is a secret.
 func parse(raw []byte) (Keys, error) {
@@ -71,7 +74,7 @@ func parse(raw []byte) (Keys, error) {
 		return Keys{}, err
 	}
 	if len(keys.keys) == 0 {
-		return Keys{}, errors.New("it holds no key: write one, such as the output of `openssl rand -hex 32`")
+		return Keys{}, errNone
 	}
 	return keys, nil
 }

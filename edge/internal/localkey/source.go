@@ -2,6 +2,7 @@ package localkey
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -57,11 +58,18 @@ func (s *Source) Current() Keys {
 }
 
 // Run follows the file until ctx ends: a key that is not in it any more unlocks
-// nothing some seconds later. While the file is no good, the keys from before
-// stay. Only one may run at a time, once.
+// nothing some seconds later, and nor does any once only comments are left.
+// While the file is no good, the keys from before stay; one that is empty or
+// missing is being written. Only one may run at a time, once.
 func (s *Source) Run(ctx context.Context, log *slog.Logger) {
 	s.file().Run(ctx, log, s.loaded, func(c follow.Contents) error {
-		if err := s.use(c); err != nil {
+		err := s.use(c)
+		if errors.Is(err, errNone) { // who takes out the last key means it
+			s.current.Store(&Keys{})
+			log.Warn("the local key file holds no key any more, nothing is unlocked until there is one", "file", s.path)
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		log.Info("the local keys have changed, using the new ones from now on", "file", s.path, "keys", len(s.Current().keys))

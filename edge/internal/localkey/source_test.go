@@ -72,8 +72,9 @@ func matches(t *testing.T, s *Source, first, second bool) {
 	}
 }
 
-// A key that is removed is good for some seconds more, one that is added is
-// good some seconds later, and a file that is no good changes nothing.
+// A key that is removed is good for some seconds more, the last one too, one
+// that is added is good some seconds later, and a file that is no good changes
+// nothing.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "keys")
@@ -119,7 +120,7 @@ func TestRun(t *testing.T) {
 		matches(t, source, true, true)
 		says("keys=2")
 
-		for _, bad := range []string{"", "# none", "billing 9d1e 77aa", "77aa\n9d1e"} {
+		for _, bad := range []string{"", "billing 9d1e 77aa", "77aa\n9d1e"} {
 			put(bad)
 			pass(time.Minute)
 			matches(t, source, true, true)
@@ -129,7 +130,7 @@ func TestRun(t *testing.T) {
 		}
 		pass(time.Minute)
 		matches(t, source, true, true)
-		says("the file is empty", "it holds no key", "line 1 has more than a name and a key", "line 2: a second key", "no such file")
+		says("the file is empty", "line 1 has more than a name and a key", "line 2: a second key", "no such file")
 
 		put("reports 77aa\n")
 		if err := os.Chmod(path, 0o644); err != nil {
@@ -137,6 +138,23 @@ func TestRun(t *testing.T) {
 		}
 		pass(5 * time.Second)
 		matches(t, source, false, true)
+		says("keys=1", "can be read by every user", "can be used again")
+
+		// Without its last key, the file unlocks nothing, whatever happens next
+		// to what is left of it.
+		for _, none := range []string{"# reports 77aa\n", "\n"} {
+			put(none)
+			pass(5 * time.Second)
+			matches(t, source, false, false)
+			says("level=WARN msg=\"the local key file holds no key any more")
+		}
+		put("")
+		pass(time.Minute)
+		matches(t, source, false, false)
+		says("the file is empty")
+		put("billing 9d1e\n")
+		pass(5 * time.Second)
+		matches(t, source, true, false)
 		says("keys=1", "can be read by every user", "can be used again")
 	})
 }
