@@ -31,18 +31,17 @@ const (
 func ServeHTTP(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
 	silent := new(silentConns)
 	server := &http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			arrived(r.Context())
-			handler.ServeHTTP(w, r)
-		}),
-		ConnContext:       await,
+		Handler:           handler,
 		ReadHeaderTimeout: readTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		ConnState:         silent.note,
+		ConnState: func(conn net.Conn, state http.ConnState) {
+			silent.note(conn, state)
+			note(conn, state)
+		},
 		// Else net/http itself answers `OPTIONS *`, which handler has a say in.
 		DisableGeneralOptionsHandler: true,
 	}

@@ -43,7 +43,7 @@ func NewConnections(program string) *Connections {
 		open:    gauge("_connections", "Connections that are open, by listener."),
 		limit:   gauge("_connections_limit", "How many connections the listener holds open at most."),
 		refused: counter("_connections_refused_total", "Connections closed at once, because the listener was full and all others were in use."),
-		evicted: counter("_connections_evicted_total", "Silent connections closed to make room for new ones, because the listener was full."),
+		evicted: counter("_connections_evicted_total", "Silent, idle or slow connections closed to make room for new ones, because the listener was full."),
 	}
 }
 
@@ -67,10 +67,12 @@ func (c *Connections) Collect(metrics chan<- prometheus.Metric) {
 //
 // A connection that arrives when there are so many takes the place of another:
 // of the oldest one on which nothing was ever received, else of the one that
-// has been silent longest, if that is at least fifteen seconds, else under
-// [ServeHTTP] of the oldest one whose first request has been on the way for
-// more than two seconds. When all are in use it is closed at once. So Accept never waits for a place, and who hoards
-// silent connections keeps nobody out.
+// has been silent longest, if that is at least fifteen seconds, else, under
+// [ServeHTTP], of the one that has been idle between two requests longest,
+// however short that is, else of the oldest one whose first request has been on
+// the way for more than two seconds. When all are in use it is closed at once;
+// an HTTP request that has arrived is always answered. So Accept never waits for
+// a place, and who hoards connections keeps nobody out.
 func (c *Connections) Limit(name string, l net.Listener, maximum int) net.Listener {
 	c.limit.WithLabelValues(name).Set(float64(maximum))
 	return &limited{
@@ -135,7 +137,7 @@ func (l *limited) admit(conn *limitedConn) (evicted *limitedConn, ok bool) {
 // dispensable returns the connection that a new one may replace, nil if all
 // are in use. It looks at each, which only a full listener has to do.
 func (l *limited) dispensable() *limitedConn {
-	var unused, silent, slow *limitedConn
+	var unused, silent, idle, slow *limitedConn
 	now := time.Since(l.started)
 	longest := now - idleBeforeEvicted
 	for conn := range l.open {
@@ -143,14 +145,18 @@ func (l *limited) dispensable() *limitedConn {
 			unused = older(unused, conn)
 			continue
 		}
-		if last := time.Duration(conn.last.Load()); last <= longest {
+		phase := conn.phase.Load()
+		if last := time.Duration(conn.last.Load()); last <= longest && phase != requestUnderWay {
 			silent, longest = conn, last
 		}
-		if conn.awaiting.Load() && now-conn.opened > slowFirstRequest {
+		switch {
+		case phase == betweenRequests && (idle == nil || conn.idle.Load() < idle.idle.Load()):
+			idle = conn
+		case phase == firstRequest && now-conn.opened > slowFirstRequest:
 			slow = older(slow, conn)
 		}
 	}
-	return cmp.Or(unused, silent, slow)
+	return cmp.Or(unused, silent, idle, slow)
 }
 
 // older returns the one that was accepted first; one may be nil.

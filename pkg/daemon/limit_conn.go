@@ -1,10 +1,10 @@
 package daemon
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
 	"sync/atomic"
 	"time"
 )
@@ -17,32 +17,41 @@ type limitedConn struct {
 	opened   time.Duration // when it was accepted, since the listener's start
 	received atomic.Bool   // whether a byte ever was
 	last     atomic.Int64  // when a byte was last read or written, in ns since the listener's start
-	awaiting atomic.Bool   // its first HTTP request
+	phase    atomic.Int32  // of an HTTP connection, see note
+	idle     atomic.Int64  // when it last began to be idle between HTTP requests, as last
 	closing  atomic.Bool
 }
 
 func (c *limitedConn) active() { c.last.Store(int64(time.Since(c.listener.started))) }
 
-type limitedConnKey struct{}
+// What an HTTP connection is doing; the zero value is for all others.
+const (
+	firstRequest    int32 = iota + 1 // it has yet to bring one
+	requestUnderWay                  // one has arrived and is being answered
+	betweenRequests
+)
 
-// await notes that conn, as an HTTP server accepted it, is to bring a request,
-// and returns a context in which that can be told.
-func await(ctx context.Context, conn net.Conn) context.Context {
+// note notes what an HTTP server says of conn, as it was accepted. Headers that
+// are arriving do not count as a request yet, or a trickle of them would hold a
+// place.
+func note(conn net.Conn, state http.ConnState) {
 	if secured, ok := conn.(*tls.Conn); ok {
 		conn = secured.NetConn()
 	}
 	limited, ok := conn.(*limitedConn)
 	if !ok {
-		return ctx
+		return
 	}
-	limited.awaiting.Store(true)
-	return context.WithValue(ctx, limitedConnKey{}, limited)
-}
-
-// arrived notes that the connection of a request's context has brought one.
-func arrived(ctx context.Context) {
-	if limited, ok := ctx.Value(limitedConnKey{}).(*limitedConn); ok && limited.awaiting.Load() {
-		limited.awaiting.Store(false)
+	switch state {
+	case http.StateNew:
+		limited.phase.Store(firstRequest)
+	case http.StateActive:
+		limited.phase.Store(requestUnderWay)
+	case http.StateIdle:
+		limited.idle.Store(int64(time.Since(limited.listener.started)))
+		limited.phase.Store(betweenRequests)
+	case http.StateHijacked, http.StateClosed:
+		limited.phase.Store(0)
 	}
 }
 

@@ -380,8 +380,8 @@ func TestLimitedConnectionsClose(t *testing.T) {
 }
 
 // TestSlowFirstRequests: who fills an HTTP server with requests that never
-// quite arrive keeps nobody out, over TLS or not. Who has asked something before
-// keeps its place, however slow its next request is.
+// quite arrive keeps nobody out, over TLS or not. Who waits for an answer keeps
+// its place.
 func TestSlowFirstRequests(t *testing.T) {
 	const maximum = 4
 	for _, secured := range []bool{false, true} {
@@ -409,15 +409,21 @@ func TestSlowFirstRequests(t *testing.T) {
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			served := make(chan error, 1)
+			arrived, release := make(chan struct{}), make(chan struct{})
 			go func() {
-				served <- daemon.ServeHTTP(ctx, listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				served <- daemon.ServeHTTP(ctx, listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/held" {
+						close(arrived)
+						<-release
+					}
 					_, _ = io.WriteString(w, "hello")
 				}), slog.New(slog.DiscardHandler))
 			}()
-			ask := func(conn net.Conn) error {
-				if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-					return err
-				}
+			send := func(conn net.Conn, path string) error {
+				_, err := io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n")
+				return err
+			}
+			receive := func(conn net.Conn) error {
 				response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 				if err != nil {
 					return err
@@ -428,11 +434,12 @@ func TestSlowFirstRequests(t *testing.T) {
 			regular, err := dial()
 			if err == nil {
 				defer regular.Close()
-				err = ask(regular)
+				err = send(regular, "/held")
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
+			<-arrived
 			for range maximum - 1 {
 				slow, err := dial()
 				if err != nil {
@@ -447,7 +454,7 @@ func TestSlowFirstRequests(t *testing.T) {
 			for start := time.Now(); ; runtime.Gosched() {
 				newcomer, err := dial()
 				if err == nil {
-					err = ask(newcomer)
+					err = errors.Join(send(newcomer, "/"), receive(newcomer))
 					_ = newcomer.Close()
 				}
 				if err == nil {
@@ -457,8 +464,9 @@ func TestSlowFirstRequests(t *testing.T) {
 					t.Fatalf("a newcomer is not served: %v", err)
 				}
 			}
-			if err := ask(regular); err != nil {
-				t.Errorf("who was served before is not: %v", err)
+			close(release)
+			if err := receive(regular); err != nil {
+				t.Errorf("who was waiting is not answered: %v", err)
 			}
 			if got := metric(t, limits, "test"); got[0] > maximum || got[3] == 0 {
 				t.Errorf("open, limit, refused and evicted are %v", got)
