@@ -30,11 +30,13 @@ func (u PageURL) Readings() iter.Seq2[PageURL, bool] {
 }
 
 // isWebAddress reports whether a browser would take s for the address of a web
-// page. It takes https:b for https://b.
+// page. It takes https:b for https://b, but an escaped slash for no slash: it
+// would be part of the host, and no host has one.
 func isWebAddress(s string) bool {
 	for _, scheme := range []string{"https:", "http:"} {
 		if len(s) >= len(scheme) && strings.EqualFold(s[:len(scheme)], scheme) {
-			return true
+			rest := s[len(scheme):]
+			return len(rest) < 3 || !strings.EqualFold(rest[:3], "%2F")
 		}
 	}
 	return false
