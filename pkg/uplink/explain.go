@@ -18,6 +18,7 @@ import (
 type explained struct {
 	credentials.TransportCredentials
 	ownCAs bool // that is, not the system's
+	proves bool // who this is, with a certificate
 }
 
 // ClientHandshake is that of TLS.
@@ -37,13 +38,34 @@ func (e explained) ClientHandshake(ctx context.Context, authority string, raw ne
 	case errors.As(err, &name):
 		err = fmt.Errorf("%w: if the broker has a certificate for another name, give that with --server-name", err)
 	}
+	if err == nil && e.proves {
+		conn = &unheard{Conn: conn, why: refusedCertificate}
+	}
 	return conn, info, err
 }
 
 // Clone returns a copy.
 func (e explained) Clone() credentials.TransportCredentials {
-	return explained{e.TransportCredentials.Clone(), e.ownCAs}
+	e.TransportCredentials = e.TransportCredentials.Clone()
+	return e
 }
+
+// refusedCertificate explains an error of a connection on which the broker has
+// said nothing after the handshake. With TLS 1.3 a client is done before the
+// broker has seen its certificate, so this is where a refusal shows.
+func refusedCertificate(err error) error {
+	var alert *net.OpError
+	switch {
+	case errors.As(err, &alert) && alert.Op == "remote error": // crypto/tls has no type for it
+		return fmt.Errorf("%w: the broker may have refused this side's certificate: see --cert-file", err)
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return errRefused
+	}
+	return err
+}
+
+// errRefused is for whose alert did not arrive, as errHungUp.
+var errRefused = errors.New("the broker hung up right after the handshake: it may have refused this side's certificate: see --cert-file")
 
 // plain are the credentials of plain text. Where the broker wants TLS instead,
 // it hangs up without a word, and the error says what that may mean.
@@ -57,7 +79,7 @@ func (p plain) ClientHandshake(ctx context.Context, authority string, raw net.Co
 	if err != nil {
 		return nil, nil, err
 	}
-	return &unheard{Conn: conn}, info, nil
+	return &unheard{Conn: conn, why: hungUp}, info, nil
 }
 
 // Clone returns a copy.
@@ -67,6 +89,7 @@ func (p plain) Clone() credentials.TransportCredentials { return plain{p.Transpo
 type unheard struct {
 	net.Conn
 	heard atomic.Bool
+	why   func(error) error // explains an error
 }
 
 // Read reads from the connection.
@@ -85,10 +108,15 @@ func (u *unheard) Write(b []byte) (int, error) {
 }
 
 func (u *unheard) explain(err error) error {
-	switch {
-	case err == nil || u.heard.Load():
+	if err == nil || u.heard.Load() {
 		return err
-	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	}
+	return u.why(err)
+}
+
+// hungUp explains an error of a connection in plain text.
+func hungUp(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
 		return errHungUp
 	}
 	return err

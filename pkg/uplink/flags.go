@@ -75,7 +75,7 @@ func (l *Link) secure(f Flags, address daemon.Address) error {
 	}
 	l.tls, l.warnings = source, warnings
 	l.dial = []grpc.DialOption{grpc.WithTransportCredentials(explained{
-		TransportCredentials: credentials.NewTLS(source.Client(name)), ownCAs: f.CAFile != "",
+		TransportCredentials: credentials.NewTLS(source.Client(name)), ownCAs: f.CAFile != "", proves: f.CertFile != "",
 	})}
 	return nil
 }

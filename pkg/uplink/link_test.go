@@ -2,7 +2,10 @@ package uplink_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"log/slog"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -62,6 +65,79 @@ func TestWhatTheBrokerIsHeldAgainst(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A broker that turns a client certificate away says so after the handshake,
+// by an alert or without a word.
+func TestCertificateThatIsRefused(t *testing.T) {
+	ca, other := tlstest.NewCA(t, "ours"), tlstest.NewCA(t, "other")
+	caFile := ca.Write(t, t.TempDir())
+	serverCert, serverKey := ca.Issue(t).Write(t, t.TempDir())
+	demanding := serve(t, tlsfile.Files{Cert: serverCert, Key: serverKey, CA: caFile})
+	expired := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
+	const says = "may have refused this side's certificate: see --cert-file"
+	for _, tt := range []struct {
+		name   string
+		broker *broker
+		shows  *tlstest.Pair
+		says   string // "" for being let in
+	}{
+		{"a good one", demanding, new(ca.Issue(t)), ""},
+		{"none", demanding, nil, ""},
+		{"one of another CA", demanding, new(other.Issue(t)), says},
+		{"one that has expired", demanding, new(ca.Issue(t, expired)), says},
+		{"hung up on", hangsUp(t, serverCert, serverKey), new(ca.Issue(t)), says},
+		{"hung up on without one", hangsUp(t, serverCert, serverKey), nil, "connection reset by peer"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			flags := uplink.Flags{CAFile: caFile}
+			if tt.shows != nil {
+				flags.CertFile, flags.KeyFile = tt.shows.Write(t, t.TempDir())
+			}
+			link, err := flags.Open(tlstest.DNSName + ":7600")
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = tt.broker.call(t, link)
+			switch {
+			case tt.says == "" && err != nil:
+				t.Error(err)
+			case tt.says != "" && (status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), tt.says)):
+				t.Errorf("%v, want that it says %q", err, tt.says)
+			case tt.shows == nil && err != nil && strings.Contains(err.Error(), "--cert-file"):
+				t.Errorf("%v, though no certificate was shown", err)
+			}
+		})
+	}
+}
+
+// hangsUp returns a broker that resets each connection after the handshake.
+func hangsUp(t *testing.T, certFile, keyFile string) *broker {
+	t.Helper()
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	config := &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2"}, ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS13}
+	go func() {
+		for {
+			raw, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_ = tls.Server(raw, config).HandshakeContext(t.Context())
+			_ = raw.(*net.TCPConn).SetLinger(0) // so that closing it resets it
+			_ = raw.Close()
+		}
+	}()
+	return &broker{dial: func(ctx context.Context) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", listener.Addr().String())
+	}}
 }
 
 // A connection that breaks later is nothing to explain.
