@@ -175,7 +175,7 @@ func TestKindWithoutCredential(t *testing.T) {
 		restarting.Kinds = nil
 		b.say(restarting)
 		e.ready(503, "")
-		e.refuses("", 503)
+		e.refuses("", 403)
 	})
 }
 

@@ -14,7 +14,7 @@ import (
 // listenFlags are the command line's say in the edge's own listeners.
 type listenFlags struct {
 	Listen         string `default:"127.0.0.1:7610" env:"WXEDGE_LISTEN" placeholder:"ADDR" help:"Where pages and apps ask, host:port or unix:/path; ${default} if not given."`
-	ListenCertFile string `default:"" env:"WXEDGE_LISTEN_CERT_FILE" type:"path" placeholder:"FILE" help:"Certificate in PEM form, intermediates after it, for TLS on --listen."`
+	ListenCertFile string `default:"" env:"WXEDGE_LISTEN_CERT_FILE" type:"path" placeholder:"FILE" help:"Certificate in PEM form, intermediates after it, for TLS 1.3, nothing older, on --listen."`
 	ListenKeyFile  string `default:"" env:"WXEDGE_LISTEN_KEY_FILE" type:"path" placeholder:"FILE" help:"That certificate's private key."`
 	ListenMode     string `env:"WXEDGE_LISTEN_MODE" placeholder:"MODE" help:"Permissions of the unix socket --listen, in octal, such as 0660; 0600 if not given."`
 	ListenGroup    string `env:"WXEDGE_LISTEN_GROUP" placeholder:"GROUP" help:"Group of the unix socket --listen, by name or number."`

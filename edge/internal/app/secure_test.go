@@ -164,9 +164,12 @@ func TestLocalKeysFollowTheirFile(t *testing.T) {
 		unlocks(401, 200)
 		write(t, keys, "# none\n")
 		pass(time.Minute)
-		unlocks(401, 200)
-		if log := e.log.String(); !strings.Contains(log, "it holds no key") {
-			t.Errorf("the log does not say what is wrong:\n%s", log)
+		unlocks(403, 403)
+		if _, body := e.get(e.api, "/token", "Bearer l"); !strings.Contains(body, "this edge has no local key") {
+			t.Errorf("without a key: %s", body)
+		}
+		if log := e.log.String(); !strings.Contains(log, "holds no key any more") {
+			t.Errorf("the log does not say so:\n%s", log)
 		}
 	})
 }

@@ -44,7 +44,7 @@ func statusOf(err error) int {
 		return http.StatusOK
 	case errors.As(err, &known):
 		return known.status
-	case errors.Is(err, signing.ErrHost):
+	case errors.Is(err, signing.ErrHost), errors.Is(err, signing.ErrNotGranted):
 		return http.StatusForbidden
 	case errors.Is(err, signing.ErrUnavailable):
 		return http.StatusServiceUnavailable

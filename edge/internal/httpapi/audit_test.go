@@ -30,13 +30,14 @@ func TestWhatIsAudited(t *testing.T) {
 		{"a request that is none", "k", "/token", "appid=%zz", "", nil, audit.Entry{LocalKey: "billing", Kind: credential.AccessToken, Status: 400}},
 		{"which account", "k", "/token", "", "", nil, audit.Entry{LocalKey: "billing", Kind: credential.AccessToken, Status: 400}},
 		{"an unknown account", "k", "/token", "appid=wxunknown", "", nil, audit.Entry{LocalKey: "billing", AppID: "wxunknown", Kind: credential.AccessToken, Status: 400}},
-		{"what the broker does not grant", "k", "/ticket", "appid=" + pay, "", nil, audit.Entry{LocalKey: "billing", AppID: pay, Kind: credential.JSAPITicket, Status: 503}},
+		{"what the broker does not grant", "k", "/ticket", "appid=" + pay, "", nil, audit.Entry{LocalKey: "billing", AppID: pay, Kind: credential.JSAPITicket, Status: 403}},
 
 		{"a report", "k", report, "", "kind=access_token&appid=" + pay + "&" + value, nil, audit.Entry{LocalKey: "billing", AppID: pay, Kind: credential.AccessToken, Status: 200}},
 		{"a report without a key", "", report, "", "kind=access_token&" + value, nil, audit.Entry{Status: 401}},
 		{"a report that is none", "k", report, value, "", nil, audit.Entry{LocalKey: "billing", Status: 400}},
 		{"a report of an unknown account", "k", report, "", "kind=jsapi_ticket&appid=wxunknown&" + value, nil, audit.Entry{LocalKey: "billing", AppID: "wxunknown", Kind: credential.JSAPITicket, Status: 400}},
 		{"a report of another value", "k", report, "", "kind=jsapi_ticket&" + value, status.Error(codes.NotFound, "no such value"), audit.Entry{LocalKey: "billing", AppID: shop, Kind: credential.JSAPITicket, Status: 404}},
+		{"a report that is not granted", "k", report, "", "kind=jsapi_ticket&" + value, status.Error(codes.PermissionDenied, "not granted"), audit.Entry{LocalKey: "billing", AppID: shop, Kind: credential.JSAPITicket, Status: 403}},
 		{"too many reports", "k", report, "", "kind=jsapi_ticket&" + value, status.Error(codes.ResourceExhausted, "too many"), audit.Entry{LocalKey: "billing", AppID: shop, Kind: credential.JSAPITicket, Status: 429}},
 		{"no broker", "k", report, "", "kind=jsapi_ticket&" + value, status.Error(codes.Unavailable, "away"), audit.Entry{LocalKey: "billing", AppID: shop, Kind: credential.JSAPITicket, Status: 503}},
 	}

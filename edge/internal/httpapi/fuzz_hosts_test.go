@@ -61,7 +61,7 @@ func FuzzSignHosts(f *testing.F) {
 		"https://xn--fsqu00a.example.evil.example/", "https://XN--FSQU00A.example/", "https://例\u00ad子.example/", "https://ſhop.example.com/", "https://shop.example.com\u3002/",
 		"\thttps://shop.example.com/", "https://shop.ex\nample.com/", "https://shop.example.com/\u0085", "//shop.example.com/", "javascript:https://shop.example.com/", "https://shop.example.com\xff/",
 		"https://shop.example.com/?a=1&url=https://evil.example/", "https://shop.example.com/?a&timestamp=1&url=https://evil.example/x?y", "https://shop.example.com/?&url=HTTPS:evil.example",
-		"https://shop.example.com/?&url=https%3A%2F%2Fevil.example%2F", "https://shop.example.com/?&url=https://shop.example.com/b&url=/c", "https://shop.example.com/&url=https://shop.example.com@evil.example/",
+		"https://shop.example.com/?&url=https%3A%2F%2Fevil.example%2F", "https://shop.example.com/?&url=https:%2F%2Fevil.example%2F", "https://shop.example.com/?&url=http:%65vil.example", "https://shop.example.com/?&url=https://shop.example.com/b&url=/c", "https://shop.example.com/&url=https://shop.example.com@evil.example/",
 		"https://shop.example.com/&noncestr=x&timestamp=1&url=http://a.example.org/", "https://shop.example.com/?&url=https:///evil.example/", "https://evil.example/?&url=https://shop.example.com/",
 	} {
 		f.Add(address, "abc", "1414587457")

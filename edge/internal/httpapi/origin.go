@@ -26,6 +26,7 @@ func (a *API) origins() *cors.Cors {
 			},
 			AllowedMethods:     getOrPost,
 			AllowedHeaders:     []string{"Content-Type"},
+			ExposedHeaders:     []string{"Retry-After"},
 			MaxAge:             preflightAge,
 			OptionsPassthrough: true, // preflight answers
 		})

@@ -192,6 +192,21 @@ func TestErrorsAreShared(t *testing.T) {
 	}
 }
 
+// When to ask again, too: a browser hides headers that are not named.
+func TestRetryAfterIsShared(t *testing.T) {
+	const origin = "https://shop.example.com"
+	w := sharing(t, "shop.example.com")
+	accounts := w.state.Accounts()
+	accounts[0].Credentials = nil
+	w.state.Apply(accounts)
+	r := get("/getApi", pairs{"url", page}.form())
+	r.Header.Set("Origin", origin)
+	a := w.ask(r)
+	if a.status != http.StatusServiceUnavailable || !allows(t, a, origin) || a.header.Get("Retry-After") == "" || a.header.Get("Access-Control-Expose-Headers") != "Retry-After" {
+		t.Errorf("HTTP %d: %v", a.status, a.header)
+	}
+}
+
 func TestTwoOrigins(t *testing.T) {
 	w := sharing(t, "shop.example.com")
 	for _, r := range []*http.Request{get("/nonce", ""), preflight("/nonce", "https://shop.example.com", http.MethodGet)} {

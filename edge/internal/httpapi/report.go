@@ -112,6 +112,8 @@ func brokerSays(err error) error {
 	switch s.Code() {
 	case codes.NotFound:
 		return refuse(http.StatusNotFound, "%s", message)
+	case codes.PermissionDenied: // for as long as the grant is missing
+		return refuse(http.StatusForbidden, "the broker refuses this edge's report: %s", message)
 	case codes.ResourceExhausted:
 		return refuse(http.StatusTooManyRequests, "%s", message)
 	case codes.InvalidArgument:

@@ -231,6 +231,7 @@ func TestWhatTheBrokerSaysOfAReport(t *testing.T) {
 		{"unknown value, without words", status.Error(codes.NotFound, ""), 404, "the broker answers NotFound", ""},
 		{"too often", status.Error(codes.ResourceExhausted, "more than 20 reports"), 429, "more than 20 reports", "1"},
 		{"not a report", status.Error(codes.InvalidArgument, "report: the kind"), 400, "report: the kind", ""},
+		{"not granted", status.Error(codes.PermissionDenied, "the app web has not been granted report"), 403, "the broker refuses this edge's report: the app web has not been granted report", ""},
 		{"away", status.Error(codes.Unavailable, "connection refused"), 503, "the broker cannot be asked: connection refused", "5"},
 		{"late", status.FromContextError(context.DeadlineExceeded).Err(), 503, "the broker cannot be asked: context deadline exceeded", "5"},
 		{"older than reports", status.Error(codes.Unimplemented, "unknown method"), 503, "unknown method", "5"},

@@ -61,10 +61,10 @@ func (a *API) unlock(r *http.Request, does string) (name string, err error) {
 	keys := a.Keys.Current()
 	if !keys.Any() {
 		return "", refuse(http.StatusForbidden,
-			"this path %s, and this edge has no local key to protect it with: start it with --local-key-file", does)
+			"this path %s, and this edge has no local key to protect it with: give it one with --local-key-file", does)
 	}
 	scheme, presented, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	name, ok := keys.Match(presented)
+	name, ok := keys.Match(strings.TrimLeft(presented, " ")) // RFC 9110 has one space or more
 	if !ok || !strings.EqualFold(scheme, "Bearer") {
 		return "", refuse(http.StatusUnauthorized,
 			"this path %s: present a local key of this edge as Authorization: Bearer KEY", does)

@@ -29,6 +29,8 @@ func TestWhatHandsOutCredentialsIsLocked(t *testing.T) {
 		{"a key without a scheme", keys, "9d1e", 401, "Bearer"},
 		{"a key", keys, "Bearer 9d1e", 200, ""},
 		{"the other key", keys, "Bearer 77aa", 200, ""},
+		{"a key after several spaces", keys, "Bearer   77aa", 200, ""},
+		{"a key after a tab", keys, "Bearer\t77aa", 401, "Bearer"},
 		{"the scheme in another case", keys, "bearer 77aa", 200, ""},
 	}
 	for _, test := range tests {
@@ -97,7 +99,13 @@ func TestRevealChoosesAccountAndKind(t *testing.T) {
 	refused(t, ask("/ticket", "appid=wxunknown"), http.StatusBadRequest, "wxunknown")
 
 	w.state.Apply([]credential.Account{both[0].Only([]credential.Kind{credential.JSAPITicket})})
-	refused(t, ask("/token", ""), http.StatusServiceUnavailable, "does not grant the access_token")
+	for _, query := range []string{"", "appid=" + shop} {
+		a := ask("/token", query)
+		refused(t, a, http.StatusForbidden, "does not grant the access_token")
+		if again, ok := a.header["Retry-After"]; ok {
+			t.Errorf("it is to be asked again after %s", again)
+		}
+	}
 	if a := ask("/ticket", ""); a.status != http.StatusOK {
 		t.Errorf("the ticket: HTTP %d", a.status)
 	}

@@ -43,7 +43,7 @@ func (a account) alive(kind credential.Kind, now credential.Instant) error {
 	c, ok := a.Credential(kind)
 	switch {
 	case !ok && !slices.Contains(a.Kinds, kind):
-		return fmt.Errorf("%w: the broker does not grant the %s of %s to this edge", ErrUnavailable, kind, a.AppID)
+		return fmt.Errorf("%w: the broker does not grant the %s of %s to this edge", ErrNotGranted, kind, a.AppID)
 	case !ok:
 		return fmt.Errorf("%w: the broker has no %s of %s yet", ErrUnavailable, kind, a.AppID)
 	case c.Expiry.Passed(now):

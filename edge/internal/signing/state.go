@@ -19,6 +19,9 @@ var (
 	ErrAccount = errors.New("no such account here")
 	// ErrHost says that the account's sign_hosts do not name the page's host.
 	ErrHost = errors.New("host not allowed")
+	// ErrNotGranted says that the broker does not grant this edge what was asked
+	// for: asking again does not help.
+	ErrNotGranted = errors.New("not granted")
 	// ErrUnavailable says that there is no live credential to answer with.
 	ErrUnavailable = errors.New("unavailable")
 )
@@ -174,8 +177,10 @@ func (s *State) choose(appid string, kind credential.Kind, meant func(account) b
 	}
 	several += len(able)
 	switch {
+	case several == 0:
+		return account{}, fmt.Errorf("%w: the broker does not grant the %s of any account to this edge", ErrNotGranted, kind)
 	case len(able) == 0:
-		return account{}, fmt.Errorf("%w: the broker does not grant the %s of any account to this edge", ErrUnavailable, kind)
+		return account{}, fmt.Errorf("%w: the broker has not sent %d of the accounts, and does not grant the %s of any other to this edge", ErrUnavailable, several, kind)
 	case several == 1:
 		return able[0], nil
 	case len(found) != 1:
