@@ -137,7 +137,38 @@ func (p *process) said() string {
 	return p.log.String()
 }
 
+// start starts it, and returns once it is up or has ended. Its ports were free
+// when they were chosen. Another process may have got one since, most likely
+// for a connection that does not last, so it is started again then.
 func (p program) start(t *testing.T) *process {
+	t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		started := p.launch(t)
+		for ended := false; !ended && !strings.Contains(started.said(), ` is up"`); {
+			select {
+			case <-started.done:
+				ended = true
+			case <-deadline:
+				t.Fatalf("%s: neither up nor at its end after %v", p.name, patience)
+			case <-tick.C:
+			}
+		}
+		if !strings.Contains(started.said(), "the address is in use by another program") {
+			return started
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("%s: a port is still in use after %v", p.name, patience)
+		case <-tick.C:
+		}
+	}
+}
+
+// launch starts it once.
+func (p program) launch(t *testing.T) *process {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	started := &process{name: p.name, command: p.command(ctx), done: make(chan struct{})}

@@ -95,11 +95,20 @@ func (o *organisation) dial(ctx context.Context, p port) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, "tcp", p.address)
 }
 
-// connections returns what a program says of a listener's connections.
+// connections returns what a program says of a listener's connections. The one
+// on which it is asked may be of those.
 func connections(t *testing.T, p port) (open, limit, turnedAway int) {
 	t.Helper()
-	_, page, err := get(t.Context(), "http://"+p.metrics+"/metrics")
-	must(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	var page []byte
+	var err error
+	if !until(ctx, func() bool {
+		_, page, err = get(ctx, "http://"+p.metrics+"/metrics")
+		return err == nil
+	}) {
+		t.Fatalf("the metrics of %s: %v", p.name, err)
+	}
 	value := func(name string) int {
 		m := regexp.MustCompile(`(?m)^wx(?:broker|edge)_connections` + name + `\{listener="` + p.label + `"\} (\S+)$`).FindSubmatch(page)
 		if m == nil {
@@ -119,12 +128,36 @@ func (p port) served(t *testing.T, within time.Duration, when string) {
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
 	var err error
-	for ctx.Err() == nil {
-		if err = p.use(ctx); err == nil {
+	if !until(ctx, func() bool { err = p.use(ctx); return err == nil }) {
+		t.Fatalf("%s: %s serves nobody for %v: %v", when, p.name, within, err)
+	}
+}
+
+// sendSlowly begins a request and sends a byte now and then, until it is thrown
+// out.
+func (o *organisation) sendSlowly(ctx context.Context, p port, first string) {
+	conn, err := o.dial(ctx, p)
+	if err != nil {
+		return // there was no room
+	}
+	defer conn.Close()
+	thrownOut := make(chan struct{})
+	go func() {
+		defer close(thrownOut)
+		_, _ = io.Copy(io.Discard, conn)
+	}()
+	tick := time.NewTicker(300 * time.Millisecond)
+	defer tick.Stop()
+	for next := first; err == nil; next = "x" {
+		_, err = io.WriteString(conn, next)
+		select {
+		case <-ctx.Done():
 			return
+		case <-thrownOut:
+			return
+		case <-tick.C:
 		}
 	}
-	t.Errorf("%s: %s serves nobody for %v: %v", when, p.name, within, err)
 }
 
 const frameSettings = "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
@@ -196,37 +229,40 @@ func TestAbuse(t *testing.T) {
 		})
 
 		t.Run(p.name+"/slow senders", func(t *testing.T) {
-			first := "GET / HTTP/1.1\r\nX-"
+			first, n := "GET / HTTP/1.1\r\nX-", limit+1
 			if !p.http {
-				first = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frameSettings + "\x00\x40" // and the beginning of a frame
+				first = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frameSettings + "\x00\x20" // and the beginning of a frame of 8 KiB
+				// More of them than there is room for do keep others out: to the
+				// listener they look busy, and gRPC's keepalive needs half a minute
+				// to see that no frame is ever complete.
+				n = limit / 2
 			}
+			_, _, before := connections(t, p)
 			ctx, stop := context.WithCancel(t.Context())
 			var senders sync.WaitGroup
-			for range limit / 2 {
+			defer senders.Wait()
+			defer stop()
+			for range n {
 				senders.Go(func() {
-					conn, err := o.dial(ctx, p)
-					if err != nil {
-						return // others were faster
-					}
-					defer conn.Close()
-					go func() { _, _ = io.Copy(io.Discard, conn) }()
-					_, err = io.WriteString(conn, first)
-					for tick := time.NewTicker(300 * time.Millisecond); err == nil && ctx.Err() == nil; {
-						select {
-						case <-ctx.Done():
-						case <-tick.C:
-							_, err = conn.Write([]byte("x"))
-						}
-					}
+					until(ctx, func() bool {
+						o.sendSlowly(ctx, p, first)
+						return false // thrown out, and soon back
+					})
 				})
 			}
-			for i := range 20 {
-				p.served(t, 10*time.Second, fmt.Sprint("beside slow senders, time ", i))
+			for i := range 10 {
+				when := fmt.Sprint("beside slow senders, time ", i)
+				full, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				isFull := until(full, func() bool { open, _, _ := connections(t, p); return open >= min(n, limit) })
+				cancel()
+				if !isFull {
+					t.Fatalf("%s: %d of them do not get %d connections", when, n, min(n, limit))
+				}
+				p.served(t, 10*time.Second, when)
 			}
-			stop()
-			senders.Wait()
-			if open, _, _ := connections(t, p); open > limit {
-				t.Errorf("%d connections are open, %d at most", open, limit)
+			open, _, after := connections(t, p)
+			if open > limit || n > limit && after <= before {
+				t.Errorf("%d connections are open, %d at most; %d were turned away, %d before", open, limit, after, before)
 			}
 		})
 	}
@@ -234,8 +270,10 @@ func TestAbuse(t *testing.T) {
 		t.Errorf("the edge lost its stream: %s", said)
 	}
 	for _, p := range []*process{o.broker, o.edge} {
-		if p.command.ProcessState != nil {
+		select {
+		case <-p.done:
 			t.Errorf("%s ended", p.command.Path)
+		default:
 		}
 	}
 }

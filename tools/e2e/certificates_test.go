@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -80,15 +81,16 @@ func TestCertificatesAreReplaced(t *testing.T) {
 		server.put(t, map[string][]byte{"tls.crt": nil, "tls.key": nil, "ca.crt": nil})
 		dir := t.TempDir()
 		client := tlsfile.Files{Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key"), CA: filepath.Join(dir, "ca.crt")}
+		var serverSerial, clientSerial string // of the current pairs
 		// replace gives both sides new pairs.
-		replace := func(cas []byte) (serverSerial, clientSerial string) {
+		replace := func(cas []byte) {
 			serverPair, clientPair := ca.Issue(t), ca.Issue(t)
 			server.put(t, map[string][]byte{"tls.crt": serverPair.Cert, "tls.key": serverPair.Key, "ca.crt": cas})
 			put(t, client, clientPair, cas)
 			time.Sleep(5 * time.Second) // two looks at the files
-			return serverPair.Serial(), clientPair.Serial()
+			serverSerial, clientSerial = serverPair.Serial(), clientPair.Serial()
 		}
-		serverSerial, _ := replace(ca.PEM)
+		replace(ca.PEM)
 
 		w := newWorld(t, wechatsim.Settings{}, brokertest.Account{})
 		w.config.TLS = server.files()
@@ -101,6 +103,13 @@ func TestCertificatesAreReplaced(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { source.Run(ctx, quiet) })
+		// The broker does not tell whose certificate it took, so beside it stands
+		// another server of the same files, which does.
+		beside, _, err := tlsfile.Load(server.files())
+		must(t, err)
+		running.Go(func() { beside.Run(ctx, quiet) })
+		besides, err := beside.Server("h2")
+		must(t, err)
 		var dials, states atomic.Int64
 		var clients []*watch.Client
 		for i := range streams {
@@ -120,15 +129,43 @@ func TestCertificatesAreReplaced(t *testing.T) {
 		}
 		pass(time.Second)
 
-		// connect makes a new connection, and says whose certificate it met.
-		connect := func() (serial string) {
-			t.Helper()
+		config := source.Client(tlstest.DNSName)
+		config.NextProtos = []string{"h2"} // gRPC wants it
+		// connect makes a new connection to the broker, and says whose certificate
+		// it met.
+		connect := func() (serial string, err error) {
 			raw, err := w.dial(ctx)
-			must(t, err)
-			conn := tls.Client(raw, source.Client(tlstest.DNSName))
+			if err != nil {
+				return "", err
+			}
+			conn := tls.Client(raw, config)
 			defer conn.Close()
-			must(t, conn.HandshakeContext(ctx))
-			return conn.ConnectionState().PeerCertificates[0].SerialNumber.Text(16)
+			if err := conn.HandshakeContext(ctx); err != nil {
+				return "", err
+			}
+			// In TLS 1.3 the client is done before the server has looked at its
+			// certificate. gRPC speaks first to whom it takes.
+			if _, err := conn.Read(make([]byte, 1)); err != nil {
+				return "", fmt.Errorf("what the broker says to the client: %w", err)
+			}
+			return conn.ConnectionState().PeerCertificates[0].SerialNumber.Text(16), nil
+		}
+		// present makes one to the server beside it, which says whose certificate
+		// the client presented.
+		present := func() (serial string, err error) {
+			near, far := net.Pipe()
+			defer near.Close()
+			go func() { _, _ = io.Copy(io.Discard, tls.Client(near, config)) }() // hears the verdict as well
+			conn := tls.Server(far, besides)
+			defer conn.Close()
+			if err := conn.HandshakeContext(ctx); err != nil {
+				return "", err
+			}
+			chains := conn.ConnectionState().VerifiedChains
+			if len(chains) == 0 {
+				return "none", nil
+			}
+			return chains[0][0].SerialNumber.Text(16), nil
 		}
 		check := func(when string) {
 			t.Helper()
@@ -140,8 +177,11 @@ func TestCertificatesAreReplaced(t *testing.T) {
 					t.Fatalf("%s: a stream is lost", when)
 				}
 			}
-			if got := connect(); got != serverSerial {
-				t.Errorf("%s: a new connection meets the certificate %s, not %s", when, got, serverSerial)
+			if got, err := connect(); err != nil || got != serverSerial {
+				t.Errorf("%s: a new connection meets the certificate %s, not %s: %v", when, got, serverSerial, err)
+			}
+			if got, err := present(); err != nil || got != clientSerial {
+				t.Errorf("%s: a new connection presents the certificate %s, not %s: %v", when, got, clientSerial, err)
 			}
 		}
 		check("at first")
@@ -150,14 +190,14 @@ func TestCertificatesAreReplaced(t *testing.T) {
 			if i%10 == 9 { // first both CAs, then pairs of the new one, then the new one alone
 				next := tlstest.NewCA(t, fmt.Sprint("CA ", i))
 				both := append(append([]byte(nil), cas...), next.PEM...)
-				serverSerial, _ = replace(both)
+				replace(both)
 				check(fmt.Sprint("replacement ", i, ", both CAs"))
 				ca, cas = next, both
-				serverSerial, _ = replace(cas)
+				replace(cas)
 				check(fmt.Sprint("replacement ", i, ", the new CA's pairs"))
 				cas = next.PEM
 			}
-			serverSerial, _ = replace(cas)
+			replace(cas)
 			check(fmt.Sprint("replacement ", i))
 		}
 		// All of it is alive: a rotation reaches every stream.

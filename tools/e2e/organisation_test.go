@@ -42,7 +42,8 @@ type organisation struct {
 	maxConnections                   int
 
 	mu      sync.Mutex
-	secrets map[string]string // every secret of this run, by what it is
+	secrets map[string]string   // every secret of this run, by what it is
+	handed  map[string][]string // what WeChat handed out, "token" and "ticket", in that order
 }
 
 // The secrets that do not come from WeChat.
@@ -58,7 +59,8 @@ func startOrganisation(t *testing.T, settings wechatsim.Settings, maxConnections
 	t.Helper()
 	o := &organisation{
 		dir: t.TempDir(), ca: tlstest.NewCA(t, "ours"), maxConnections: maxConnections,
-		sim: wechatsim.New(wechatsim.Config{Accounts: []wechatsim.Account{{AppID: appid, Secret: secret}}, Settings: settings}),
+		sim:    wechatsim.New(wechatsim.Config{Accounts: []wechatsim.Account{{AppID: appid, Secret: secret}}, Settings: settings}),
+		handed: make(map[string][]string),
 		secrets: map[string]string{
 			"AppSecret": secret, "edge's token": edgeToken, "operator's token": operatorToken, "local key": billingKey, "database's key": databaseKey,
 		},
@@ -126,11 +128,18 @@ func (o *organisation) startBroker(t *testing.T, grpc string) {
 	o.grpc, o.brokerOps = addresses[1], addresses[2]
 }
 
+// edgeArgs are those of an edge that reads two of its files from elsewhere.
+func (o *organisation) edgeArgs(token, localKeys string) []string {
+	return []string{
+		"serve", "--broker", o.grpc, "--ca-file", o.path("ca.crt"), "--token-file", o.path(token),
+		"--listen", "127.0.0.1:0", "--listen-cert-file", o.path("edge/tls.crt"), "--listen-key-file", o.path("edge/tls.key"),
+		"--ops-listen", "127.0.0.1:0", "--local-key-file", o.path(localKeys), "--max-connections", fmt.Sprint(o.maxConnections), "--log-level", "debug",
+	}
+}
+
 func (o *organisation) startEdge(t *testing.T) {
 	t.Helper()
-	o.edge = start(t, "wxedge", "serve", "--broker", o.grpc, "--ca-file", o.path("ca.crt"), "--token-file", o.path("edge-token"),
-		"--listen", "127.0.0.1:0", "--listen-cert-file", o.path("edge/tls.crt"), "--listen-key-file", o.path("edge/tls.key"),
-		"--ops-listen", "127.0.0.1:0", "--local-key-file", o.path("local-keys"), "--max-connections", fmt.Sprint(o.maxConnections), "--log-level", "debug")
+	o.edge = start(t, "wxedge", o.edgeArgs("edge-token", "local-keys")...)
 	addresses := o.edge.says(t, `"edge is up" listen=(\S+) ops=(\S+)`)
 	o.listen, o.edgeOps = addresses[1], addresses[2]
 }
@@ -141,6 +150,19 @@ func (o *organisation) operate(t *testing.T, args ...string) string {
 	command := exec.CommandContext(t.Context(), filepath.Join(bin, "wxbroker"),
 		append(args, "--broker", o.grpc, "--ca-file", o.path("ca.crt"), "--token-file", o.path("operator-token"), "--timeout", "10s")...)
 	out, _ := command.CombinedOutput() // what it prints is looked at, also when it fails
+	return string(out)
+}
+
+// refuses starts a program with something that it cannot use, and returns what
+// it says of that.
+func refuses(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, filepath.Join(bin, name), args...).CombinedOutput()
+	if err == nil || ctx.Err() != nil || len(out) == 0 {
+		t.Errorf("%s %s takes what it cannot use (%v): %s", name, strings.Join(args, " "), err, out)
+	}
 	return string(out)
 }
 
@@ -183,6 +205,7 @@ func (o *organisation) answerAsWeChat(w http.ResponseWriter, r *http.Request) {
 		for what, value := range map[string]string{"token": handed.Token, "ticket": handed.Ticket} {
 			if value != "" {
 				o.secrets[what+" "+value[:6]+"…"+value[len(value)-6:]] = value
+				o.handed[what] = append(o.handed[what], value)
 			}
 		}
 		o.mu.Unlock()
@@ -190,6 +213,16 @@ func (o *organisation) answerAsWeChat(w http.ResponseWriter, r *http.Request) {
 	maps.Copy(w.Header(), recorder.Header())
 	w.WriteHeader(recorder.Code)
 	_, _ = w.Write(recorder.Body.Bytes())
+}
+
+// newest returns the token or ticket that was handed out last, "" for none.
+func (o *organisation) newest(what string) (value string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if handed := o.handed[what]; len(handed) > 0 {
+		value = handed[len(handed)-1]
+	}
+	return value
 }
 
 // known returns the secrets of the run so far.

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,11 +46,14 @@ func TestMain(m *testing.M) {
 // process is a program that runs.
 type process struct {
 	command *exec.Cmd
-	lines   chan string // of its log
 	done    chan struct{}
-	said    []string // all of its log, once it has ended
 	// patience is how long says waits.
 	patience time.Duration
+
+	mu    sync.Mutex
+	said  []string      // its log; without mu once it has ended
+	heard int           // how many of those lines says and rest have dealt with
+	more  chan struct{} // has something when there may be others
 }
 
 // start runs a program from bin until the test's end.
@@ -63,17 +67,35 @@ func start(t *testing.T, name string, args ...string) *process {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p := &process{command: command, lines: make(chan string, 10_000), done: make(chan struct{}), patience: 20 * time.Second}
+	p := &process{command: command, done: make(chan struct{}), patience: 20 * time.Second, more: make(chan struct{}, 1)}
 	go func() {
 		defer close(p.done)
-		for scanner := bufio.NewScanner(log); scanner.Scan(); {
-			p.said = append(p.said, scanner.Text())
-			p.lines <- scanner.Text()
+		// Whatever the test waits for, and however long a line is: a program
+		// whose log nobody reads would stand still.
+		for reader := bufio.NewReader(log); ; {
+			line, err := reader.ReadString('\n')
+			if line != "" {
+				p.note(strings.TrimSuffix(line, "\n"))
+			}
+			if err != nil {
+				break // it has ended
+			}
 		}
 		_ = command.Wait() // how it ended is the test's doing
 	}()
 	t.Cleanup(func() { p.end(os.Kill) })
 	return p
+}
+
+// note takes a line of the log.
+func (p *process) note(line string) {
+	p.mu.Lock()
+	p.said = append(p.said, line)
+	p.mu.Unlock()
+	select {
+	case p.more <- struct{}{}:
+	default: // whoever looks next sees this line as well
+	}
 }
 
 // end sends a signal and waits for the end.
@@ -87,29 +109,59 @@ func (p *process) says(t *testing.T, pattern string) []string {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
 	patience := time.After(p.patience)
-	for {
+	for ended := false; ; {
+		if m := p.find(re); m != nil {
+			return m
+		}
+		if ended {
+			t.Fatalf("%s ended and never said %s: %s", filepath.Base(p.command.Path), pattern, strings.Join(p.said, "\n"))
+		}
 		select {
-		case line := <-p.lines:
-			if m := re.FindStringSubmatch(line); m != nil {
-				return m
-			}
+		case <-p.more:
 		case <-p.done:
-			if len(p.lines) == 0 { // else there is more to read
-				t.Fatalf("%s ended and never said %s: %s", filepath.Base(p.command.Path), pattern, strings.Join(p.said, "\n"))
-			}
+			ended = true // there may be last lines to look at
 		case <-patience:
 			t.Fatalf("%s never said %s", filepath.Base(p.command.Path), pattern)
 		}
 	}
 }
 
+// find returns the match of the first line that nobody has dealt with and that
+// matches. The lines up to that one are dealt with.
+func (p *process) find(re *regexp.Regexp) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.heard < len(p.said) {
+		p.heard++
+		if m := re.FindStringSubmatch(p.said[p.heard-1]); m != nil {
+			return m
+		}
+	}
+	return nil
+}
+
 // rest returns what the log said and nobody waited for.
 func (p *process) rest() string {
-	var rest []string
-	for len(p.lines) > 0 {
-		rest = append(rest, <-p.lines)
-	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	rest := p.said[p.heard:]
+	p.heard = len(p.said)
 	return strings.Join(rest, "\n")
+}
+
+// until tries, with a rest between two tries, until it is so. It returns false
+// when ctx ends before that.
+func until(ctx context.Context, isSo func() bool) bool {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !isSo() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
 }
 
 func get(ctx context.Context, address string) (int, []byte, error) {

@@ -24,13 +24,13 @@ func (o *organisation) becomes(t *testing.T, want int, path, key string) (answer
 	ctx, cancel := context.WithTimeout(t.Context(), revocation)
 	defer cancel()
 	var status int
-	for ctx.Err() == nil {
-		var err error
-		if status, answer, err = o.ask(ctx, http.MethodGet, path, key, ""); err == nil && status == want {
-			return answer
-		}
+	var err error
+	if !until(ctx, func() bool {
+		status, answer, err = o.ask(ctx, http.MethodGet, path, key, "")
+		return err == nil && status == want
+	}) {
+		t.Errorf("%s still answers %d after %v, want %d: %s", path, status, revocation, want, answer)
 	}
-	t.Errorf("%s still answers %d after %v, want %d: %s", path, status, revocation, want, answer)
 	return answer
 }
 
@@ -62,7 +62,7 @@ func TestRevoked(t *testing.T) {
 	o.becomes(t, http.StatusOK, signPath, "")
 
 	o.reload(t, func(s string) string { return strings.Replace(s, both, signOnly, 1) })
-	o.becomes(t, http.StatusServiceUnavailable, "/token", billingKey)
+	o.becomes(t, http.StatusForbidden, "/token", billingKey)
 	o.becomes(t, http.StatusOK, signPath, "")
 	o.becomes(t, http.StatusOK, "/ticket", billingKey)
 

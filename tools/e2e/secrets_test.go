@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -99,14 +101,6 @@ func TestNoSecretIsSeen(t *testing.T) {
 		}
 		note("the edge's answers", answer)
 	}
-	newest := func(kind string) (value string) {
-		for what, secret := range o.known() {
-			if strings.HasPrefix(what, kind+" ") {
-				value = secret
-			}
-		}
-		return value
-	}
 	faults := []wechatsim.Fault{
 		{Kind: wechatsim.FaultCode, Code: 45009, Count: 1},
 		{Kind: wechatsim.FaultCode, Code: 40164, Count: 1},
@@ -125,13 +119,13 @@ func TestNoSecretIsSeen(t *testing.T) {
 		for _, path := range []string{"/token", "/ticket"} {
 			ask(http.MethodGet, path, billingKey, "", true)
 			ask(http.MethodGet, path, "", "", false)
-			ask(http.MethodGet, path, newest("token"), "", false) // a credential where a key belongs
+			ask(http.MethodGet, path, o.newest("token"), "", false) // a credential where a key belongs
 			ask(http.MethodPost, path, billingKey[1:], "appid="+billingKey, false)
 		}
-		token := newest("token")
+		token := o.newest("token")
 		ask(http.MethodPost, "/v1/report", billingKey, url.Values{"kind": {"access_token"}, "value": {token}}.Encode(), false)
-		ask(http.MethodPost, "/v1/report", billingKey, url.Values{"kind": {token}, "value": {newest("ticket")}}.Encode(), false)
-		ask(http.MethodGet, "/v1/jsapi/config?url=https%3A%2F%2Fshop.example.com%2F&noncestr=a&timestamp="+url.QueryEscape(newest("ticket")), "", "", false)
+		ask(http.MethodPost, "/v1/report", billingKey, url.Values{"kind": {token}, "value": {o.newest("ticket")}}.Encode(), false)
+		ask(http.MethodGet, "/v1/jsapi/config?url=https%3A%2F%2Fshop.example.com%2F&noncestr=a&timestamp="+url.QueryEscape(o.newest("ticket")), "", "", false)
 		for _, command := range [][]string{{"status"}, {"status", "--json"}, {"quota"}, {"quota", "--json"}, {"refresh"}, {"refresh", "--force", "--yes"}} {
 			note("what operators are told", o.operate(t, command...))
 		}
@@ -156,17 +150,40 @@ func TestNoSecretIsSeen(t *testing.T) {
 			must(t, o.broker.command.Process.Signal(syscall.SIGHUP))
 			o.broker.says(t, "msg=SIGHUP")
 			must(t, os.WriteFile(o.path("wxbroker.yaml"), good, 0o600))
-		case 2: // tokens and keys swapped
-			must(t, os.WriteFile(o.path("local-keys"), []byte("billing "+billingKey+"\n"+operatorToken+" "+billingKey+"\n"), 0o600))
+		case 2: // files with secrets where they do not belong, which no program starts with
+			config, err := os.ReadFile(o.path("wxbroker.yaml"))
+			must(t, err)
+			elsewhere := strings.Replace(string(config), o.path("wxbroker.db"), o.path("another.db"), 1)
+			for name, content := range map[string]string{
+				"three-words":       "billing " + billingKey + " " + operatorToken,
+				"same-keys":         "billing " + billingKey + "\nshop " + billingKey,
+				"two-tokens":        edgeToken + "\n" + operatorToken,
+				"long-key":          databaseKey + "00",
+				"other-key":         operatorToken,
+				"with-long-key":     strings.Replace(elsewhere, o.path("database-key"), o.path("long-key"), 1),
+				"with-other-key":    strings.Replace(elsewhere, o.path("database-key"), o.path("other-key"), 1),
+				"with-a-token":      strings.Replace(elsewhere, "token:sha256:", "token:"+operatorToken+":", 1),
+				"with-only-a-token": regexp.MustCompile(`token:sha256:[0-9a-f]+`).ReplaceAllString(elsewhere, operatorToken),
+			} {
+				must(t, os.WriteFile(o.path(name), []byte(content+"\n"), 0o600))
+			}
+			for _, args := range [][]string{o.edgeArgs("edge-token", "three-words"), o.edgeArgs("edge-token", "same-keys"), o.edgeArgs("two-tokens", "local-keys")} {
+				note("what programs say that do not start", refuses(t, "wxedge", args...))
+			}
+			for _, name := range []string{"with-long-key", "with-other-key", "with-a-token", "with-only-a-token"} {
+				note("what programs say that do not start", refuses(t, "wxbroker", "serve", "--config", o.path(name)))
+			}
 		case 3:
-			must(t, os.WriteFile(o.path("local-keys"), []byte("billing "+billingKey+"\n"), 0o600))
 			o.broker.end(os.Kill)
 			o.ended = append(o.ended, o.broker)
 			o.startBroker(t, o.grpc)
 		}
-		for start := time.Now(); rotations() == before && time.Since(start) < 15*time.Second; {
+		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+		until(ctx, func() bool {
 			ask(http.MethodGet, signPath, "", "", false)
-		}
+			return rotations() > before
+		})
+		cancel()
 	}
 	o.edge.end(os.Interrupt)
 	o.broker.end(os.Interrupt)
