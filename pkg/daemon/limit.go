@@ -69,9 +69,9 @@ func (c *Connections) Collect(metrics chan<- prometheus.Metric) {
 // of the oldest one on which nothing was ever received, else of the one that
 // has been silent longest, if that is at least fifteen seconds, else, under
 // [ServeHTTP], of the one that has been idle between two requests longest,
-// however short that is, else of the oldest one whose first request has been on
-// the way for more than two seconds. When all are in use it is closed at once;
-// an HTTP request that has arrived is always answered. So Accept never waits for
+// however short that is, else of the oldest one whose first request, or call (see
+// [Await]), has been on the way for more than two seconds. When all are in use
+// it is closed at once; an HTTP request that has arrived is always answered. So Accept never waits for
 // a place, and who hoards connections keeps nobody out.
 func (c *Connections) Limit(name string, l net.Listener, maximum int) net.Listener {
 	c.limit.WithLabelValues(name).Set(float64(maximum))

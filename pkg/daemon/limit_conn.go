@@ -17,14 +17,14 @@ type limitedConn struct {
 	opened   time.Duration // when it was accepted, since the listener's start
 	received atomic.Bool   // whether a byte ever was
 	last     atomic.Int64  // when a byte was last read or written, in ns since the listener's start
-	phase    atomic.Int32  // of an HTTP connection, see note
+	phase    atomic.Int32  // see note and Await
 	idle     atomic.Int64  // when it last began to be idle between HTTP requests, as last
 	closing  atomic.Bool
 }
 
 func (c *limitedConn) active() { c.last.Store(int64(time.Since(c.listener.started))) }
 
-// What an HTTP connection is doing; the zero value is for all others.
+// What a connection is doing, as far as its server says.
 const (
 	firstRequest    int32 = iota + 1 // it has yet to bring one
 	requestUnderWay                  // one has arrived and is being answered
@@ -53,6 +53,18 @@ func note(conn net.Conn, state http.ConnState) {
 	case http.StateHijacked, http.StateClosed:
 		limited.phase.Store(0)
 	}
+}
+
+// Await is for a server that is not [ServeHTTP]: it says that a connection, as
+// its listener gave it, has yet to bring a call that counts, and returns what
+// says that it has.
+func Await(conn net.Conn) (arrived func()) {
+	limited, ok := conn.(*limitedConn)
+	if !ok {
+		return func() {}
+	}
+	limited.phase.Store(firstRequest)
+	return func() { limited.phase.Store(0) }
 }
 
 // Read reads from the connection and notes that it is in use.

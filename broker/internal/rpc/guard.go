@@ -47,17 +47,19 @@ type guard struct {
 // before anything of a call is kept for them: gRPC waits for a call's message
 // as long as its caller likes.
 func (g guard) tap(ctx context.Context, call *tap.Info) (context.Context, error) {
-	if g.access.Presents(ctx, call.Header) {
+	known, _ := onConnection(ctx)
+	if g.access.Presents(known, call.Header) {
 		return ctx, nil
 	}
-	caller, err := g.access.Identify(metadata.NewIncomingContext(ctx, call.Header))
-	g.tell(access.WithCaller(ctx, caller, new(access.App)), entry{action: needs[call.FullMethodName].action, outcome: audit.Refused}, err)
+	caller, err := g.access.Identify(metadata.NewIncomingContext(known, call.Header))
+	g.tell(access.WithCaller(known, caller, new(access.App)), entry{action: needs[call.FullMethodName].action, outcome: audit.Refused}, err)
 	return nil, err
 }
 
 // enter finds out who calls and whether its app may call that method at all.
 // The context and the app are as much as is known, also beside an error.
 func (g guard) enter(ctx context.Context, method string) (context.Context, *access.App, need, error) {
+	ctx, used := onConnection(ctx)
 	stranger := new(access.App)
 	n, known := needs[method]
 	caller, err := g.access.Identify(ctx)
@@ -68,6 +70,7 @@ func (g guard) enter(ctx context.Context, method string) (context.Context, *acce
 	if err != nil {
 		return access.WithCaller(ctx, caller, stranger), stranger, n, err
 	}
+	used()
 	ctx = access.WithCaller(ctx, caller, app)
 	switch {
 	case !known || len(n.grants) > 0 && !slices.ContainsFunc(n.grants, app.Has):

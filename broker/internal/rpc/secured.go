@@ -8,29 +8,40 @@ import (
 
 	transport "google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/peer"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/pkg/audit"
+	"github.com/wxbroker/wxbroker/pkg/daemon"
 )
 
 // secured returns the server's side of a connection, plain text without a
 // configuration.
 func secured(config *tls.Config, g guard) transport.TransportCredentials {
 	if config == nil {
-		return insecure.NewCredentials()
+		return telling{insecure.NewCredentials(), g}
 	}
 	return telling{transport.NewTLS(config), g}
 }
 
-// telling tells the audit of clients whose certificate was refused. They learn
-// it from TLS itself, and never get so far as to call anything.
+// telling tells the audit of clients whose certificate was refused: they learn
+// it from TLS itself, and never get so far as to call anything. And it tells
+// the listener's cap that a connection has yet to bring a call of somebody's
+// who is known.
 type telling struct {
 	transport.TransportCredentials
 	guard guard
 }
 
+// connection is what is known of a connection.
+type connection struct {
+	transport.AuthInfo
+	used func() // says that somebody who is known has called
+}
+
 // ServerHandshake implements [transport.TransportCredentials].
 func (t telling) ServerHandshake(raw net.Conn) (net.Conn, transport.AuthInfo, error) {
+	used := daemon.Await(raw)
 	conn, info, err := t.TransportCredentials.ServerHandshake(raw)
 	if refused, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		claimed := ""
@@ -42,10 +53,29 @@ func (t telling) ServerHandshake(raw net.Conn) (net.Conn, transport.AuthInfo, er
 			More: audit.Texts("identity", claimed, "address", raw.RemoteAddr().String(), "reason", refused.Error()),
 		})
 	}
-	return conn, info, err
+	if err != nil {
+		return nil, nil, err
+	}
+	return conn, connection{info, used}, nil
 }
 
 // Clone implements [transport.TransportCredentials].
 func (t telling) Clone() transport.TransportCredentials {
 	return telling{t.TransportCredentials.Clone(), t.guard}
+}
+
+// onConnection returns a context whose peer is as TLS knows it, and what says
+// that somebody who is known has called.
+func onConnection(ctx context.Context) (_ context.Context, used func()) {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return ctx, func() {}
+	}
+	c, ok := p.AuthInfo.(connection)
+	if !ok {
+		return ctx, func() {}
+	}
+	plain := *p
+	plain.AuthInfo = c.AuthInfo
+	return peer.NewContext(ctx, &plain), c.used
 }
