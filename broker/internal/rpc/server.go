@@ -60,13 +60,13 @@ type Server struct {
 	stopping chan struct{} // closed: streams are to end
 }
 
-// health1 answers one question at a time. To watch is not implemented, as gRPC's
+// polledHealth answers one question at a time. To watch is not implemented, as gRPC's
 // clients expect of some servers: such a stream would know nothing of grants,
 // nor of the server's end.
-type health1 struct{ healthv1.HealthServer }
+type polledHealth struct{ healthv1.HealthServer }
 
 // Watch implements [healthv1.HealthServer].
-func (health1) Watch(*healthv1.HealthCheckRequest, healthv1.Health_WatchServer) error {
+func (polledHealth) Watch(*healthv1.HealthCheckRequest, healthv1.Health_WatchServer) error {
 	return status.Error(codes.Unimplemented, "watching is not implemented: ask again with Check")
 }
 
@@ -97,7 +97,7 @@ func NewServer(o Options) *Server {
 		health:   health.NewServer(),
 		stopping: make(chan struct{}),
 	}
-	healthv1.RegisterHealthServer(s.grpc, health1{s.health})
+	healthv1.RegisterHealthServer(s.grpc, polledHealth{s.health})
 	s.health.SetServingStatus(wxbrokerv1.CredentialService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)
 	wxbrokerv1.RegisterCredentialServiceServer(s.grpc, &credentials{Options: o, guard: guard, stopping: s.stopping})
 	if o.Operator != nil {

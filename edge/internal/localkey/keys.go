@@ -9,6 +9,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -32,6 +33,10 @@ const maxName = 64
 // errNone says that a file has no key, only comments and empty lines.
 var errNone = errors.New("it holds no key: write one, such as the output of `openssl rand -hex 32`")
 
+// keyLike is what a key looks like that stands where its name belongs, as
+// `openssl rand` makes them.
+var keyLike = regexp.MustCompile(`^[A-Za-z0-9+/=]{32,}$`)
+
 // parse reads a file's content. Its errors name lines, never what is on
 // them: a name that stands where the key belongs is a secret.
 func parse(raw []byte) (Keys, error) {
@@ -52,6 +57,9 @@ func parse(raw []byte) (Keys, error) {
 		}
 		if len(name) > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, unprintable) {
 			return Keys{}, fmt.Errorf("line %d: the name has more than %d bytes or a character that cannot be printed", number, maxName)
+		}
+		if keyLike.MatchString(name) && strings.ContainsAny(name, "0123456789") {
+			return Keys{}, fmt.Errorf("line %d: the name looks like a key, and would be shown in logs and metrics: write `name key`", number)
 		}
 		value := fields[len(fields)-1]
 		if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {

@@ -20,6 +20,7 @@ func TestParse(t *testing.T) {
 		{"a key with every character of base64", "aB0+/_-=.~", map[string]string{"aB0+/_-=.~": "local"}, ""},
 
 		{"a name in Chinese", "店铺 9d1e\n", map[string]string{"9d1e": "店铺"}, ""},
+		{"a long name with a number", "shop-web-production-eu-west-1-blue 9d1e\n", map[string]string{"9d1e": "shop-web-production-eu-west-1-blue"}, ""},
 		{"the longest name", strings.Repeat("n", 64) + " 9d1e\n", map[string]string{"9d1e": strings.Repeat("n", 64)}, ""},
 
 		{"empty", "", nil, "holds no key"},
@@ -31,6 +32,8 @@ func TestParse(t *testing.T) {
 		{"a name twice", "billing 9d1e\n\nbilling 77aa\n", nil, "line 3: that name is there already"},
 		{"a key under two names", "billing 9d1e\nreports 9d1e\n", nil, "line 2: that key is there already"},
 		{"a name without end", "first a\n" + strings.Repeat("n", 65) + " 9d1e\n", nil, "line 2: the name has more than 64 bytes"},
+		{"key and name swapped", strings.Repeat("0f", 16) + " billing\n", nil, "line 1: the name looks like a key"},
+		{"key and name swapped, in base64", "aGVsbG8gd29ybGQsIGhlbGxvIHdvcmxkIQ1+/= billing\n", nil, "line 1: the name looks like a key"},
 		{"a name that is not UTF-8", "billing\xff 9d1e\n", nil, "line 1: the name has"},
 		{"a name that writes to the terminal", "\x1b[2J 9d1e\n", nil, "line 1: the name has"},
 		{"a key that no header carries", "schlüssel", nil, "line 1: the key has a character"},
