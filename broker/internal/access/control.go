@@ -68,12 +68,23 @@ func (c *Control) Identify(ctx context.Context) (Caller, error) {
 	case len(presented) == 1:
 		return c.byToken(ctx, policy, caller, presented[0])
 	}
-	if p != nil {
-		if secured, ok := p.AuthInfo.(credentials.TLSInfo); ok {
-			return c.byCertificate(caller, secured.State)
-		}
+	if secured := verified(p); secured != nil {
+		return c.byCertificate(caller, *secured)
 	}
 	return caller, unauthenticated("the caller does not say who it is: it needs a token, or a client certificate")
+}
+
+// verified returns the connection of a caller whose client certificate
+// crypto/tls has verified, nil for one that has presented none.
+func verified(p *peer.Peer) *tls.ConnectionState {
+	if p == nil {
+		return nil
+	}
+	secured, ok := p.AuthInfo.(credentials.TLSInfo)
+	if !ok || len(secured.State.VerifiedChains) == 0 {
+		return nil
+	}
+	return &secured.State
 }
 
 func (c *Control) byToken(ctx context.Context, policy *Policy, caller Caller, header string) (Caller, error) {
@@ -110,9 +121,6 @@ func (c *Control) byToken(ctx context.Context, policy *Policy, caller Caller, he
 
 // byCertificate takes the names of the certificate that crypto/tls verified.
 func (c *Control) byCertificate(caller Caller, state tls.ConnectionState) (Caller, error) {
-	if len(state.VerifiedChains) == 0 {
-		return caller, unauthenticated("the caller does not say who it is: it needs a token, or a client certificate")
-	}
 	if err := c.Trusts(state.PeerCertificates); err != nil {
 		return caller, unauthenticated("the client certificate is refused: " + err.Error())
 	}
@@ -134,27 +142,6 @@ func (c *Control) byCertificate(caller Caller, state tls.ConnectionState) (Calle
 // known by the identity that made it so. The error is the status
 // PERMISSION_DENIED, or UNAUTHENTICATED when the proof has expired since.
 func (c *Control) App(caller Caller) (*App, Caller, error) {
-	found, caller, err := c.find(caller)
-	if err != nil {
-		return nil, caller, err
-	}
-	return &found.App, caller, nil
-}
-
-// Spend returns RESOURCE_EXHAUSTED when the caller's app makes more calls than
-// it may.
-func (c *Control) Spend(caller Caller) error {
-	found, _, err := c.find(caller)
-	if err != nil {
-		return err
-	}
-	if !found.calls.Allow() {
-		return status.Errorf(codes.ResourceExhausted, "the app %s makes more than %d calls a second", found.Name, found.PerSecond)
-	}
-	return nil
-}
-
-func (c *Control) find(caller Caller) (*rated, Caller, error) {
 	policy := c.policy.Load()
 	if policy.IsOpen() {
 		return policy.anybody, caller, nil
@@ -163,7 +150,7 @@ func (c *Control) find(caller Caller) (*rated, Caller, error) {
 	if caller.Expired(c.clock()) {
 		return nil, caller, unauthenticated("the caller's certificate or token has expired")
 	}
-	var found *rated
+	var found *App
 	var by Identity
 	for _, id := range caller.identities {
 		app := policy.apps[id]
@@ -187,12 +174,8 @@ func (c *Control) Presents(ctx context.Context, headers metadata.MD) bool {
 	if c.policy.Load().IsOpen() || len(headers.Get("authorization")) > 0 {
 		return true
 	}
-	p, ok := peer.FromContext(ctx)
-	if !ok {
-		return false
-	}
-	secured, ok := p.AuthInfo.(credentials.TLSInfo)
-	return ok && len(secured.State.VerifiedChains) > 0
+	p, _ := peer.FromContext(ctx)
+	return verified(p) != nil
 }
 
 func unauthenticated(why string) error { return status.Error(codes.Unauthenticated, why) }

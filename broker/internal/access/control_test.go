@@ -228,7 +228,11 @@ func TestAppsAreRatedApart(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for control.Spend(caller) == nil {
+			app, _, err := control.App(caller)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for app.Spend() == nil {
 				n++
 			}
 			return n

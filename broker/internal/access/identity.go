@@ -69,15 +69,10 @@ func ParseIdentity(s string) (Identity, error) {
 	return "", errors.New("is none of spiffe://…, dns:NAME, k8s:NAMESPACE:SERVICEACCOUNT and token:sha256:HASH")
 }
 
-// needsCertificate reports whether the identity is proven by a certificate.
-func (id Identity) needsCertificate() bool {
-	return strings.HasPrefix(string(id), spiffePrefix) || strings.HasPrefix(string(id), dnsPrefix)
-}
-
 // Proof says what has to be configured before anybody can prove the identity.
 func (id Identity) Proof() Proof {
 	switch {
-	case id.needsCertificate():
+	case strings.HasPrefix(string(id), spiffePrefix), strings.HasPrefix(string(id), dnsPrefix):
 		return ByCertificate
 	case strings.HasPrefix(string(id), k8sPrefix):
 		return ByKubernetes

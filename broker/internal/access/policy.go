@@ -2,52 +2,16 @@ package access
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"regexp"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // Policy is who may do what. It never changes: [Control.Use] replaces it.
 type Policy struct {
-	apps       map[Identity]*rated
-	anybody    *rated // without apps: whoever can connect
-	names      map[string]bool
+	apps       map[Identity]*App
+	count      int  // of apps
+	anybody    *App // without apps: whoever can connect
 	kubernetes *Kubernetes
-}
-
-// rated is an app with what is left of its calls.
-type rated struct {
-	App
-	calls *rate.Limiter
-}
-
-// DefaultPerSecond is how many calls a second an app may make that has no
-// limit of its own.
-const DefaultPerSecond = 50
-
-// burst is how many calls may come at once: an app of many threads reports the
-// same value from each.
-const burst = 200
-
-func newRated(a App) *rated {
-	if a.PerSecond == 0 {
-		a.PerSecond = DefaultPerSecond
-	}
-	return &rated{a, rate.NewLimiter(rate.Limit(a.PerSecond), max(burst, a.PerSecond))}
-}
-
-// nameForm is what an app may be called: it stands in logs and metrics.
-var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-
-// CheckName says why an app cannot be called that.
-func CheckName(name string) error {
-	if !nameForm.MatchString(name) || name == Anybody {
-		return errors.New("is missing, or not a name of letters, digits, dots and dashes such as shop-web")
-	}
-	return nil
 }
 
 // Anybody is the app that everyone is under [Open].
@@ -55,7 +19,7 @@ const Anybody = "anybody"
 
 // Open returns the policy without apps: whoever can connect may do everything.
 func Open() *Policy {
-	return &Policy{anybody: newRated(App{Name: Anybody, Accounts: []string{EveryAccount}, Grants: Grants()})}
+	return &Policy{anybody: rated(App{Name: Anybody, Accounts: []string{EveryAccount}, Grants: Grants()})}
 }
 
 // IsOpen reports whether it is [Open].
@@ -65,21 +29,46 @@ func (p *Policy) IsOpen() bool { return p.anybody != nil }
 // no two an identity in common. Kubernetes verifies ServiceAccount tokens; nil
 // lets none in.
 func NewPolicy(apps []App, kubernetes *Kubernetes) (*Policy, error) {
-	p := &Policy{apps: make(map[Identity]*rated), names: make(map[string]bool), kubernetes: kubernetes}
+	if found := Conflicts(apps); len(found) > 0 {
+		return nil, fmt.Errorf("the app %s: %s", apps[found[0].App].Name, found[0])
+	}
+	p := &Policy{apps: make(map[Identity]*App), count: len(apps), kubernetes: kubernetes}
 	for _, app := range apps {
-		if p.names[app.Name] {
-			return nil, fmt.Errorf("there are two apps of the name %s", app.Name)
-		}
-		p.names[app.Name] = true
-		known := newRated(app)
+		known := rated(app)
 		for _, id := range app.Identities {
-			if other, ok := p.apps[id]; ok {
-				return nil, fmt.Errorf("the apps %s and %s have the identity %s in common", other.Name, app.Name, id)
-			}
 			p.apps[id] = known
 		}
 	}
 	return p, nil
+}
+
+// Conflict is what an app has that an app before it, or it itself, has already.
+type Conflict struct {
+	App      int    // the index of the later one
+	Identity int    // the index of its identity, -1 for its name
+	text     string // what is in conflict
+}
+
+// String says what is wrong.
+func (c Conflict) String() string { return c.text }
+
+// Conflicts returns where two apps have a name or an identity in common.
+func Conflicts(apps []App) []Conflict {
+	var found []Conflict
+	names, owners := make(map[string]bool), make(map[Identity]string)
+	for i, app := range apps {
+		if app.Name != "" && names[app.Name] {
+			found = append(found, Conflict{i, -1, app.Name + " is there twice"})
+		}
+		names[app.Name] = true
+		for j, id := range app.Identities {
+			if owner, ok := owners[id]; ok {
+				found = append(found, Conflict{i, j, fmt.Sprintf("%s is the app %s already: an identity names one app", id, owner)})
+			}
+			owners[id] = app.Name
+		}
+	}
+	return found
 }
 
 // Succeed lets the policy begin with what old knows of the same cluster: while
@@ -100,4 +89,4 @@ func (p *Policy) Check(ctx context.Context, now time.Time) error {
 }
 
 // Apps returns how many apps there are.
-func (p *Policy) Apps() int { return len(p.names) }
+func (p *Policy) Apps() int { return p.count }

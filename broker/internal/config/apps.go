@@ -28,7 +28,13 @@ func (r *reader) policy(written file) {
 	for i, a := range written.Apps {
 		apps = append(apps, r.app(fmt.Sprintf("$.apps[%d]", i), a, written))
 	}
-	r.conflicts(apps)
+	for _, conflict := range access.Conflicts(apps) {
+		key := fmt.Sprintf("$.apps[%d].name", conflict.App)
+		if conflict.Identity >= 0 {
+			key = fmt.Sprintf("$.apps[%d].identities[%d]", conflict.App, conflict.Identity)
+		}
+		r.wrongf(key, "%v", conflict)
+	}
 	if len(r.errs) > 0 {
 		return // what is wrong was said, with its line
 	}
@@ -133,23 +139,6 @@ func (r *reader) appAccounts(key string, app *access.App) {
 			r.wrongf(key, "%s is not among the accounts of this file", appid)
 		case slices.Contains(app.Accounts[:i], appid):
 			r.wrongf(key, "%s is there twice", appid)
-		}
-	}
-}
-
-// conflicts says where two apps have a name or an identity in common.
-func (r *reader) conflicts(apps []access.App) {
-	names, owners := map[string]bool{}, map[access.Identity]string{}
-	for i, app := range apps {
-		if app.Name != "" && names[app.Name] {
-			r.wrongf(fmt.Sprintf("$.apps[%d].name", i), "%s is there twice", app.Name)
-		}
-		names[app.Name] = true
-		for j, id := range app.Identities {
-			if owner, ok := owners[id]; ok {
-				r.wrongf(fmt.Sprintf("$.apps[%d].identities[%d]", i, j), "%s is the app %s already: an identity names one app", id, owner)
-			}
-			owners[id] = app.Name
 		}
 	}
 }

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -19,7 +18,7 @@ import (
 // PERMISSION_DENIED when it may have nothing.
 func (sub subscription) within(app *access.App) ([]credential.Kind, error) {
 	may := app.Kinds()
-	kinds := slices.DeleteFunc(slices.Clone(sub.kinds), func(k credential.Kind) bool { return !slices.Contains(may, k) })
+	kinds := without(sub.kinds, without(sub.kinds, may))
 	switch {
 	case len(may) == 0 || len(kinds) == 0 && len(sub.kinds) > 0:
 		return nil, status.Errorf(codes.PermissionDenied, "the app %s has not been granted any credential of the kinds %v", app.Name, sub.kinds)
@@ -67,7 +66,7 @@ func (c *credentials) tellGranted(ctx context.Context, edge *Edge, before ledger
 	}
 	tell := func(appid string, kinds []credential.Kind, outcome audit.Outcome) {
 		if len(kinds) > 0 {
-			c.guard.tell(ctx, entry{action: "watch", edge: edge.Name, appid: appid, kinds: texts(kinds), outcome: outcome}, nil)
+			c.guard.tell(ctx, entry{action: "watch", edge: edge.Name, appid: appid, kinds: kinds, outcome: outcome}, nil)
 		}
 	}
 	for appid, kinds := range now {
@@ -83,7 +82,7 @@ func (c *credentials) tellGranted(ctx context.Context, edge *Edge, before ledger
 func (c *credentials) tellRefused(ctx context.Context, sub subscription, app *access.App) {
 	tell := func(appids []string, kinds []credential.Kind, reason string) {
 		err := status.Error(codes.PermissionDenied, reason)
-		c.guard.tell(ctx, entry{action: "watch", edge: sub.name, appid: listed(appids), kinds: texts(kinds), outcome: audit.Refused}, err)
+		c.guard.tell(ctx, entry{action: "watch", edge: sub.name, appid: listed(appids), kinds: kinds, outcome: audit.Refused}, err)
 	}
 	foreign := slices.DeleteFunc(slices.Clone(sub.appids), app.Serves)
 	if len(foreign) > 0 {
@@ -99,12 +98,4 @@ func listed(appids []string) string { return printable(strings.Join(appids, " ")
 
 func without(kinds, those []credential.Kind) []credential.Kind {
 	return slices.DeleteFunc(slices.Clone(kinds), func(k credential.Kind) bool { return slices.Contains(those, k) })
-}
-
-func texts(kinds []credential.Kind) []string {
-	var names []string
-	for _, k := range kinds {
-		names = append(names, fmt.Sprint(k))
-	}
-	return names
 }

@@ -34,7 +34,7 @@ var needs = map[string]need{
 	wxbrokerv1.OperatorService_Refresh_FullMethodName:         {action: "refresh", grants: []access.Grant{access.Admin}},
 	healthv1.Health_Check_FullMethodName:                      {action: "health"},
 	healthv1.Health_List_FullMethodName:                       {action: "health"},
-	healthv1.Health_Watch_FullMethodName:                      {action: "health"}, // which is not implemented
+	healthv1.Health_Watch_FullMethodName:                      {action: "health"}, // see polledHealth
 }
 
 // guard lets callers in, and tells the audit.
@@ -57,28 +57,29 @@ func (g guard) tap(ctx context.Context, call *tap.Info) (context.Context, error)
 }
 
 // enter finds out who calls and whether its app may call that method at all.
-// The context and the app are as much as is known, also beside an error.
-func (g guard) enter(ctx context.Context, method string) (context.Context, *access.App, need, error) {
+// The context knows the caller and its app as far as they are known, also
+// beside an error.
+func (g guard) enter(ctx context.Context, method string) (context.Context, need, error) {
 	ctx, used := onConnection(ctx)
-	stranger := new(access.App)
 	n, known := needs[method]
+	stranger := new(access.App)
 	caller, err := g.access.Identify(ctx)
 	if err != nil {
-		return access.WithCaller(ctx, caller, stranger), stranger, n, err
+		return access.WithCaller(ctx, caller, stranger), n, err
 	}
 	app, caller, err := g.access.App(caller)
 	if err != nil {
-		return access.WithCaller(ctx, caller, stranger), stranger, n, err
+		return access.WithCaller(ctx, caller, stranger), n, err
 	}
 	used()
 	ctx = access.WithCaller(ctx, caller, app)
 	switch {
 	case !known || len(n.grants) > 0 && !slices.ContainsFunc(n.grants, app.Has):
-		return ctx, app, n, status.Errorf(codes.PermissionDenied, "the app %s has not been granted %s", app.Name, n.wants())
+		err = status.Errorf(codes.PermissionDenied, "the app %s has not been granted %s", app.Name, n.wants())
 	case n.counts:
-		return ctx, app, n, g.access.Spend(caller)
+		err = app.Spend()
 	}
-	return ctx, app, n, nil
+	return ctx, n, err
 }
 
 // wants names the grants that would do.
@@ -96,7 +97,7 @@ func (n need) wants() string {
 // unary guards a call. The account that a request names has to be one that the
 // app's grants hold for.
 func (g guard) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (answer any, err error) {
-	ctx, app, need, err := g.enter(ctx, info.FullMethod)
+	ctx, need, err := g.enter(ctx, info.FullMethod)
 	if forced, ok := request.(interface{ GetForce() bool }); ok && forced.GetForce() {
 		need.action = "force_" + need.action
 	}
@@ -104,7 +105,7 @@ func (g guard) unary(ctx context.Context, request any, info *grpc.UnaryServerInf
 	if named, ok := request.(interface{ GetAppid() string }); ok {
 		appid = named.GetAppid()
 	}
-	if err == nil && appid != "" && len(need.grants) > 0 && !app.Serves(appid) {
+	if app := access.AppOf(ctx); err == nil && appid != "" && len(need.grants) > 0 && !app.Serves(appid) {
 		err = status.Errorf(codes.PermissionDenied, "the app %s has been granted nothing for the account %s", app.Name, printable(appid))
 	}
 	outcome := audit.Refused
@@ -124,7 +125,7 @@ func (g guard) unary(ctx context.Context, request any, info *grpc.UnaryServerInf
 // stream guards a stream. What it may carry is for its handler to say, and for
 // as long as it is open.
 func (g guard) stream(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
-	ctx, _, need, err := g.enter(stream.Context(), info.FullMethod)
+	ctx, need, err := g.enter(stream.Context(), info.FullMethod)
 	if err != nil {
 		g.tell(ctx, entry{action: need.action, outcome: audit.Refused}, err)
 		return err

@@ -60,9 +60,9 @@ type Server struct {
 	stopping chan struct{} // closed: streams are to end
 }
 
-// polledHealth answers one question at a time. To watch is not implemented, as gRPC's
-// clients expect of some servers: such a stream would know nothing of grants,
-// nor of the server's end.
+// polledHealth answers one question at a time, and lets nobody watch: such a
+// stream would know nothing of grants, nor of the server's end. UNIMPLEMENTED is
+// how gRPC's health protocol says so, and its clients know it.
 type polledHealth struct{ healthv1.HealthServer }
 
 // Watch implements [healthv1.HealthServer].

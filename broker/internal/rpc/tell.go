@@ -8,6 +8,7 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/pkg/audit"
+	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
 // entry is what the audit is told besides who calls. What does not apply is
@@ -16,7 +17,7 @@ type entry struct {
 	action  string // what was to be done
 	edge    string // what the edge calls itself
 	appid   string // the account
-	kinds   []string
+	kinds   []credential.Kind
 	outcome audit.Outcome
 }
 

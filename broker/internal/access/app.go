@@ -1,0 +1,88 @@
+package access
+
+import (
+	"errors"
+	"regexp"
+	"slices"
+
+	"golang.org/x/time/rate"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/wxbroker/wxbroker/pkg/credential"
+)
+
+// EveryAccount stands, in an app's accounts, for all that are configured.
+const EveryAccount = "*"
+
+// App is one team's program.
+type App struct {
+	Name       string
+	Identities []Identity
+	// Accounts are the appids that the grants hold for, or just EveryAccount.
+	Accounts []string
+	Grants   []Grant
+	// PerSecond is how many calls a second the app may make, in the long run,
+	// streams and an operator's calls aside.
+	PerSecond int
+
+	calls *rate.Limiter // what is left of them, set by NewPolicy
+}
+
+// DefaultPerSecond is how many calls a second an app may make that has no
+// limit of its own.
+const DefaultPerSecond = 50
+
+// burst is how many calls may come at once: an app of many threads reports the
+// same value from each.
+const burst = 200
+
+// rated returns an app with all of its calls left.
+func rated(a App) *App {
+	if a.PerSecond == 0 {
+		a.PerSecond = DefaultPerSecond
+	}
+	a.calls = rate.NewLimiter(rate.Limit(a.PerSecond), max(burst, a.PerSecond))
+	return &a
+}
+
+// Spend counts a call, and returns RESOURCE_EXHAUSTED when the app makes more
+// than it may.
+func (a *App) Spend() error {
+	if !a.calls.Allow() {
+		return status.Errorf(codes.ResourceExhausted, "the app %s makes more than %d calls a second", a.Name, a.PerSecond)
+	}
+	return nil
+}
+
+// Has reports whether the app has a grant at all, for whichever account.
+func (a *App) Has(g Grant) bool { return slices.Contains(a.Grants, g) }
+
+// Serves reports whether its grants hold for that account.
+func (a *App) Serves(appid string) bool {
+	return a.ServesEvery() || slices.Contains(a.Accounts, appid)
+}
+
+// ServesEvery reports whether its grants hold for every account, also those
+// that are yet to be configured.
+func (a *App) ServesEvery() bool { return slices.Contains(a.Accounts, EveryAccount) }
+
+// Kinds returns the kinds of credentials that the app may have.
+func (a *App) Kinds() []credential.Kind {
+	var may []credential.Kind
+	for _, g := range a.Grants {
+		may = append(may, kinds[g]...)
+	}
+	return may
+}
+
+// nameForm is what an app may be called: it stands in logs and metrics.
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// CheckName says why an app cannot be called that.
+func CheckName(name string) error {
+	if !nameForm.MatchString(name) || name == Anybody {
+		return errors.New("is missing, or not a name of letters, digits, dots and dashes such as shop-web")
+	}
+	return nil
+}
