@@ -61,6 +61,9 @@ func (c *Connections) Collect(metrics chan<- prometheus.Metric) {
 	}
 }
 
+// OpsConnections caps an ops listener: probes and scrapes are few.
+const OpsConnections = 100
+
 // Limit returns a listener that has at most maximum connections of l open at a
 // time; name is its label in the metrics. It belongs below TLS, where a
 // connection counts from its first packet on.

@@ -172,9 +172,6 @@ func (a *App) open(c config.Config, o Options) error {
 	return nil
 }
 
-// opsConnections caps the ops listener: probes and scrapes are few.
-const opsConnections = 100
-
 // listen opens the listeners that were not given, and caps both.
 func (a *App) listen(ctx context.Context, c config.Config) (err error) {
 	if a.grpc == nil {
@@ -190,7 +187,7 @@ func (a *App) listen(ctx context.Context, c config.Config) (err error) {
 	connections := daemon.NewConnections("wxbroker")
 	a.metrics.Registry.MustRegister(connections)
 	a.grpc = connections.Limit("grpc", a.grpc, c.MaxConnections)
-	a.ops = connections.Limit("ops", a.ops, opsConnections)
+	a.ops = connections.Limit("ops", a.ops, daemon.OpsConnections)
 	return nil
 }
 

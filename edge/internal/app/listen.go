@@ -23,10 +23,6 @@ type listenFlags struct {
 	OpsListen      string `default:"127.0.0.1:7611" env:"WXEDGE_OPS_LISTEN" placeholder:"ADDR" help:"Where /healthz, /readyz and /metrics are served; ${default} if not given."`
 }
 
-// maxOpsConnections is how many connections the ops listener holds open at
-// most: probes and scrapes are few.
-const maxOpsConnections = 100
-
 // listen opens both listeners.
 func (f listenFlags) listen(ctx context.Context, config *Config) error {
 	api, err := daemon.ParseAddress(f.Listen)
@@ -54,7 +50,7 @@ func (f listenFlags) listen(ctx context.Context, config *Config) error {
 	if config.Ops, err = ops.Listen(ctx); err != nil {
 		return errors.Join(err, config.Listen.Close())
 	}
-	config.Ops = connections.Limit("ops", config.Ops, maxOpsConnections)
+	config.Ops = connections.Limit("ops", config.Ops, daemon.OpsConnections)
 	return nil
 }
 
