@@ -71,29 +71,30 @@ func (k *keys) verify(ctx context.Context, id string, now time.Time, verified fu
 	}
 	k.mu.Lock()
 	reading := k.readAgain(ctx, now)
-	if reading == nil {
-		defer k.mu.Unlock()
-		if k.failure != nil {
-			return fmt.Errorf("%w: %w", ErrNoKeys, k.failure)
-		}
-		return fmt.Errorf("%w: %w", ErrNoKeys, errTooSoon)
-	}
 	k.mu.Unlock()
-	select {
-	case <-reading:
-	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", ErrNoKeys, ctx.Err())
+	if reading != nil {
+		select {
+		case <-reading:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ErrNoKeys, ctx.Err())
+		}
 	}
-	k.mu.Lock()
+	k.mu.Lock() // one may have ended since known was taken, whoever began it
 	known, failure := k.known(now), k.failure
 	k.mu.Unlock()
-	if ok, _ := try(known, id, verified); ok {
+	ok, named = try(known, id, verified)
+	switch {
+	case ok:
 		return nil
-	}
-	if failure != nil {
+	case named:
+		return errForeign
+	case failure != nil:
 		return fmt.Errorf("%w: %w", ErrNoKeys, failure)
+	case reading == nil:
+		return fmt.Errorf("%w: %w", ErrNoKeys, errTooSoon)
+	default:
+		return errForeign
 	}
-	return errForeign
 }
 
 // try reports whether one of the keys that may have signed it has, and whether
