@@ -33,6 +33,12 @@ type account struct {
 	tokens  map[TokenAPI]*series
 	tickets map[TicketType]*series
 
+	sent         mailbox
+	media        shelf
+	oauth        []*authorization // oldest first
+	users        map[string]User  // by openid: those who authorized
+	unsubscribed map[string]bool  // by openid: declared not to follow
+
 	used        map[string]int // calls today, by the name of the quota
 	usedDay     int64
 	clears      int // of the quotas, by the API, in clearsMonth
@@ -53,7 +59,11 @@ func newAccount(a Account) *account {
 			JSAPI:  {name: "jsapi ticket"},
 			WxCard: {name: "wx_card ticket"},
 		},
-		used: make(map[string]int),
+		sent:         mailbox{recent: make(map[string]Message)},
+		media:        shelf{byID: make(map[string]*medium)},
+		users:        make(map[string]User),
+		unsubscribed: make(map[string]bool),
+		used:         make(map[string]int),
 	}
 }
 

@@ -2,6 +2,7 @@ package wechatsim
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,8 +19,25 @@ const (
 	PathTicket      = "/cgi-bin/ticket/getticket"
 	PathDomainIP    = "/cgi-bin/get_api_domain_ip"
 	PathCallbackIP  = "/cgi-bin/getcallbackip"
-	PathQuota       = "/cgi-bin/openapi/quota/get"
-	PathClearQuota  = "/cgi-bin/clear_quota/v2"
+
+	PathQuota             = "/cgi-bin/openapi/quota/get"
+	PathClearQuota        = "/cgi-bin/clear_quota/v2" // by appid and secret
+	PathClearQuotaByToken = "/cgi-bin/clear_quota"
+
+	PathTemplateSend = "/cgi-bin/message/template/send"
+	PathCustomSend   = "/cgi-bin/message/custom/send"
+	PathUserInfo     = "/cgi-bin/user/info"
+	PathUserSummary  = "/datacube/getusersummary"
+	PathTextCheck    = "/wxa/msg_sec_check"
+
+	PathMedia       = "/cgi-bin/media/get"
+	PathMediaHD     = "/cgi-bin/media/get/jssdk"
+	PathMediaUpload = "/cgi-bin/media/upload"
+
+	PathOAuthToken    = "/sns/oauth2/access_token"
+	PathOAuthRefresh  = "/sns/oauth2/refresh_token"
+	PathOAuthUserInfo = "/sns/userinfo"
+	PathOAuthCheck    = "/sns/auth"
 )
 
 // bodyLimit bounds what is read of a request; WeChat's own limit is unknown and
@@ -33,34 +51,71 @@ var apis = map[string]func(*Sim, *call) answer{
 	PathTicket:      (*Sim).ticket,
 	PathDomainIP:    (*Sim).addresses,
 	PathCallbackIP:  (*Sim).addresses,
-	PathQuota:       (*Sim).quota,
-	PathClearQuota:  (*Sim).clearQuotaBySecret,
+
+	PathQuota:             (*Sim).quota,
+	PathClearQuota:        (*Sim).clearQuotaBySecret,
+	PathClearQuotaByToken: (*Sim).clearQuotaByToken,
+
+	PathTemplateSend: (*Sim).templateSend,
+	PathCustomSend:   (*Sim).customSend,
+	PathUserInfo:     (*Sim).userInfo,
+	PathUserSummary:  (*Sim).userSummary,
+	PathTextCheck:    (*Sim).textCheck,
+
+	PathMedia:       (*Sim).mediaGet,
+	PathMediaHD:     (*Sim).mediaGetHD,
+	PathMediaUpload: (*Sim).mediaUpload,
+
+	PathOAuthToken:    (*Sim).oauthToken,
+	PathOAuthRefresh:  (*Sim).oauthRefresh,
+	PathOAuthUserInfo: (*Sim).oauthUserInfo,
+	PathOAuthCheck:    (*Sim).oauthCheck,
 }
 
-// call is an API request, read to its end.
+// call is an API request, read to its end: a fault that hangs learns that its
+// client left only when nothing is left to read.
 type call struct {
 	path   string
 	method string
 	query  url.Values
 	raw    string // the query as it was sent
-	body   []byte
+	body   []byte // empty where there is an upload
+	upload upload // of a file; nothing elsewhere
 	from   netip.Addr
 	now    time.Time
 }
 
 func readCall(r *http.Request) (*call, error) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, bodyLimit))
-	if err != nil {
-		return nil, fmt.Errorf("read request: %w", err)
-	}
-	return &call{
+	c := &call{
 		path:   r.URL.Path,
 		method: r.Method,
 		query:  r.URL.Query(),
 		raw:    r.URL.RawQuery,
-		body:   bytes.TrimSpace(body),
 		from:   remoteAddress(r.RemoteAddr),
-	}, nil
+	}
+	var err error
+	if c.path == PathMediaUpload {
+		c.upload, err = readUpload(r, MediaType(c.query.Get("type")))
+	} else {
+		c.body, err = io.ReadAll(io.LimitReader(r.Body, bodyLimit))
+		c.body = bytes.TrimSpace(c.body)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read request: %w", err)
+	}
+	return c, nil
+}
+
+// decode reads the JSON body into q and returns the code that is wrong with it.
+func (c *call) decode(q any) int {
+	switch {
+	case len(c.body) == 0:
+		return codeEmptyPost
+	case json.Unmarshal(c.body, q) != nil:
+		return codeDataFormat
+	default:
+		return codeOK
+	}
 }
 
 // remoteAddress is the caller's IP address, or 127.0.0.1 where the connection
@@ -90,7 +145,7 @@ func (s *Sim) serveAPI(w http.ResponseWriter, r *http.Request) {
 	}
 	a := s.perform(c)
 	s.note(c, outcome(a.code))
-	writeJSON(w, http.StatusOK, a.body)
+	a.write(w, r)
 }
 
 // perform lets a call take effect.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -97,6 +98,16 @@ type reply struct {
 	Ticket    string      `json:"ticket"`
 	ExpiresIn json.Number `json:"expires_in"`
 	IPs       []string    `json:"ip_list"`
+	MessageID int64       `json:"msgid"`
+	MediaType string      `json:"type"`
+	MediaID   string      `json:"media_id"`
+	CreatedAt int64       `json:"created_at"`
+	VideoURL  string      `json:"video_url"`
+	Refresh   string      `json:"refresh_token"`
+	OpenID    string      `json:"openid"`
+	Scope     string      `json:"scope"`
+	UnionID   string      `json:"unionid"`
+	Snapshot  int         `json:"is_snapshotuser"`
 	Quota     struct {
 		Limit  int `json:"daily_limit"`
 		Used   int `json:"used"`
@@ -142,6 +153,13 @@ func (w *wechat) exchange(method, path, body string) (status int, header http.He
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
 	return res.StatusCode, res.Header, string(b), err
+}
+
+// handle calls the simulator without a connection, for what must be done often.
+func (w *wechat) handle(method, path, body string) *httptest.ResponseRecorder {
+	answer := httptest.NewRecorder()
+	w.ServeHTTP(answer, httptest.NewRequest(method, path, strings.NewReader(body)))
+	return answer
 }
 
 func classicPath(appid, secret string) string {

@@ -1,7 +1,6 @@
 package wechatsim
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -18,6 +17,7 @@ func (s *Sim) controlHandler() http.Handler {
 	mux.HandleFunc("GET /{$}", s.servePage)
 	mux.HandleFunc("GET /sim/verify", s.serveVerify)
 	mux.HandleFunc("GET /sim/state", s.serveState)
+	mux.HandleFunc("GET /sim/messages", s.serveMessages)
 	mux.HandleFunc("GET /sim/faults", func(w http.ResponseWriter, _ *http.Request) {
 		list := []faultJSON{}
 		for _, f := range s.Faults() {
@@ -85,33 +85,8 @@ func (s *Sim) controlHandler() http.Handler {
 		}
 		return s.SetAllowList(q.AppID, allow...)
 	}))
+	s.userControls(mux)
 	return http.NewCrossOriginProtection().Handler(mux)
-}
-
-var done = []byte(`{"ok":true}`)
-
-// action decodes a JSON body and does something with it.
-func action[T any](do func(T) error) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var q T
-		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, bodyLimit))
-		d.DisallowUnknownFields()
-		err := d.Decode(&q)
-		if err != nil {
-			err = fmt.Errorf("wechatsim: body: %w", err)
-		} else {
-			err = do(q)
-		}
-		if err != nil {
-			writeError(w, err)
-			return
-		}
-		writeJSON(w, http.StatusOK, done)
-	})
-}
-
-func writeError(w http.ResponseWriter, err error) {
-	writeJSON(w, http.StatusBadRequest, encode(map[string]string{"error": err.Error()}))
 }
 
 func (s *Sim) serveVerify(w http.ResponseWriter, r *http.Request) {
@@ -122,19 +97,33 @@ func (s *Sim) serveVerify(w http.ResponseWriter, r *http.Request) {
 
 // serveState describes the account named, or the only one there is.
 func (s *Sim) serveState(w http.ResponseWriter, r *http.Request) {
-	appid := r.URL.Query().Get("appid")
-	if ids := s.AppIDs(); appid == "" && len(ids) == 1 {
-		appid = ids[0]
-	} else if appid == "" {
-		writeError(w, fmt.Errorf("wechatsim: which appid: %s", strings.Join(ids, ", ")))
-		return
-	}
-	st, err := s.State(appid)
+	st, err := s.stateAsked(r)
 	if err != nil {
 		writeError(w, err)
 		return
 	}
 	writeJSON(w, http.StatusOK, encode(st))
+}
+
+// serveMessages lists what the account named, or the only one there is, has
+// sent.
+func (s *Sim) serveMessages(w http.ResponseWriter, r *http.Request) {
+	st, err := s.stateAsked(r)
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, encode(append([]Message{}, s.Messages(st.AppID)...)))
+}
+
+func (s *Sim) stateAsked(r *http.Request) (State, error) {
+	appid := r.URL.Query().Get("appid")
+	if ids := s.AppIDs(); appid == "" && len(ids) == 1 {
+		appid = ids[0]
+	} else if appid == "" {
+		return State{}, fmt.Errorf("wechatsim: which appid: %s", strings.Join(ids, ", "))
+	}
+	return s.State(appid)
 }
 
 // faultJSON is a [Fault] as the control calls write it.

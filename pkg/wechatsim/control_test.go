@@ -168,6 +168,8 @@ func TestStateAndPageHoldNoSecret(t *testing.T) {
 		w.granted(w.classic())
 		w.granted(w.stable(true))
 		w.granted(w.ticket(token, "jsapi"))
+		users := w.exchangeCode(w.authorize(somebody, wechatsim.ScopeUserInfo))
+		w.do("GET", wechatsim.PathOAuthCheck+"?access_token="+users.Token+"&openid="+somebody.OpenID, "")
 		w.do("GET", classicPath(secret, secret), "") // somebody swapped the two
 		if err := w.Inject(wechatsim.Fault{Kind: wechatsim.FaultEcho, Count: 1}); err != nil {
 			t.Fatal(err)
@@ -187,6 +189,8 @@ func TestStateAndPageHoldNoSecret(t *testing.T) {
 			{API: wechatsim.PathTicket, Outcome: "ok", Count: 1},
 			{API: wechatsim.PathToken, Outcome: "fault:echo", Count: 1},
 			{API: wechatsim.PathToken, Outcome: "ok", Count: 2},
+			{API: wechatsim.PathOAuthCheck, Outcome: "ok", Count: 1},
+			{API: wechatsim.PathOAuthToken, Outcome: "ok", Count: 1},
 		}
 		if !slices.Equal(st.Calls, want) {
 			t.Errorf("calls: %+v, want %+v", st.Calls, want)
@@ -198,7 +202,7 @@ func TestStateAndPageHoldNoSecret(t *testing.T) {
 		if strings.Contains(page, "http://") || strings.Contains(page, "https://") {
 			t.Error("the page refers to another host")
 		}
-		for _, value := range append(w.Issued(appid), secret) {
+		for _, value := range slices.Concat(w.Issued(appid), w.IssuedOAuth(appid), []string{secret}) {
 			if strings.Contains(state, value) || strings.Contains(page, value) {
 				t.Errorf("shown: %q", value)
 			}

@@ -1,7 +1,9 @@
-// Package wechatsim is a simulated WeChat: the few calls of api.weixin.qq.com
-// that hand out an Official Account's access_token and its tickets, or tell and
-// clear the daily quotas of such calls, and a judge that says whether WeChat would
-// accept a JS-SDK signature right now.
+// Package wechatsim is a simulated WeChat: the calls of api.weixin.qq.com that
+// hand out an Official Account's access_token and its tickets, or tell and clear
+// the daily quotas of such calls; a judge that says whether WeChat would accept a
+// JS-SDK signature right now; and some of the calls that an account makes with its
+// token: template messages, temporary media, a user's OAuth, and one call each of
+// a few more families.
 //
 // It exists so that a test can ask WeChat instead of repeating the arithmetic of
 // the code it tests. For that reason it imports nothing of this project, and it
@@ -15,6 +17,10 @@
 //   - Daily quotas: https://developers.weixin.qq.com/doc/offiaccount/Message_Management/API_Call_Limits.html
 //   - Asking for a quota: https://developers.weixin.qq.com/doc/service/en/api/apimanage/api_getapiquota.html
 //   - Clearing the quotas: https://developers.weixin.qq.com/doc/service/en/api/apimanage/api_clearquotabyappsecret.html
+//     and https://developers.weixin.qq.com/doc/service/openApi/clear_quota.html
+//   - Template messages: https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage.html
+//   - Temporary media: https://developers.weixin.qq.com/doc/service/Asset_Management/Get_temporary_materials.html
+//   - A user's OAuth: https://developers.weixin.qq.com/doc/service/api/webdev/access/api_snsaccesstoken.html
 //
 // # What it knows
 //
@@ -29,7 +35,16 @@
 //
 // Each account has a count of today's calls for each of its quotas. WeChat's days
 // and months turn at midnight in China. The account can ask for a count
-// ([PathQuota]) and, ten times a month, clear all of them ([PathClearQuota]).
+// ([PathQuota]) and, ten times a month, clear all of them ([PathClearQuota] and
+// [PathClearQuotaByToken] together).
+//
+// Each account remembers the template messages it sent and holds the media that
+// users or it itself sent, for three days. A user who agreed to a page
+// ([Sim.Authorize]) gives the account a code, which it exchanges for OAuth tokens
+// of that user's; those have nothing in common with the account's own. Every
+// openid and template_id exists that has the form [A-Za-z0-9_-]{1,64} and does not
+// begin with "unknown", and everybody follows the account who was not declared not
+// to ([Sim.SetSubscribed]).
 //
 // # What a test can do to it
 //
@@ -38,8 +53,9 @@
 // connections, bodies that are no JSON. [Sim.RotateToken], [Sim.ForceToken],
 // [Sim.KillToken] and their like are the things other people do to an account
 // behind our back.
+// [Sim.AddMedia] makes a download of any size, whose bytes [Generated] tells.
 // [Sim.Verify], [Sim.TokenAlive] and [Sim.TicketAlive] judge; [Sim.Count],
-// [Sim.State] and [Sim.Events] tell what happened. Everything may be called at
+// [Sim.State], [Sim.Messages] and [Sim.Events] tell what happened. Everything may be called at
 // any time from any goroutine.
 //
 // # Time
@@ -54,8 +70,17 @@
 // failing calls count against a quota. Here a call counts once the caller has
 // proved itself (right secret and allowed address, or a live token). WeChat
 // limits calls per minute as well; the simulator does not, an injected 45011
-// does, and what [PathQuota] says of such limits is made up. WeChat has a second
-// call that clears the quotas (/cgi-bin/clear_quota, by token) out of the same
-// ten a month; the simulator has not. The page's domain is not compared with the
-// account's registered domains.
+// does, and what [PathQuota] says of such limits is made up. The page's domain is
+// not compared with the account's registered domains.
+//
+// The allow-list guards the calls for the account's own tokens and
+// [PathClearQuota], nothing else. WeChat's page on it
+// (https://developers.weixin.qq.com/doc/oplatform/developers/basic_func/ip_whitelist)
+// reads as if an Official Account's guarded every call made with the AppSecret or
+// an access_token. Its older documents name the calls for tokens alone, and people
+// exchange OAuth codes from addresses that are not on it
+// (https://github.com/w7corp/easywechat/issues/1331).
+//
+// The document of an upload names its result media_id, and so does the simulator;
+// people have met thumb_media_id for a thumb.
 package wechatsim

@@ -28,7 +28,8 @@ const (
 	FaultDelay FaultKind = "delay"
 	// FaultReset resets the connection: with RST where it is TCP.
 	FaultReset FaultKind = "reset"
-	// FaultTruncate lets the call take effect and sends half of the answer.
+	// FaultTruncate lets the call take effect and sends half of the answer, a
+	// file's too.
 	FaultTruncate FaultKind = "truncate"
 	// FaultEmpty answers 200 with no body.
 	FaultEmpty FaultKind = "empty"

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -35,8 +36,7 @@ func (s *Sim) serveFault(w http.ResponseWriter, r *http.Request, c *call, f Faul
 		w.Header().Set("Location", f.Location)
 		w.WriteHeader(f.Status)
 	case FaultTruncate:
-		w.Header().Set("Content-Length", strconv.Itoa(len(effect.body)))
-		writeText(w, http.StatusOK, "application/json; encoding=utf-8", string(effect.body[:len(effect.body)/2]))
+		effect.write(&halved{ResponseWriter: w}, r)
 	case FaultOversize:
 		flood(w, f.Megabytes)
 	case FaultHang:
@@ -66,7 +66,33 @@ func (s *Sim) refuseAs(c *call, code int, message string) []byte {
 	default:
 		message = "system error"
 	}
+	if isSNS(c.path) {
+		message += "," // see refuseSNS
+	}
 	return refuseSaying(code, message, now).body
+}
+
+// halved announces a whole answer and lets half of its body through. The server
+// closes the connection under an answer that falls short of its length.
+type halved struct {
+	http.ResponseWriter
+	left int64 // bytes of the body still to come
+}
+
+func (h *halved) WriteHeader(status int) {
+	whole, _ := strconv.ParseInt(h.Header().Get("Content-Length"), 10, 64)
+	h.left = whole / 2
+	h.ResponseWriter.WriteHeader(status)
+}
+
+func (h *halved) Write(b []byte) (int, error) {
+	if int64(len(b)) <= h.left {
+		h.left -= int64(len(b))
+		return h.ResponseWriter.Write(b)
+	}
+	n, _ := h.ResponseWriter.Write(b[:h.left])
+	h.left = 0
+	return n, io.ErrShortWrite // so that nobody reads on what nobody will get
 }
 
 func writeText(w http.ResponseWriter, status int, contentType, body string) {

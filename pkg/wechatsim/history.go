@@ -106,6 +106,12 @@ func (s *Sim) attribute(c *call) string {
 	case PathClearQuota:
 		q, _ := clearRequest(c) // what can be read of a malformed one will do
 		appid = q.AppID
+	case PathOAuthToken, PathOAuthRefresh:
+		appid = c.query.Get("appid")
+	case PathOAuthUserInfo, PathOAuthCheck:
+		if a, _, _ := s.findOAuth(c.query.Get("access_token")); a != nil {
+			return a.appid
+		}
 	default:
 		if a := s.tokens[c.query.Get("access_token")]; a != nil {
 			return a.appid

@@ -7,10 +7,11 @@ const unlimited = -1
 
 // The quotas, by the name they have in an account's state.
 const (
-	quotaClassic = "token"
-	quotaStable  = "stable_token"
-	quotaForce   = "stable_token_force"
-	quotaTicket  = "getticket"
+	quotaClassic  = "token"
+	quotaStable   = "stable_token"
+	quotaForce    = "stable_token_force"
+	quotaTicket   = "getticket"
+	quotaTemplate = "template_send"
 )
 
 // day numbers the days as WeChat counts quotas: from midnight to midnight in

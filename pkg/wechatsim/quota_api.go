@@ -10,7 +10,8 @@ import (
 // daily quota, or no limit to calls in a short time.
 const plenty = 1000000
 
-// dailyQuotas says which quota limits the calls of a path. Every API is here.
+// dailyQuotas says which quota limits the calls of a path. Every API is
+// here but those under /sns/, which WeChat does not tell about.
 // The forced refreshes have no path of their own, so WeChat's answer never
 // shows how many of them are left.
 var dailyQuotas = map[string]func(Settings) (name string, limit int){
@@ -19,11 +20,24 @@ var dailyQuotas = map[string]func(Settings) (name string, limit int){
 	PathTicket:      func(set Settings) (string, int) { return quotaTicket, set.TicketQuota },
 	PathDomainIP:    noQuota,
 	PathCallbackIP:  noQuota,
-	PathQuota:       noQuota,
-	PathClearQuota:  noQuota,
+
+	PathQuota:             noQuota,
+	PathClearQuota:        noQuota,
+	PathClearQuotaByToken: noQuota,
+
+	PathTemplateSend: func(set Settings) (string, int) { return quotaTemplate, set.TemplateQuota },
+	PathCustomSend:   noQuota,
+	PathUserInfo:     noQuota,
+	PathUserSummary:  noQuota,
+	PathTextCheck:    noQuota,
+
+	PathMedia:       noQuota,
+	PathMediaHD:     noQuota,
+	PathMediaUpload: noQuota,
 }
 
-// noQuota is for calls that nobody counts by the day: none reads as used.
+// noQuota is for calls that nobody counts by the day here: none reads as used.
+// WeChat limits some of them, by numbers that it tells each account.
 func noQuota(Settings) (name string, limit int) { return "", unlimited }
 
 type dailyQuota struct {

@@ -2,6 +2,7 @@ package wechatsim_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,6 +67,9 @@ func TestEveryAPIHasAQuotaToAskFor(t *testing.T) {
 		w := inMemory(t, wechatsim.Settings{})
 		token := w.granted(w.stable(false))
 		for _, path := range wechatsim.Paths() {
+			if strings.HasPrefix(path, "/sns/") {
+				continue // WeChat tells nobody about these: see below
+			}
 			if r := w.quota(token, path); r.Code != 0 || r.Quota.Limit <= 0 {
 				t.Errorf("%s: %d %q, limit %d", path, r.Code, r.Message, r.Quota.Limit)
 			}
@@ -96,7 +100,7 @@ func TestQuotaOfWhatHasNone(t *testing.T) {
 		code       int
 		message    string
 	}{
-		{"no such path", `{"cgi_path":"/cgi-bin/message/custom/send"}`, 76021, "cgi_path not found, please check"},
+		{"no such path", `{"cgi_path":"/cgi-bin/menu/get"}`, 76021, "cgi_path not found, please check"},
 		{"a page", `{"cgi_path":"/"}`, 76021, "cgi_path not found, please check"},
 		{"sns", `{"cgi_path":"/sns/oauth2/access_token"}`, 76022, "could not use this cgi_path,no permission"},
 		{"sns further down", `{"cgi_path":"/wxa/sns/x"}`, 76022, "could not use this cgi_path,no permission"},

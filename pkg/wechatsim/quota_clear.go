@@ -41,12 +41,35 @@ func (s *Sim) clearQuotaBySecret(c *call) answer {
 	if a == nil {
 		return refusal
 	}
+	return s.clearAsAsked(a, c)
+}
+
+// clearQuotaByToken answers POST /cgi-bin/clear_quota, whose body names the
+// account that the token belongs to. Both calls share the times a month.
+// Source: https://developers.weixin.qq.com/doc/service/openApi/clear_quota.html
+func (s *Sim) clearQuotaByToken(c *call) answer {
+	a, refusal := s.bearer(c, http.MethodPost)
+	if a == nil {
+		return refusal
+	}
+	var q struct {
+		AppID string `json:"appid"`
+	}
+	switch code := c.decode(&q); {
+	case code != codeOK:
+		return refuse(code, c.now)
+	case q.AppID == "":
+		return refuse(codeAppIDMissing, c.now)
+	case q.AppID != a.appid:
+		return refuse(codeInvalidAppID, c.now)
+	}
+	return s.clearAsAsked(a, c)
+}
+
+func (s *Sim) clearAsAsked(a *account, c *call) answer {
 	if !a.spendClear(s.settings.resolved().ClearsPerMonth, c.now) {
 		return refuse(codeClears, c.now)
 	}
 	s.clearQuota(a, c.now)
-	return grant(struct {
-		Code    int    `json:"errcode"`
-		Message string `json:"errmsg"`
-	}{codeOK, "ok"})
+	return grant(granted)
 }

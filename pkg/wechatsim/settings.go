@@ -30,6 +30,9 @@ type Settings struct {
 	// comes sooner returns the current token. WeChat: 30 s.
 	ForceInterval time.Duration
 
+	// MediaLifetime is how long temporary media can be had. WeChat: 3 days.
+	MediaLifetime time.Duration
+
 	// ClassicQuota is how many classic token calls a day get a token. WeChat: 2000.
 	ClassicQuota int
 	// StableQuota is the same for all stable token calls. WeChat: 500000.
@@ -39,10 +42,16 @@ type Settings struct {
 	// TicketQuota limits ticket calls of both types together. WeChat says "very
 	// limited" and gives no number, so there is no limit by default.
 	TicketQuota int
+	// TemplateQuota limits template messages, those that are not sent twice
+	// included. WeChat: 100000, more for an account with many followers.
+	TemplateQuota int
 	// ClearsPerMonth is how often a month an account may clear its own quotas
 	// by calling the API; [Sim.ClearQuota] is not counted. WeChat: 10.
 	ClearsPerMonth int
 
+	// MediaRanges makes a download honour the Range header. WeChat's documents
+	// do not mention it, so it is ignored by default: the whole file comes.
+	MediaRanges bool
 	// FreshTicketExpiry makes a repeated ticket come with the full lifetime as
 	// its expires_in, though less of it is left.
 	FreshTicketExpiry bool
@@ -64,10 +73,12 @@ func (s Settings) resolved() Settings {
 	s.StableWindow = duration(s.StableWindow, min(5*time.Minute, s.TokenLifetime/4))
 	s.TicketOverlap = duration(s.TicketOverlap, min(5*time.Minute, s.TicketLifetime/4))
 	s.ForceInterval = duration(s.ForceInterval, 30*time.Second)
+	s.MediaLifetime = duration(s.MediaLifetime, 72*time.Hour)
 	s.ClassicQuota = quota(s.ClassicQuota, 2000)
 	s.StableQuota = quota(s.StableQuota, 500000)
 	s.ForceQuota = quota(s.ForceQuota, 20)
 	s.TicketQuota = quota(s.TicketQuota, unlimited)
+	s.TemplateQuota = quota(s.TemplateQuota, 100000)
 	s.ClearsPerMonth = quota(s.ClearsPerMonth, 10)
 	if s.WrongSecretCode == 0 {
 		s.WrongSecretCode = codeInvalidSecret

@@ -42,6 +42,7 @@ type Sim struct {
 	faults   []*Fault
 	counts   map[Call]int
 	history  history
+	sent     int64 // template messages, of all accounts
 }
 
 // New returns a simulator without any credential minted yet. Of two accounts
@@ -90,7 +91,7 @@ func (s *Sim) AddAccount(a Account) {
 	s.history.add(Event{At: s.now(), AppID: a.AppID, Kind: EventChange, Detail: "account"})
 }
 
-// ServeHTTP answers WeChat's API under /cgi-bin/, the simulator's own control
+// ServeHTTP answers WeChat's API at the Path constants, the simulator's own control
 // calls under /sim/, and a page about itself at /. Anything else is a 404
 // without a body, as WeChat answers it.
 func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {

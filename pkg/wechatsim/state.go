@@ -16,7 +16,9 @@ type State struct {
 	UsedToday   map[string]int `json:"used_today"`
 	Calls       []Counter      `json:"calls"`
 	Credentials []Credential   `json:"credentials"`
-	Events      []Event        `json:"events"` // oldest first
+	Messages    int            `json:"messages"` // template messages sent, ever
+	Media       int            `json:"media"`    // temporary media held
+	Events      []Event        `json:"events"`   // oldest first
 }
 
 // Counter is how often calls to an API came out one way.
@@ -60,6 +62,8 @@ func (s *Sim) State(appid string) (State, error) {
 		UsedToday:   map[string]int{},
 		Calls:       s.counters(appid),
 		Credentials: []Credential{},
+		Messages:    a.sent.total,
+		Media:       a.media.count(now),
 		Events:      []Event{},
 	}
 	maps.Copy(st.UsedToday, a.today(now))

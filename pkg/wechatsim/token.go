@@ -98,22 +98,31 @@ func (s *Sim) authenticate(q tokenRequest, c *call) (*account, answer) {
 // owner returns the account whose appid and secret a call carries, or why the
 // call is refused.
 func (s *Sim) owner(appid, secret string, c *call) (*account, answer) {
-	switch {
-	case appid == "":
-		return nil, refuse(codeAppIDMissing, c.now)
-	case secret == "":
-		return nil, refuse(codeSecretMissing, c.now)
-	}
-	a := s.accounts[appid]
+	a, code := s.checkSecret(appid, secret)
 	switch {
 	case a == nil:
-		return nil, refuse(codeInvalidAppID, c.now)
-	case subtle.ConstantTimeCompare([]byte(a.secret), []byte(secret)) != 1:
-		return nil, refuse(s.settings.resolved().WrongSecretCode, c.now)
+		return nil, refuse(code, c.now)
 	case !a.allows(c.from):
 		return nil, refuseSaying(codeAddress, notAllowed(c), c.now)
 	}
 	return a, answer{}
+}
+
+// checkSecret returns the account with this appid and secret, or the code that
+// says what is wrong.
+func (s *Sim) checkSecret(appid, secret string) (*account, int) {
+	a := s.accounts[appid]
+	switch {
+	case appid == "":
+		return nil, codeAppIDMissing
+	case secret == "":
+		return nil, codeSecretMissing
+	case a == nil:
+		return nil, codeInvalidAppID
+	case subtle.ConstantTimeCompare([]byte(a.secret), []byte(secret)) != 1:
+		return nil, s.settings.resolved().WrongSecretCode
+	}
+	return a, codeOK
 }
 
 // notAllowed is worded as WeChat words it, because people paste the address

@@ -240,6 +240,8 @@ func TestCommandLine(t *testing.T) {
 		{"allow that is no address", []string{"--allow", "here"}, 2, "", "--allow: "},
 		{"seen address that is none", []string{"--seen-address", "here"}, 2, "", "--seen-address: "},
 		{"no lifetime", []string{"--ticket-lifetime", "0s"}, 2, "", "a second at least"},
+		{"no media lifetime", []string{"--media-lifetime", "0s"}, 2, "", "a second at least"},
+		{"no template quota", []string{"--template-quota", "0"}, 2, "", "--template-quota: "},
 		{"no quota", []string{"--force-quota", "0"}, 2, "", "--force-quota: "},
 		{"no clears", []string{"--clears-per-month", "0"}, 2, "", "--clears-per-month: "},
 		{"no such code", []string{"--wrong-secret-code", "1"}, 2, "", "--wrong-secret-code"},

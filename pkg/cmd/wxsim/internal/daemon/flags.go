@@ -14,7 +14,8 @@ import (
 
 const description = `A simulated WeChat: the calls of api.weixin.qq.com that hand out an Official
 Account's access_token and its tickets, or tell and clear their daily quotas, and
-a judge of JS-SDK signatures.
+a judge of JS-SDK signatures; with template messages, temporary media, a user's
+OAuth and some other calls to try a token on.
 
 Appids and secrets given here are fake by nature: they are good for this
 simulator only, so nothing keeps them off the command line. Never give it a real
@@ -40,10 +41,15 @@ type flags struct {
 	TicketOverlap  *time.Duration `env:"WXSIM_TICKET_OVERLAP" placeholder:"TIME" help:"The last part of a ticket's life, in which a call gets a new one. Default: 5m, or a quarter of its life if that is less."`
 	StableWindow   *time.Duration `env:"WXSIM_STABLE_WINDOW" placeholder:"TIME" help:"The last part of a stable token's life, in which a call gets a new one. Default: 5m, or a quarter of its life if that is less."`
 
+	MediaLifetime time.Duration `default:"72h" env:"WXSIM_MEDIA_LIFETIME" placeholder:"TIME" help:"How long temporary media can be had. Default: ${default}."`
+	MediaRanges   bool          `env:"WXSIM_MEDIA_RANGES" help:"Let a download ask for a range of bytes. WeChat's documents do not say that it may."`
+
 	ClassicQuota int `default:"2000" env:"WXSIM_CLASSIC_QUOTA" placeholder:"N" help:"Classic token calls a day; -1: no limit. Default: ${default}."`
 	StableQuota  int `default:"500000" env:"WXSIM_STABLE_QUOTA" placeholder:"N" help:"Stable token calls a day; -1: no limit. Default: ${default}."`
 	ForceQuota   int `default:"20" env:"WXSIM_FORCE_QUOTA" placeholder:"N" help:"Forced refreshes a day; -1: no limit. Default: ${default}."`
 	TicketQuota  int `default:"-1" env:"WXSIM_TICKET_QUOTA" placeholder:"N" help:"Ticket calls a day; -1: no limit. Default: ${default}."`
+
+	TemplateQuota int `default:"100000" env:"WXSIM_TEMPLATE_QUOTA" placeholder:"N" help:"Template messages a day; -1: no limit. Default: ${default}."`
 
 	ClearsPerMonth int `default:"10" env:"WXSIM_CLEARS_PER_MONTH" placeholder:"N" help:"How often a month the account may clear its quotas; -1: no limit. Default: ${default}."`
 
@@ -78,12 +84,13 @@ func (f *flags) config() (wechatsim.Config, error) {
 // settings translates a zero, which the library takes for "WeChat's own value"
 // and a person at the command line for zero.
 func (f *flags) settings() (wechatsim.Settings, error) {
-	if f.TokenLifetime < time.Second || f.TicketLifetime < time.Second {
-		return wechatsim.Settings{}, errors.New("--token-lifetime and --ticket-lifetime: a second at least, since WeChat counts in seconds")
+	if f.TokenLifetime < time.Second || f.TicketLifetime < time.Second || f.MediaLifetime < time.Second {
+		return wechatsim.Settings{}, errors.New("--token-lifetime, --ticket-lifetime and --media-lifetime: a second at least, since WeChat counts in seconds")
 	}
 	for flag, n := range map[string]int{
 		"--classic-quota": f.ClassicQuota, "--stable-quota": f.StableQuota,
 		"--force-quota": f.ForceQuota, "--ticket-quota": f.TicketQuota,
+		"--template-quota": f.TemplateQuota,
 	} {
 		if n == 0 {
 			return wechatsim.Settings{}, fmt.Errorf("%s: a quota of 0 is not simulated; inject an errcode fault of 45009 instead", flag)
@@ -98,10 +105,13 @@ func (f *flags) settings() (wechatsim.Settings, error) {
 		TokenOverlap:      literal(&f.TokenOverlap),
 		TicketOverlap:     literal(f.TicketOverlap),
 		StableWindow:      literal(f.StableWindow),
+		MediaLifetime:     f.MediaLifetime,
+		MediaRanges:       f.MediaRanges,
 		ClassicQuota:      f.ClassicQuota,
 		StableQuota:       f.StableQuota,
 		ForceQuota:        f.ForceQuota,
 		TicketQuota:       f.TicketQuota,
+		TemplateQuota:     f.TemplateQuota,
 		ClearsPerMonth:    f.ClearsPerMonth,
 		FreshTicketExpiry: f.FreshExpiry,
 		ExpiresInString:   f.ExpiresInString,

@@ -11,7 +11,7 @@ import (
 
 func TestZeroMeansZeroAtTheCommandLine(t *testing.T) {
 	whole := wechatsim.Settings{
-		TokenLifetime: 2 * time.Hour, TicketLifetime: 2 * time.Hour, TokenOverlap: 5 * time.Minute,
+		TokenLifetime: 2 * time.Hour, TicketLifetime: 2 * time.Hour, TokenOverlap: 5 * time.Minute, MediaLifetime: 72 * time.Hour, TemplateQuota: 100000,
 		ClassicQuota: 2000, StableQuota: 500000, ForceQuota: 20, TicketQuota: wechatsim.None, ClearsPerMonth: 10, WrongSecretCode: 40125,
 	}
 	with := func(change func(*wechatsim.Settings)) wechatsim.Settings {
@@ -34,6 +34,10 @@ func TestZeroMeansZeroAtTheCommandLine(t *testing.T) {
 		{"quotas", []string{"--classic-quota=1", "--stable-quota=2", "--force-quota=-1", "--ticket-quota=3"}, with(func(s *wechatsim.Settings) {
 			s.ClassicQuota, s.StableQuota, s.ForceQuota, s.TicketQuota = 1, 2, -1, 3
 		})},
+		{"media", []string{"--media-lifetime=30s", "--media-ranges"}, with(func(s *wechatsim.Settings) {
+			s.MediaLifetime, s.MediaRanges = 30*time.Second, true
+		})},
+		{"template messages", []string{"--template-quota=-1"}, with(func(s *wechatsim.Settings) { s.TemplateQuota = -1 })},
 		{"clears", []string{"--clears-per-month=-1"}, with(func(s *wechatsim.Settings) { s.ClearsPerMonth = -1 })},
 		{"styles", []string{"--fresh-expiry", "--expires-in-string"}, with(func(s *wechatsim.Settings) {
 			s.FreshTicketExpiry, s.ExpiresInString = true, true
