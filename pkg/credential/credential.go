@@ -1,5 +1,7 @@
 package credential
 
+import "time"
+
 // Kind says what a credential is for.
 type Kind string
 
@@ -19,6 +21,23 @@ type Credential struct {
 	Version int64
 	// Expiry is the hard expiry: nothing is signed with the value afterwards.
 	Expiry Instant
+	// Replaced is when the broker means to replace the value, which WeChat then
+	// honours for five minutes more at most; zero where it is good until Expiry.
+	Replaced Instant
+}
+
+// copyLife is how long after a value was replaced a copy of it may be used:
+// WeChat honours a replaced token for five minutes, less what it takes to say so.
+const copyLife = 290 * time.Second
+
+// CopyLife returns how much longer a copy of the value may be used by who is not
+// told when it is replaced. It is not above zero once the value has expired.
+func (c Credential) CopyLife(now Instant) time.Duration {
+	left := c.Expiry.Sub(now)
+	if !c.Replaced.IsZero() {
+		left = min(left, max(0, c.Replaced.Sub(now))+copyLife)
+	}
+	return left
 }
 
 // Account is one Official Account as far as its reader may see it. It is
@@ -32,6 +51,11 @@ type Account struct {
 	Kinds []Kind
 	// Credentials holds at most one of each of Kinds.
 	Credentials []Credential
+	// Calls are the kinds of calls that the broker makes for the reader.
+	Calls []CallGrant
+	// AliasKey makes, and recognises, what stands for the access_token where the
+	// reader may make calls and not have it. Zero without Calls.
+	AliasKey Secret
 }
 
 // Credential returns the account's credential of that kind.

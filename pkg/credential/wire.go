@@ -59,18 +59,28 @@ func (a Account) Wire(now Instant) *wxbrokerv1.Account {
 		out.Kinds = append(out.Kinds, k.Wire())
 	}
 	for _, c := range a.Credentials {
-		out.Credentials = append(out.Credentials, &wxbrokerv1.Credential{
+		sent := &wxbrokerv1.Credential{
 			Kind:       c.Kind.Wire(),
 			Value:      c.Value.Reveal(),
 			Version:    c.Version,
 			ExpireTime: timestamppb.New(now.Wall().Add(c.Expiry.Sub(now))),
-		})
+		}
+		if !c.Replaced.IsZero() {
+			sent.ReplaceTime = timestamppb.New(now.Wall().Add(c.Replaced.Sub(now)))
+		}
+		out.Credentials = append(out.Credentials, sent)
+	}
+	for _, g := range a.Calls {
+		out.Calls = append(out.Calls, g.Wire())
+	}
+	if !a.AliasKey.IsZero() {
+		out.AliasKey = []byte(a.AliasKey.Reveal())
 	}
 	return out
 }
 
 // FromWire reads an account that arrived at now in a message sent at sent by
-// the sender's clock. Kinds that it does not know are left out.
+// the sender's clock. Kinds and grants that it does not know are left out.
 func FromWire(in *wxbrokerv1.Account, sent time.Time, now Instant) (Account, error) {
 	if in.GetAppid() == "" {
 		return Account{}, errors.New("an account has no appid")
@@ -93,12 +103,24 @@ func FromWire(in *wxbrokerv1.Account, sent time.Time, now Instant) (Account, err
 		if _, twice := out.Credential(k); twice || c.GetValue() == "" || c.GetVersion() <= 0 || !c.GetExpireTime().IsValid() {
 			return Account{}, fmt.Errorf("account %s: its %s is incomplete or sent twice", in.GetAppid(), k)
 		}
-		out.Credentials = append(out.Credentials, Credential{
+		got := Credential{
 			Kind:    k,
 			Value:   NewSecret(c.GetValue()),
 			Version: c.GetVersion(),
 			Expiry:  now.Add(c.GetExpireTime().AsTime().Sub(sent)),
-		})
+		}
+		if r := c.GetReplaceTime(); r.IsValid() {
+			got.Replaced = now.Add(r.AsTime().Sub(sent))
+		}
+		out.Credentials = append(out.Credentials, got)
+	}
+	for _, w := range in.GetCalls() {
+		if g, ok := CallGrantFromWire(w); ok {
+			out.Calls = append(out.Calls, g)
+		}
+	}
+	if key := in.GetAliasKey(); len(key) > 0 {
+		out.AliasKey = NewSecret(string(key))
 	}
 	return out, nil
 }

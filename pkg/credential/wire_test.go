@@ -20,9 +20,10 @@ func sentAccount(t *testing.T, now credential.Instant) credential.Account {
 	return credential.Account{
 		AppID: "wx1", SignHosts: rulesOf(t, "shop.example.com", "*.例子.测试:8443"), Kinds: everyKind,
 		Credentials: []credential.Credential{
-			{Kind: credential.AccessToken, Value: credential.NewSecret("token"), Version: 1700000000001, Expiry: now.Add(2 * time.Hour)},
+			{Kind: credential.AccessToken, Value: credential.NewSecret("token"), Version: 1700000000001, Expiry: now.Add(2 * time.Hour), Replaced: now.Add(110 * time.Minute)},
 			{Kind: credential.JSAPITicket, Value: credential.NewSecret("ticket"), Version: 1700000000002, Expiry: now.Add(90 * time.Second)},
 		},
+		Calls: []credential.CallGrant{credential.Template, credential.Media, credential.OAuth, credential.Call}, AliasKey: credential.NewSecret("key"),
 	}
 }
 
@@ -62,6 +63,9 @@ func TestRemainingLifeSurvivesClocksThatDisagree(t *testing.T) {
 				if got.AppID != sent.AppID || !slices.Equal(got.Kinds, sent.Kinds) || !slices.Equal(got.SignHosts, sent.SignHosts) {
 					t.Errorf("got %+v, want %+v", got, sent)
 				}
+				if !slices.Equal(got.Calls, sent.Calls) || !got.AliasKey.Equal(sent.AliasKey) {
+					t.Errorf("calls %v and their key arrive as %v", sent.Calls, got.Calls)
+				}
 				if len(got.Credentials) != len(sent.Credentials) {
 					t.Fatalf("got %d credentials, want %d", len(got.Credentials), len(sent.Credentials))
 				}
@@ -72,6 +76,9 @@ func TestRemainingLifeSurvivesClocksThatDisagree(t *testing.T) {
 					}
 					if left, had := c.Expiry.Sub(receiver.now()), want.Expiry.Sub(now); left != had {
 						t.Errorf("%s has %v left, want %v", c.Kind, left, had)
+					}
+					if c.Replaced.IsZero() != want.Replaced.IsZero() || !c.Replaced.IsZero() && c.Replaced.Sub(receiver.now()) != want.Replaced.Sub(now) {
+						t.Errorf("%s is replaced at %v, want %v", c.Kind, c.Replaced, want.Replaced)
 					}
 				}
 			})
@@ -105,13 +112,14 @@ func TestFromWireSkipsUnknownKinds(t *testing.T) {
 	now := credential.Clock(credential.WallClock).Now()
 	message := sentAccount(t, now).Wire(now)
 	message.Kinds = append([]wxbrokerv1.CredentialKind{newerKind, 0}, message.GetKinds()...)
+	message.Calls = append([]wxbrokerv1.CallGrant{99, 0}, message.GetCalls()...)
 	// Not even its form is known, so nothing about it is malformed.
 	message.Credentials = append([]*wxbrokerv1.Credential{{Kind: newerKind}, {}}, message.GetCredentials()...)
 	got, err := credential.FromWire(message, now.Wall(), now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(got.Kinds, everyKind) || len(got.Credentials) != 2 {
+	if !slices.Equal(got.Kinds, everyKind) || len(got.Credentials) != 2 || len(got.Calls) != 4 {
 		t.Errorf("got kinds %v and %d credentials, want %v and 2", got.Kinds, len(got.Credentials), everyKind)
 	}
 }
@@ -143,6 +151,43 @@ func TestFromWireRefusesMalformed(t *testing.T) {
 			}
 			if got.AppID != "" || len(got.Credentials) > 0 {
 				t.Errorf("beside the error there is %+v", got)
+			}
+		})
+	}
+}
+
+func TestCallGrantsOnTheWire(t *testing.T) {
+	// A grant added to the protocol has to be added here too.
+	for number := range wxbrokerv1.CallGrant_name {
+		wire := wxbrokerv1.CallGrant(number)
+		grant, ok := credential.CallGrantFromWire(wire)
+		if ok != (number != 0) || grant.Wire() != wire {
+			t.Errorf("%v is read as %q, which is sent as %v", wire, grant, grant.Wire())
+		}
+	}
+}
+
+func TestCopyLife(t *testing.T) {
+	now := credential.Clock(credential.WallClock).Now()
+	for _, tt := range []struct {
+		name             string
+		expiry, replaced time.Duration // from now, replaced 0 for never
+		want             time.Duration
+	}{
+		{"good until it expires", 2 * time.Hour, 0, 2 * time.Hour},
+		{"replaced before", 2 * time.Hour, 110 * time.Minute, 110*time.Minute + 290*time.Second},
+		{"replaced just before", 2 * time.Hour, 119 * time.Minute, 2 * time.Hour},
+		{"it should be replaced already", 10 * time.Minute, -time.Minute, 290 * time.Second},
+		{"and ends soon", 10 * time.Second, -time.Minute, 10 * time.Second},
+		{"expired", -time.Second, -time.Minute, -time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := credential.Credential{Expiry: now.Add(tt.expiry)}
+			if tt.replaced != 0 {
+				c.Replaced = now.Add(tt.replaced)
+			}
+			if got := c.CopyLife(now); got != tt.want {
+				t.Errorf("%v, want %v", got, tt.want)
 			}
 		})
 	}

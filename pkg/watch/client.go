@@ -26,6 +26,8 @@ type Options struct {
 	// AppIDs are the accounts wanted, none for all that the broker grants.
 	AppIDs []string
 	Kinds  []credential.Kind
+	// Calls says that this edge passes on calls as well.
+	Calls bool
 	// Name and Version tell the broker's operator who this is.
 	Name, Version string
 	Clock         credential.Clock

@@ -128,7 +128,7 @@ func receive(ctx context.Context, stream grpc.BidiStreamingClient[wxbrokerv1.Wat
 
 func (c *Client) subscription() *wxbrokerv1.Subscription {
 	s := &wxbrokerv1.Subscription{
-		Appids: c.AppIDs, Held: c.heldVersions(), EdgeName: c.Name, EdgeVersion: c.Version,
+		Appids: c.AppIDs, Held: c.heldVersions(), EdgeName: c.Name, EdgeVersion: c.Version, Calls: c.Calls,
 	}
 	for _, kind := range c.Kinds {
 		s.Kinds = append(s.Kinds, kind.Wire())

@@ -84,6 +84,62 @@ func (CredentialKind) EnumDescriptor() ([]byte, []int) {
 	return file_wxbroker_v1_credential_proto_rawDescGZIP(), []int{0}
 }
 
+// CallGrant is a kind of calls: see WeChatService.
+type CallGrant int32
+
+const (
+	CallGrant_CALL_GRANT_UNSPECIFIED CallGrant = 0
+	CallGrant_CALL_GRANT_TEMPLATE    CallGrant = 1
+	CallGrant_CALL_GRANT_MEDIA       CallGrant = 2
+	CallGrant_CALL_GRANT_OAUTH       CallGrant = 3
+	CallGrant_CALL_GRANT_CALL        CallGrant = 4
+)
+
+// Enum value maps for CallGrant.
+var (
+	CallGrant_name = map[int32]string{
+		0: "CALL_GRANT_UNSPECIFIED",
+		1: "CALL_GRANT_TEMPLATE",
+		2: "CALL_GRANT_MEDIA",
+		3: "CALL_GRANT_OAUTH",
+		4: "CALL_GRANT_CALL",
+	}
+	CallGrant_value = map[string]int32{
+		"CALL_GRANT_UNSPECIFIED": 0,
+		"CALL_GRANT_TEMPLATE":    1,
+		"CALL_GRANT_MEDIA":       2,
+		"CALL_GRANT_OAUTH":       3,
+		"CALL_GRANT_CALL":        4,
+	}
+)
+
+func (x CallGrant) Enum() *CallGrant {
+	p := new(CallGrant)
+	*p = x
+	return p
+}
+
+func (x CallGrant) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CallGrant) Descriptor() protoreflect.EnumDescriptor {
+	return file_wxbroker_v1_credential_proto_enumTypes[1].Descriptor()
+}
+
+func (CallGrant) Type() protoreflect.EnumType {
+	return &file_wxbroker_v1_credential_proto_enumTypes[1]
+}
+
+func (x CallGrant) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CallGrant.Descriptor instead.
+func (CallGrant) EnumDescriptor() ([]byte, []int) {
+	return file_wxbroker_v1_credential_proto_rawDescGZIP(), []int{1}
+}
+
 // WatchRequest is one Subscription, then any number of Acknowledgements.
 type WatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -187,7 +243,11 @@ type Subscription struct {
 	// bytes, usually the host or pod name. Not an identity: it grants nothing.
 	EdgeName string `protobuf:"bytes,4,opt,name=edge_name,json=edgeName,proto3" json:"edge_name,omitempty"`
 	// The caller's build, for the broker's log and status. At most 64 bytes.
-	EdgeVersion   string `protobuf:"bytes,5,opt,name=edge_version,json=edgeVersion,proto3" json:"edge_version,omitempty"`
+	EdgeVersion string `protobuf:"bytes,5,opt,name=edge_version,json=edgeVersion,proto3" json:"edge_version,omitempty"`
+	// The caller passes on calls as well (see WeChatService): the accounts come
+	// with what the broker calls for it, also those of which it may have no
+	// credential.
+	Calls         bool `protobuf:"varint,6,opt,name=calls,proto3" json:"calls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -255,6 +315,13 @@ func (x *Subscription) GetEdgeVersion() string {
 		return x.EdgeVersion
 	}
 	return ""
+}
+
+func (x *Subscription) GetCalls() bool {
+	if x != nil {
+		return x.Calls
+	}
+	return false
 }
 
 // HeldVersion names one credential that the caller holds.
@@ -455,7 +522,13 @@ type Account struct {
 	// dropped.
 	Kinds []CredentialKind `protobuf:"varint,3,rep,packed,name=kinds,proto3,enum=wxbroker.v1.CredentialKind" json:"kinds,omitempty"`
 	// At most one of each kind.
-	Credentials   []*Credential `protobuf:"bytes,4,rep,name=credentials,proto3" json:"credentials,omitempty"`
+	Credentials []*Credential `protobuf:"bytes,4,rep,name=credentials,proto3" json:"credentials,omitempty"`
+	// What the broker calls for the caller on this account, if it asked.
+	Calls []CallGrant `protobuf:"varint,5,rep,packed,name=calls,proto3,enum=wxbroker.v1.CallGrant" json:"calls,omitempty"`
+	// Secret: makes, and recognises, what stands for the access_token where the
+	// caller may make calls and not have it. 32 bytes, the same for each stream
+	// of the same app, and after a restart. Absent without calls.
+	AliasKey      []byte `protobuf:"bytes,6,opt,name=alias_key,json=aliasKey,proto3" json:"alias_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -514,6 +587,20 @@ func (x *Account) GetKinds() []CredentialKind {
 func (x *Account) GetCredentials() []*Credential {
 	if x != nil {
 		return x.Credentials
+	}
+	return nil
+}
+
+func (x *Account) GetCalls() []CallGrant {
+	if x != nil {
+		return x.Calls
+	}
+	return nil
+}
+
+func (x *Account) GetAliasKey() []byte {
+	if x != nil {
+		return x.AliasKey
 	}
 	return nil
 }
@@ -579,7 +666,11 @@ type Credential struct {
 	Version int64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
 	// Hard expiry by the broker's clock: nothing is signed with it afterwards.
 	// It may move while the version stays, when WeChat says so.
-	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// When the broker means to replace it, after which WeChat honours it for no
+	// more than five minutes: who copies it holds the copy no longer than that.
+	// Absent where it is good until it expires.
+	ReplaceTime   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=replace_time,json=replaceTime,proto3" json:"replace_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -638,6 +729,13 @@ func (x *Credential) GetVersion() int64 {
 func (x *Credential) GetExpireTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *Credential) GetReplaceTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReplaceTime
 	}
 	return nil
 }
@@ -771,13 +869,14 @@ const file_wxbroker_v1_credential_proto_rawDesc = "" +
 	"\fWatchRequest\x12?\n" +
 	"\fsubscription\x18\x01 \x01(\v2\x19.wxbroker.v1.SubscriptionH\x00R\fsubscription\x12H\n" +
 	"\x0facknowledgement\x18\x02 \x01(\v2\x1c.wxbroker.v1.AcknowledgementH\x00R\x0facknowledgementB\t\n" +
-	"\arequest\"\xc7\x01\n" +
+	"\arequest\"\xdd\x01\n" +
 	"\fSubscription\x12\x16\n" +
 	"\x06appids\x18\x01 \x03(\tR\x06appids\x121\n" +
 	"\x05kinds\x18\x02 \x03(\x0e2\x1b.wxbroker.v1.CredentialKindR\x05kinds\x12,\n" +
 	"\x04held\x18\x03 \x03(\v2\x18.wxbroker.v1.HeldVersionR\x04held\x12\x1b\n" +
 	"\tedge_name\x18\x04 \x01(\tR\bedgeName\x12!\n" +
-	"\fedge_version\x18\x05 \x01(\tR\vedgeVersion\"n\n" +
+	"\fedge_version\x18\x05 \x01(\tR\vedgeVersion\x12\x14\n" +
+	"\x05calls\x18\x06 \x01(\bR\x05calls\"n\n" +
 	"\vHeldVersion\x12\x14\n" +
 	"\x05appid\x18\x01 \x01(\tR\x05appid\x12/\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1b.wxbroker.v1.CredentialKindR\x04kind\x12\x18\n" +
@@ -789,22 +888,25 @@ const file_wxbroker_v1_credential_proto_rawDesc = "" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12;\n" +
 	"\vserver_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"serverTime\x120\n" +
-	"\baccounts\x18\x03 \x03(\v2\x14.wxbroker.v1.AccountR\baccounts\"\xc1\x01\n" +
+	"\baccounts\x18\x03 \x03(\v2\x14.wxbroker.v1.AccountR\baccounts\"\x91\x02\n" +
 	"\aAccount\x12\x14\n" +
 	"\x05appid\x18\x01 \x01(\tR\x05appid\x122\n" +
 	"\x06policy\x18\x02 \x01(\v2\x1a.wxbroker.v1.AccountPolicyR\x06policy\x121\n" +
 	"\x05kinds\x18\x03 \x03(\x0e2\x1b.wxbroker.v1.CredentialKindR\x05kinds\x129\n" +
-	"\vcredentials\x18\x04 \x03(\v2\x17.wxbroker.v1.CredentialR\vcredentials\".\n" +
+	"\vcredentials\x18\x04 \x03(\v2\x17.wxbroker.v1.CredentialR\vcredentials\x12,\n" +
+	"\x05calls\x18\x05 \x03(\x0e2\x16.wxbroker.v1.CallGrantR\x05calls\x12 \n" +
+	"\talias_key\x18\x06 \x01(\fB\x03\x80\x01\x01R\baliasKey\".\n" +
 	"\rAccountPolicy\x12\x1d\n" +
 	"\n" +
-	"sign_hosts\x18\x01 \x03(\tR\tsignHosts\"\xaf\x01\n" +
+	"sign_hosts\x18\x01 \x03(\tR\tsignHosts\"\xee\x01\n" +
 	"\n" +
 	"Credential\x12/\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1b.wxbroker.v1.CredentialKindR\x04kind\x12\x19\n" +
 	"\x05value\x18\x02 \x01(\tB\x03\x80\x01\x01R\x05value\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x03R\aversion\x12;\n" +
 	"\vexpire_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"\x80\x01\n" +
+	"expireTime\x12=\n" +
+	"\freplace_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreplaceTime\"\x80\x01\n" +
 	"\x14ReportInvalidRequest\x12\x14\n" +
 	"\x05appid\x18\x01 \x01(\tR\x05appid\x12/\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1b.wxbroker.v1.CredentialKindR\x04kind\x12!\n" +
@@ -816,7 +918,13 @@ const file_wxbroker_v1_credential_proto_rawDesc = "" +
 	"\x1bCREDENTIAL_KIND_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cCREDENTIAL_KIND_ACCESS_TOKEN\x10\x01\x12 \n" +
 	"\x1cCREDENTIAL_KIND_JSAPI_TICKET\x10\x02\x12\"\n" +
-	"\x1eCREDENTIAL_KIND_WX_CARD_TICKET\x10\x032\xaf\x01\n" +
+	"\x1eCREDENTIAL_KIND_WX_CARD_TICKET\x10\x03*\x81\x01\n" +
+	"\tCallGrant\x12\x1a\n" +
+	"\x16CALL_GRANT_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13CALL_GRANT_TEMPLATE\x10\x01\x12\x14\n" +
+	"\x10CALL_GRANT_MEDIA\x10\x02\x12\x14\n" +
+	"\x10CALL_GRANT_OAUTH\x10\x03\x12\x13\n" +
+	"\x0fCALL_GRANT_CALL\x10\x042\xaf\x01\n" +
 	"\x11CredentialService\x12B\n" +
 	"\x05Watch\x12\x19.wxbroker.v1.WatchRequest\x1a\x1a.wxbroker.v1.WatchResponse(\x010\x01\x12V\n" +
 	"\rReportInvalid\x12!.wxbroker.v1.ReportInvalidRequest\x1a\".wxbroker.v1.ReportInvalidResponseB;Z9github.com/wxbroker/wxbroker/proto/wxbroker/v1;wxbrokerv1b\x06proto3"
@@ -833,46 +941,49 @@ func file_wxbroker_v1_credential_proto_rawDescGZIP() []byte {
 	return file_wxbroker_v1_credential_proto_rawDescData
 }
 
-var file_wxbroker_v1_credential_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_wxbroker_v1_credential_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_wxbroker_v1_credential_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_wxbroker_v1_credential_proto_goTypes = []any{
 	(CredentialKind)(0),           // 0: wxbroker.v1.CredentialKind
-	(*WatchRequest)(nil),          // 1: wxbroker.v1.WatchRequest
-	(*Subscription)(nil),          // 2: wxbroker.v1.Subscription
-	(*HeldVersion)(nil),           // 3: wxbroker.v1.HeldVersion
-	(*Acknowledgement)(nil),       // 4: wxbroker.v1.Acknowledgement
-	(*WatchResponse)(nil),         // 5: wxbroker.v1.WatchResponse
-	(*Account)(nil),               // 6: wxbroker.v1.Account
-	(*AccountPolicy)(nil),         // 7: wxbroker.v1.AccountPolicy
-	(*Credential)(nil),            // 8: wxbroker.v1.Credential
-	(*ReportInvalidRequest)(nil),  // 9: wxbroker.v1.ReportInvalidRequest
-	(*ReportInvalidResponse)(nil), // 10: wxbroker.v1.ReportInvalidResponse
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(CallGrant)(0),                // 1: wxbroker.v1.CallGrant
+	(*WatchRequest)(nil),          // 2: wxbroker.v1.WatchRequest
+	(*Subscription)(nil),          // 3: wxbroker.v1.Subscription
+	(*HeldVersion)(nil),           // 4: wxbroker.v1.HeldVersion
+	(*Acknowledgement)(nil),       // 5: wxbroker.v1.Acknowledgement
+	(*WatchResponse)(nil),         // 6: wxbroker.v1.WatchResponse
+	(*Account)(nil),               // 7: wxbroker.v1.Account
+	(*AccountPolicy)(nil),         // 8: wxbroker.v1.AccountPolicy
+	(*Credential)(nil),            // 9: wxbroker.v1.Credential
+	(*ReportInvalidRequest)(nil),  // 10: wxbroker.v1.ReportInvalidRequest
+	(*ReportInvalidResponse)(nil), // 11: wxbroker.v1.ReportInvalidResponse
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
 }
 var file_wxbroker_v1_credential_proto_depIdxs = []int32{
-	2,  // 0: wxbroker.v1.WatchRequest.subscription:type_name -> wxbroker.v1.Subscription
-	4,  // 1: wxbroker.v1.WatchRequest.acknowledgement:type_name -> wxbroker.v1.Acknowledgement
+	3,  // 0: wxbroker.v1.WatchRequest.subscription:type_name -> wxbroker.v1.Subscription
+	5,  // 1: wxbroker.v1.WatchRequest.acknowledgement:type_name -> wxbroker.v1.Acknowledgement
 	0,  // 2: wxbroker.v1.Subscription.kinds:type_name -> wxbroker.v1.CredentialKind
-	3,  // 3: wxbroker.v1.Subscription.held:type_name -> wxbroker.v1.HeldVersion
+	4,  // 3: wxbroker.v1.Subscription.held:type_name -> wxbroker.v1.HeldVersion
 	0,  // 4: wxbroker.v1.HeldVersion.kind:type_name -> wxbroker.v1.CredentialKind
-	3,  // 5: wxbroker.v1.Acknowledgement.held:type_name -> wxbroker.v1.HeldVersion
-	11, // 6: wxbroker.v1.WatchResponse.server_time:type_name -> google.protobuf.Timestamp
-	6,  // 7: wxbroker.v1.WatchResponse.accounts:type_name -> wxbroker.v1.Account
-	7,  // 8: wxbroker.v1.Account.policy:type_name -> wxbroker.v1.AccountPolicy
+	4,  // 5: wxbroker.v1.Acknowledgement.held:type_name -> wxbroker.v1.HeldVersion
+	12, // 6: wxbroker.v1.WatchResponse.server_time:type_name -> google.protobuf.Timestamp
+	7,  // 7: wxbroker.v1.WatchResponse.accounts:type_name -> wxbroker.v1.Account
+	8,  // 8: wxbroker.v1.Account.policy:type_name -> wxbroker.v1.AccountPolicy
 	0,  // 9: wxbroker.v1.Account.kinds:type_name -> wxbroker.v1.CredentialKind
-	8,  // 10: wxbroker.v1.Account.credentials:type_name -> wxbroker.v1.Credential
-	0,  // 11: wxbroker.v1.Credential.kind:type_name -> wxbroker.v1.CredentialKind
-	11, // 12: wxbroker.v1.Credential.expire_time:type_name -> google.protobuf.Timestamp
-	0,  // 13: wxbroker.v1.ReportInvalidRequest.kind:type_name -> wxbroker.v1.CredentialKind
-	1,  // 14: wxbroker.v1.CredentialService.Watch:input_type -> wxbroker.v1.WatchRequest
-	9,  // 15: wxbroker.v1.CredentialService.ReportInvalid:input_type -> wxbroker.v1.ReportInvalidRequest
-	5,  // 16: wxbroker.v1.CredentialService.Watch:output_type -> wxbroker.v1.WatchResponse
-	10, // 17: wxbroker.v1.CredentialService.ReportInvalid:output_type -> wxbroker.v1.ReportInvalidResponse
-	16, // [16:18] is the sub-list for method output_type
-	14, // [14:16] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	9,  // 10: wxbroker.v1.Account.credentials:type_name -> wxbroker.v1.Credential
+	1,  // 11: wxbroker.v1.Account.calls:type_name -> wxbroker.v1.CallGrant
+	0,  // 12: wxbroker.v1.Credential.kind:type_name -> wxbroker.v1.CredentialKind
+	12, // 13: wxbroker.v1.Credential.expire_time:type_name -> google.protobuf.Timestamp
+	12, // 14: wxbroker.v1.Credential.replace_time:type_name -> google.protobuf.Timestamp
+	0,  // 15: wxbroker.v1.ReportInvalidRequest.kind:type_name -> wxbroker.v1.CredentialKind
+	2,  // 16: wxbroker.v1.CredentialService.Watch:input_type -> wxbroker.v1.WatchRequest
+	10, // 17: wxbroker.v1.CredentialService.ReportInvalid:input_type -> wxbroker.v1.ReportInvalidRequest
+	6,  // 18: wxbroker.v1.CredentialService.Watch:output_type -> wxbroker.v1.WatchResponse
+	11, // 19: wxbroker.v1.CredentialService.ReportInvalid:output_type -> wxbroker.v1.ReportInvalidResponse
+	18, // [18:20] is the sub-list for method output_type
+	16, // [16:18] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_wxbroker_v1_credential_proto_init() }
@@ -889,7 +1000,7 @@ func file_wxbroker_v1_credential_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wxbroker_v1_credential_proto_rawDesc), len(file_wxbroker_v1_credential_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -57,7 +57,8 @@ type CredentialServiceClient interface {
 	// opens another and loses nothing.
 	//
 	// It takes the grant sign for tickets and the grant token for the
-	// access_token. What is granted or revoked changes open streams at once.
+	// access_token, or one for calls (template, media, oauth, call) where these are
+	// asked for. What is granted or revoked changes open streams at once.
 	//
 	// Errors:
 	//
@@ -149,7 +150,8 @@ type CredentialServiceServer interface {
 	// opens another and loses nothing.
 	//
 	// It takes the grant sign for tickets and the grant token for the
-	// access_token. What is granted or revoked changes open streams at once.
+	// access_token, or one for calls (template, media, oauth, call) where these are
+	// asked for. What is granted or revoked changes open streams at once.
 	//
 	// Errors:
 	//

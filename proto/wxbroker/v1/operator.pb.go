@@ -882,8 +882,12 @@ func (x *GetQuotaRequest) GetAppid() string {
 
 // GetQuotaResponse compares counts.
 type GetQuotaResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Apis          []*QuotaComparison     `protobuf:"bytes,1,rep,name=apis,proto3" json:"apis,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Apis  []*QuotaComparison     `protobuf:"bytes,1,rep,name=apis,proto3" json:"apis,omitempty"`
+	// Today's calls that were made for apps, in order of app and API.
+	Apps []*AppCalls `protobuf:"bytes,2,rep,name=apps,proto3" json:"apps,omitempty"`
+	// The APIs that nobody calls now, in order of API.
+	Stopped       []*StoppedAPI `protobuf:"bytes,3,rep,name=stopped,proto3" json:"stopped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -925,6 +929,154 @@ func (x *GetQuotaResponse) GetApis() []*QuotaComparison {
 	return nil
 }
 
+func (x *GetQuotaResponse) GetApps() []*AppCalls {
+	if x != nil {
+		return x.Apps
+	}
+	return nil
+}
+
+func (x *GetQuotaResponse) GetStopped() []*StoppedAPI {
+	if x != nil {
+		return x.Stopped
+	}
+	return nil
+}
+
+// AppCalls is what the broker counts of the calls that it makes to an API for
+// one app.
+type AppCalls struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	App   string                 `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
+	// Its path, such as /cgi-bin/message/custom/send; "other" for those beyond
+	// the number that is counted one by one.
+	Api  string `protobuf:"bytes,2,opt,name=api,proto3" json:"api,omitempty"`
+	Used int64  `protobuf:"varint,3,opt,name=used,proto3" json:"used,omitempty"`
+	// Absent where the configuration has none.
+	Limit         *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AppCalls) Reset() {
+	*x = AppCalls{}
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AppCalls) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AppCalls) ProtoMessage() {}
+
+func (x *AppCalls) ProtoReflect() protoreflect.Message {
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AppCalls.ProtoReflect.Descriptor instead.
+func (*AppCalls) Descriptor() ([]byte, []int) {
+	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *AppCalls) GetApp() string {
+	if x != nil {
+		return x.App
+	}
+	return ""
+}
+
+func (x *AppCalls) GetApi() string {
+	if x != nil {
+		return x.Api
+	}
+	return ""
+}
+
+func (x *AppCalls) GetUsed() int64 {
+	if x != nil {
+		return x.Used
+	}
+	return 0
+}
+
+func (x *AppCalls) GetLimit() int64 {
+	if x != nil && x.Limit != nil {
+		return *x.Limit
+	}
+	return 0
+}
+
+// StoppedAPI is one that WeChat has answered with 45009 or 45011.
+type StoppedAPI struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Api           string                 `protobuf:"bytes,1,opt,name=api,proto3" json:"api,omitempty"`
+	Errcode       int32                  `protobuf:"varint,2,opt,name=errcode,proto3" json:"errcode,omitempty"`
+	UntilTime     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until_time,json=untilTime,proto3" json:"until_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoppedAPI) Reset() {
+	*x = StoppedAPI{}
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoppedAPI) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoppedAPI) ProtoMessage() {}
+
+func (x *StoppedAPI) ProtoReflect() protoreflect.Message {
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoppedAPI.ProtoReflect.Descriptor instead.
+func (*StoppedAPI) Descriptor() ([]byte, []int) {
+	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *StoppedAPI) GetApi() string {
+	if x != nil {
+		return x.Api
+	}
+	return ""
+}
+
+func (x *StoppedAPI) GetErrcode() int32 {
+	if x != nil {
+		return x.Errcode
+	}
+	return 0
+}
+
+func (x *StoppedAPI) GetUntilTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UntilTime
+	}
+	return nil
+}
+
 // QuotaComparison is one API's calls of today.
 type QuotaComparison struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -940,7 +1092,7 @@ type QuotaComparison struct {
 
 func (x *QuotaComparison) Reset() {
 	*x = QuotaComparison{}
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[12]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -952,7 +1104,7 @@ func (x *QuotaComparison) String() string {
 func (*QuotaComparison) ProtoMessage() {}
 
 func (x *QuotaComparison) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[12]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -965,7 +1117,7 @@ func (x *QuotaComparison) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuotaComparison.ProtoReflect.Descriptor instead.
 func (*QuotaComparison) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{12}
+	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *QuotaComparison) GetOurs() *CallBudget {
@@ -1002,7 +1154,7 @@ type WeChatQuota struct {
 
 func (x *WeChatQuota) Reset() {
 	*x = WeChatQuota{}
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[13]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1014,7 +1166,7 @@ func (x *WeChatQuota) String() string {
 func (*WeChatQuota) ProtoMessage() {}
 
 func (x *WeChatQuota) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[13]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1027,7 +1179,7 @@ func (x *WeChatQuota) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WeChatQuota.ProtoReflect.Descriptor instead.
 func (*WeChatQuota) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{13}
+	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WeChatQuota) GetDailyLimit() int64 {
@@ -1061,7 +1213,7 @@ type ClearQuotaRequest struct {
 
 func (x *ClearQuotaRequest) Reset() {
 	*x = ClearQuotaRequest{}
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[14]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1073,7 +1225,7 @@ func (x *ClearQuotaRequest) String() string {
 func (*ClearQuotaRequest) ProtoMessage() {}
 
 func (x *ClearQuotaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[14]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1086,7 +1238,7 @@ func (x *ClearQuotaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearQuotaRequest.ProtoReflect.Descriptor instead.
 func (*ClearQuotaRequest) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{14}
+	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ClearQuotaRequest) GetAppid() string {
@@ -1107,7 +1259,7 @@ type ClearQuotaResponse struct {
 
 func (x *ClearQuotaResponse) Reset() {
 	*x = ClearQuotaResponse{}
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[15]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1119,7 +1271,7 @@ func (x *ClearQuotaResponse) String() string {
 func (*ClearQuotaResponse) ProtoMessage() {}
 
 func (x *ClearQuotaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[15]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1132,7 +1284,7 @@ func (x *ClearQuotaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearQuotaResponse.ProtoReflect.Descriptor instead.
 func (*ClearQuotaResponse) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{15}
+	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ClearQuotaResponse) GetOurs() *CallBudget {
@@ -1154,7 +1306,7 @@ type RefreshRequest struct {
 
 func (x *RefreshRequest) Reset() {
 	*x = RefreshRequest{}
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[16]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1166,7 +1318,7 @@ func (x *RefreshRequest) String() string {
 func (*RefreshRequest) ProtoMessage() {}
 
 func (x *RefreshRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[16]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1179,7 +1331,7 @@ func (x *RefreshRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshRequest.ProtoReflect.Descriptor instead.
 func (*RefreshRequest) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{16}
+	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RefreshRequest) GetAppid() string {
@@ -1207,7 +1359,7 @@ type RefreshResponse struct {
 
 func (x *RefreshResponse) Reset() {
 	*x = RefreshResponse{}
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[17]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1219,7 +1371,7 @@ func (x *RefreshResponse) String() string {
 func (*RefreshResponse) ProtoMessage() {}
 
 func (x *RefreshResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_operator_proto_msgTypes[17]
+	mi := &file_wxbroker_v1_operator_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1232,7 +1384,7 @@ func (x *RefreshResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshResponse.ProtoReflect.Descriptor instead.
 func (*RefreshResponse) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{17}
+	return file_wxbroker_v1_operator_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RefreshResponse) GetAccount() *AccountStatus {
@@ -1317,9 +1469,23 @@ const file_wxbroker_v1_operator_proto_rawDesc = "" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"'\n" +
 	"\x0fGetQuotaRequest\x12\x14\n" +
-	"\x05appid\x18\x01 \x01(\tR\x05appid\"D\n" +
+	"\x05appid\x18\x01 \x01(\tR\x05appid\"\xa2\x01\n" +
 	"\x10GetQuotaResponse\x120\n" +
-	"\x04apis\x18\x01 \x03(\v2\x1c.wxbroker.v1.QuotaComparisonR\x04apis\"\x8a\x01\n" +
+	"\x04apis\x18\x01 \x03(\v2\x1c.wxbroker.v1.QuotaComparisonR\x04apis\x12)\n" +
+	"\x04apps\x18\x02 \x03(\v2\x15.wxbroker.v1.AppCallsR\x04apps\x121\n" +
+	"\astopped\x18\x03 \x03(\v2\x17.wxbroker.v1.StoppedAPIR\astopped\"g\n" +
+	"\bAppCalls\x12\x10\n" +
+	"\x03app\x18\x01 \x01(\tR\x03app\x12\x10\n" +
+	"\x03api\x18\x02 \x01(\tR\x03api\x12\x12\n" +
+	"\x04used\x18\x03 \x01(\x03R\x04used\x12\x19\n" +
+	"\x05limit\x18\x04 \x01(\x03H\x00R\x05limit\x88\x01\x01B\b\n" +
+	"\x06_limit\"s\n" +
+	"\n" +
+	"StoppedAPI\x12\x10\n" +
+	"\x03api\x18\x01 \x01(\tR\x03api\x12\x18\n" +
+	"\aerrcode\x18\x02 \x01(\x05R\aerrcode\x129\n" +
+	"\n" +
+	"until_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tuntilTime\"\x8a\x01\n" +
 	"\x0fQuotaComparison\x12+\n" +
 	"\x04ours\x18\x01 \x01(\v2\x17.wxbroker.v1.CallBudgetR\x04ours\x120\n" +
 	"\x06wechat\x18\x02 \x01(\v2\x18.wxbroker.v1.WeChatQuotaR\x06wechat\x12\x18\n" +
@@ -1357,7 +1523,7 @@ func file_wxbroker_v1_operator_proto_rawDescGZIP() []byte {
 	return file_wxbroker_v1_operator_proto_rawDescData
 }
 
-var file_wxbroker_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_wxbroker_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_wxbroker_v1_operator_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),      // 0: wxbroker.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),     // 1: wxbroker.v1.GetStatusResponse
@@ -1371,54 +1537,59 @@ var file_wxbroker_v1_operator_proto_goTypes = []any{
 	(*SetAsideDatabase)(nil),      // 9: wxbroker.v1.SetAsideDatabase
 	(*GetQuotaRequest)(nil),       // 10: wxbroker.v1.GetQuotaRequest
 	(*GetQuotaResponse)(nil),      // 11: wxbroker.v1.GetQuotaResponse
-	(*QuotaComparison)(nil),       // 12: wxbroker.v1.QuotaComparison
-	(*WeChatQuota)(nil),           // 13: wxbroker.v1.WeChatQuota
-	(*ClearQuotaRequest)(nil),     // 14: wxbroker.v1.ClearQuotaRequest
-	(*ClearQuotaResponse)(nil),    // 15: wxbroker.v1.ClearQuotaResponse
-	(*RefreshRequest)(nil),        // 16: wxbroker.v1.RefreshRequest
-	(*RefreshResponse)(nil),       // 17: wxbroker.v1.RefreshResponse
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
-	(CredentialKind)(0),           // 19: wxbroker.v1.CredentialKind
+	(*AppCalls)(nil),              // 12: wxbroker.v1.AppCalls
+	(*StoppedAPI)(nil),            // 13: wxbroker.v1.StoppedAPI
+	(*QuotaComparison)(nil),       // 14: wxbroker.v1.QuotaComparison
+	(*WeChatQuota)(nil),           // 15: wxbroker.v1.WeChatQuota
+	(*ClearQuotaRequest)(nil),     // 16: wxbroker.v1.ClearQuotaRequest
+	(*ClearQuotaResponse)(nil),    // 17: wxbroker.v1.ClearQuotaResponse
+	(*RefreshRequest)(nil),        // 18: wxbroker.v1.RefreshRequest
+	(*RefreshResponse)(nil),       // 19: wxbroker.v1.RefreshResponse
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(CredentialKind)(0),           // 21: wxbroker.v1.CredentialKind
 }
 var file_wxbroker_v1_operator_proto_depIdxs = []int32{
-	18, // 0: wxbroker.v1.GetStatusResponse.server_time:type_name -> google.protobuf.Timestamp
-	18, // 1: wxbroker.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
+	20, // 0: wxbroker.v1.GetStatusResponse.server_time:type_name -> google.protobuf.Timestamp
+	20, // 1: wxbroker.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
 	3,  // 2: wxbroker.v1.GetStatusResponse.accounts:type_name -> wxbroker.v1.AccountStatus
 	7,  // 3: wxbroker.v1.GetStatusResponse.upstreams:type_name -> wxbroker.v1.UpstreamStatus
 	8,  // 4: wxbroker.v1.GetStatusResponse.edges:type_name -> wxbroker.v1.EdgeStatus
 	9,  // 5: wxbroker.v1.GetStatusResponse.set_aside:type_name -> wxbroker.v1.SetAsideDatabase
 	2,  // 6: wxbroker.v1.GetStatusResponse.configuration:type_name -> wxbroker.v1.ConfigurationStatus
-	18, // 7: wxbroker.v1.ConfigurationStatus.load_time:type_name -> google.protobuf.Timestamp
+	20, // 7: wxbroker.v1.ConfigurationStatus.load_time:type_name -> google.protobuf.Timestamp
 	4,  // 8: wxbroker.v1.AccountStatus.credentials:type_name -> wxbroker.v1.CredentialStatus
 	6,  // 9: wxbroker.v1.AccountStatus.budget:type_name -> wxbroker.v1.CallBudget
-	19, // 10: wxbroker.v1.CredentialStatus.kind:type_name -> wxbroker.v1.CredentialKind
-	18, // 11: wxbroker.v1.CredentialStatus.expire_time:type_name -> google.protobuf.Timestamp
-	18, // 12: wxbroker.v1.CredentialStatus.next_call_time:type_name -> google.protobuf.Timestamp
-	18, // 13: wxbroker.v1.CredentialStatus.last_early_death_time:type_name -> google.protobuf.Timestamp
+	21, // 10: wxbroker.v1.CredentialStatus.kind:type_name -> wxbroker.v1.CredentialKind
+	20, // 11: wxbroker.v1.CredentialStatus.expire_time:type_name -> google.protobuf.Timestamp
+	20, // 12: wxbroker.v1.CredentialStatus.next_call_time:type_name -> google.protobuf.Timestamp
+	20, // 13: wxbroker.v1.CredentialStatus.last_early_death_time:type_name -> google.protobuf.Timestamp
 	5,  // 14: wxbroker.v1.CredentialStatus.failure:type_name -> wxbroker.v1.CallFailure
-	18, // 15: wxbroker.v1.CallFailure.since:type_name -> google.protobuf.Timestamp
-	18, // 16: wxbroker.v1.CallFailure.retry_time:type_name -> google.protobuf.Timestamp
-	18, // 17: wxbroker.v1.CallBudget.reset_time:type_name -> google.protobuf.Timestamp
-	18, // 18: wxbroker.v1.UpstreamStatus.failed_time:type_name -> google.protobuf.Timestamp
-	18, // 19: wxbroker.v1.EdgeStatus.since:type_name -> google.protobuf.Timestamp
-	12, // 20: wxbroker.v1.GetQuotaResponse.apis:type_name -> wxbroker.v1.QuotaComparison
-	6,  // 21: wxbroker.v1.QuotaComparison.ours:type_name -> wxbroker.v1.CallBudget
-	13, // 22: wxbroker.v1.QuotaComparison.wechat:type_name -> wxbroker.v1.WeChatQuota
-	6,  // 23: wxbroker.v1.ClearQuotaResponse.ours:type_name -> wxbroker.v1.CallBudget
-	3,  // 24: wxbroker.v1.RefreshResponse.account:type_name -> wxbroker.v1.AccountStatus
-	0,  // 25: wxbroker.v1.OperatorService.GetStatus:input_type -> wxbroker.v1.GetStatusRequest
-	10, // 26: wxbroker.v1.OperatorService.GetQuota:input_type -> wxbroker.v1.GetQuotaRequest
-	14, // 27: wxbroker.v1.OperatorService.ClearQuota:input_type -> wxbroker.v1.ClearQuotaRequest
-	16, // 28: wxbroker.v1.OperatorService.Refresh:input_type -> wxbroker.v1.RefreshRequest
-	1,  // 29: wxbroker.v1.OperatorService.GetStatus:output_type -> wxbroker.v1.GetStatusResponse
-	11, // 30: wxbroker.v1.OperatorService.GetQuota:output_type -> wxbroker.v1.GetQuotaResponse
-	15, // 31: wxbroker.v1.OperatorService.ClearQuota:output_type -> wxbroker.v1.ClearQuotaResponse
-	17, // 32: wxbroker.v1.OperatorService.Refresh:output_type -> wxbroker.v1.RefreshResponse
-	29, // [29:33] is the sub-list for method output_type
-	25, // [25:29] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	20, // 15: wxbroker.v1.CallFailure.since:type_name -> google.protobuf.Timestamp
+	20, // 16: wxbroker.v1.CallFailure.retry_time:type_name -> google.protobuf.Timestamp
+	20, // 17: wxbroker.v1.CallBudget.reset_time:type_name -> google.protobuf.Timestamp
+	20, // 18: wxbroker.v1.UpstreamStatus.failed_time:type_name -> google.protobuf.Timestamp
+	20, // 19: wxbroker.v1.EdgeStatus.since:type_name -> google.protobuf.Timestamp
+	14, // 20: wxbroker.v1.GetQuotaResponse.apis:type_name -> wxbroker.v1.QuotaComparison
+	12, // 21: wxbroker.v1.GetQuotaResponse.apps:type_name -> wxbroker.v1.AppCalls
+	13, // 22: wxbroker.v1.GetQuotaResponse.stopped:type_name -> wxbroker.v1.StoppedAPI
+	20, // 23: wxbroker.v1.StoppedAPI.until_time:type_name -> google.protobuf.Timestamp
+	6,  // 24: wxbroker.v1.QuotaComparison.ours:type_name -> wxbroker.v1.CallBudget
+	15, // 25: wxbroker.v1.QuotaComparison.wechat:type_name -> wxbroker.v1.WeChatQuota
+	6,  // 26: wxbroker.v1.ClearQuotaResponse.ours:type_name -> wxbroker.v1.CallBudget
+	3,  // 27: wxbroker.v1.RefreshResponse.account:type_name -> wxbroker.v1.AccountStatus
+	0,  // 28: wxbroker.v1.OperatorService.GetStatus:input_type -> wxbroker.v1.GetStatusRequest
+	10, // 29: wxbroker.v1.OperatorService.GetQuota:input_type -> wxbroker.v1.GetQuotaRequest
+	16, // 30: wxbroker.v1.OperatorService.ClearQuota:input_type -> wxbroker.v1.ClearQuotaRequest
+	18, // 31: wxbroker.v1.OperatorService.Refresh:input_type -> wxbroker.v1.RefreshRequest
+	1,  // 32: wxbroker.v1.OperatorService.GetStatus:output_type -> wxbroker.v1.GetStatusResponse
+	11, // 33: wxbroker.v1.OperatorService.GetQuota:output_type -> wxbroker.v1.GetQuotaResponse
+	17, // 34: wxbroker.v1.OperatorService.ClearQuota:output_type -> wxbroker.v1.ClearQuotaResponse
+	19, // 35: wxbroker.v1.OperatorService.Refresh:output_type -> wxbroker.v1.RefreshResponse
+	32, // [32:36] is the sub-list for method output_type
+	28, // [28:32] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_wxbroker_v1_operator_proto_init() }
@@ -1427,13 +1598,14 @@ func file_wxbroker_v1_operator_proto_init() {
 		return
 	}
 	file_wxbroker_v1_credential_proto_init()
+	file_wxbroker_v1_operator_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wxbroker_v1_operator_proto_rawDesc), len(file_wxbroker_v1_operator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
