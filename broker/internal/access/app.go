@@ -25,6 +25,11 @@ type App struct {
 	// PerSecond is how many calls a second the app may make, in the long run,
 	// streams and an operator's calls aside.
 	PerSecond int
+	// Calls are the APIs that the grant call holds for, none for every one.
+	Calls []Pattern
+	// PerDay is how many calls of an API are made for it in a day, by API; see
+	// CallsPerDay.
+	PerDay map[string]int
 
 	calls *rate.Limiter // what is left of them, set by NewPolicy
 }
@@ -33,16 +38,16 @@ type App struct {
 // limit of its own.
 const DefaultPerSecond = 50
 
-// burst is how many calls may come at once: an app of many threads reports the
-// same value from each.
-const burst = 200
+// burst is how many seconds' calls may come at once: an app of many threads
+// sends a message from each, and then none for a while.
+const burst = 10
 
 // rated returns an app with all of its calls left.
 func rated(a App) *App {
 	if a.PerSecond == 0 {
 		a.PerSecond = DefaultPerSecond
 	}
-	a.calls = rate.NewLimiter(rate.Limit(a.PerSecond), max(burst, a.PerSecond))
+	a.calls = rate.NewLimiter(rate.Limit(a.PerSecond), burst*a.PerSecond)
 	return &a
 }
 

@@ -168,6 +168,20 @@ func (c *Control) App(caller Caller) (*App, Caller, error) {
 	return found, caller.as(by), nil
 }
 
+// Named returns the app of that name by the policy of now, nil if there is none.
+func (c *Control) Named(name string) *App {
+	policy := c.policy.Load()
+	if policy.IsOpen() && name == Anybody {
+		return policy.anybody
+	}
+	for _, app := range policy.apps {
+		if app.Name == name {
+			return app
+		}
+	}
+	return nil
+}
+
 // Presents reports whether a call brings anything by which its caller could
 // be known: it is all that can be said before the call itself has arrived.
 func (c *Control) Presents(ctx context.Context, headers metadata.MD) bool {

@@ -237,10 +237,10 @@ func TestAppsAreRatedApart(t *testing.T) {
 			}
 			return n
 		}
-		if n := taken(web); n != 1000 {
+		if n := taken(web); n != 10*1000 {
 			t.Errorf("web made %d calls", n)
 		}
-		if n := taken(api); n != 200 {
+		if n := taken(api); n != 10*access.DefaultPerSecond {
 			t.Errorf("api made %d calls", n)
 		}
 		time.Sleep(time.Second)

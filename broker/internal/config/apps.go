@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/x509"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -83,12 +84,48 @@ func (r *reader) app(key string, written fileApp, whole file) access.App {
 	}
 	app.Grants = r.grants(key+".grants", written.Grants)
 	r.appAccounts(key+".accounts", &app)
+	r.calls(key, written, &app)
 	if n := written.Limits.PerSecond; n != nil {
 		if app.PerSecond = int(*n); app.PerSecond < 1 || app.PerSecond > 100_000 {
 			r.wrongf(key+".limits.per_second", "is not between 1 and 100000 calls a second")
 		}
 	}
 	return app
+}
+
+// calls reads which APIs are called for an app, and how often a day.
+func (r *reader) calls(key string, written fileApp, app *access.App) {
+	if len(written.Calls) > 0 && !app.Has(access.Call) {
+		r.wrongf(key+".calls", "says what the grant call is for, and the app has not that grant")
+	}
+	if written.Calls != nil && len(written.Calls) == 0 {
+		r.wrongf(key+".calls", "is empty: leave it out for every API, or take the grant call away")
+	}
+	for i, s := range written.Calls {
+		key := fmt.Sprintf("%s.calls[%d]", key, i)
+		pattern, err := access.ParsePattern(s)
+		switch {
+		case err != nil:
+			r.wrongf(key, "%v", err)
+		case slices.Contains(app.Calls, pattern):
+			r.wrongf(key, "is there twice")
+		}
+		app.Calls = append(app.Calls, pattern)
+	}
+	app.PerDay = make(map[string]int)
+	for _, api := range slices.Sorted(maps.Keys(written.Limits.PerDay)) {
+		cleaned, err := access.CleanAPI(api)
+		n := int(written.Limits.PerDay[api])
+		switch {
+		case api != access.EachAPI && (err != nil || cleaned != api):
+			r.wrongf(key+".limits.per_day", `%q is neither the path of an API nor "*" for each that is not named`, api)
+		case api != access.EachAPI && !app.MayCall(api):
+			r.wrongf(key+".limits.per_day", "%s is not called for this app: its grants do not hold for it", api)
+		case n < 0 || n > 100_000_000:
+			r.wrongf(key+".limits.per_day", "the calls of %s are not between 0 and 100000000 a day", api)
+		}
+		app.PerDay[api] = n
+	}
 }
 
 func (r *reader) grants(key string, written []string) []access.Grant {

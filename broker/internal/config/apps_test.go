@@ -18,7 +18,8 @@ const (
 
 func TestApps(t *testing.T) {
 	c, err := Load(write(t, theAccount+"apps:\n"+
-		"  - {name: shop-web, identities: ['token:sha256:"+aHash+"', 'token:sha256:"+strings.ToUpper(bHash)+"'], accounts: [wx1], grants: [sign, report], limits: {per_second: 7}}\n"+
+		"  - {name: shop-web, identities: ['token:sha256:"+aHash+"', 'token:sha256:"+strings.ToUpper(bHash)+"'], accounts: [wx1], grants: [sign, report, call],\n"+
+		"     calls: [/card/*, /cgi-bin/message/custom/send], limits: {per_second: 7, per_day: {/card/get: 10, '*': 100}}}\n"+
 		"  - {name: ops, identities: ['token:sha256:"+strings.Repeat("a", 64)+"'], grants: [admin]}\n"+
 		"  - {name: all, identities: ['token:sha256:"+strings.Repeat("b", 64)+"'], accounts: ['*'], grants: [token]}\n"))
 	if err != nil {
@@ -43,7 +44,10 @@ func TestAppsRefused(t *testing.T) {
 	app := func(identity, rest string) string {
 		return "apps:\n  - name: web\n    identities: ['" + identity + "']\n    " + rest + "\n"
 	}
-	const rest = "accounts: [wx1]\n    grants: [sign]"
+	const (
+		rest     = "accounts: [wx1]\n    grants: [sign]"
+		callRest = "accounts: [wx1]\n    grants: [call]"
+	)
 	hash := "token:sha256:" + aHash
 	for _, tt := range []struct {
 		name, yaml string
@@ -80,6 +84,15 @@ func TestAppsRefused(t *testing.T) {
 		{"a ServiceAccount, and no cluster", app("k8s:shop:web", rest), []string{":4: apps[0].identities[0]: ", "section kubernetes"}},
 		{"no calls", app(hash, rest+"\n    limits: {per_second: 0}"), []string{":7: apps[0].limits.per_second: is not between"}},
 		{"half a call", app(hash, rest+"\n    limits: {per_second: 0.5}"), []string{":7: apps[0].limits.per_second: is not between"}},
+		{"calls without the grant", app(hash, rest+"\n    calls: ['/card/*']"), []string{":7: apps[0].calls: says what the grant call is for"}},
+		{"calls, and none", app(hash, callRest+"\n    calls: []"), []string{":7: apps[0].calls: is empty"}},
+		{"a call that is no path", app(hash, callRest+"\n    calls: ['/card/*', card]"), []string{":7: apps[0].calls[1]: is no path such as"}},
+		{"a call twice", app(hash, callRest+"\n    calls: ['/card/*', '/card/*']"), []string{":7: apps[0].calls[1]: is there twice"}},
+		{"a call that is never made", app(hash, callRest+"\n    calls: [/cgi-bin/token]"), []string{":7: apps[0].calls[0]: hands out"}},
+		{"calls a day of no API", app(hash, callRest+"\n    limits: {per_day: {card: 1}}"), []string{":7: apps[0].limits.per_day: \"card\" is neither"}},
+		{"calls a day of another's API", app(hash, rest+"\n    limits: {per_day: {/card/get: 1}}"), []string{":7: apps[0].limits.per_day: /card/get is not called for this app"}},
+		{"less than no calls a day", app(hash, callRest+"\n    limits: {per_day: {'*': -1}}"), []string{":7: apps[0].limits.per_day: the calls of * are not between"}},
+		{"half a call a day", app(hash, callRest+"\n    limits: {per_day: {'*': 1.5}}"), []string{":7: apps[0].limits.per_day: the calls of * are not between"}},
 		{"a typo", app(hash, rest+"\n    limit: {per_second: 5}"), []string{":7:5: ", `unknown key "limit"`, `did you mean "limits"?`}},
 		{"no apps any more", "apps: []\n", []string{":2: apps: is empty"}},
 		{"apps in a comment", "apps:\n#  - {name: web}\n", []string{":2: apps: is empty"}},

@@ -41,11 +41,13 @@ type fileApp struct {
 	Identities []string      `yaml:"identities"`
 	Accounts   []string      `yaml:"accounts"`
 	Grants     []string      `yaml:"grants"`
+	Calls      []string      `yaml:"calls"`
 	Limits     fileAppLimits `yaml:"limits"`
 }
 
 type fileAppLimits struct {
-	PerSecond *calls `yaml:"per_second"`
+	PerSecond *calls           `yaml:"per_second"`
+	PerDay    map[string]calls `yaml:"per_day"`
 }
 
 type fileAccount struct {

@@ -1,0 +1,132 @@
+package access
+
+import (
+	"errors"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// The APIs that a grant of their own is for.
+const (
+	TemplateAPI = "/cgi-bin/message/template/send"
+	MediaAPI    = "/cgi-bin/media/get"
+	HDVoiceAPI  = "/cgi-bin/media/get/jssdk"
+	CodeAPI     = "/sns/oauth2/access_token"
+	RenewAPI    = "/sns/oauth2/refresh_token"
+	UserInfoAPI = "/sns/userinfo"
+	AuthAPI     = "/sns/auth"
+)
+
+var ownGrant = map[string]Grant{
+	TemplateAPI: Template,
+	MediaAPI:    Media, HDVoiceAPI: Media,
+	CodeAPI: OAuth, RenewAPI: OAuth, UserInfoAPI: OAuth, AuthAPI: OAuth,
+}
+
+// apiForm is a path of WeChat's, cleaned.
+var apiForm = regexp.MustCompile(`^(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$`)
+
+// maxAPI bounds a path, in bytes.
+const maxAPI = 256
+
+// CleanAPI returns the path of an API as it is compared, counted and called.
+// What has an escape or a character that no path of WeChat's has is refused: it
+// could be one path to us and another to WeChat.
+func CleanAPI(raw string) (string, error) {
+	cleaned := path.Clean("/" + raw)
+	if !strings.HasPrefix(raw, "/") || len(raw) > maxAPI || !apiForm.MatchString(cleaned) {
+		return "", errors.New("the path is not one such as /cgi-bin/message/custom/send")
+	}
+	return cleaned, nil
+}
+
+// closedWords are the parts of a path by which one hands out, checks or resets
+// credentials and quotas, whatever comes before and after them: /cgi-bin/token,
+// stable_token and ticket/getticket, clear_quota and openapi/quota/clear,
+// component/api_…_token of third-party platforms, openapi/rid/get, which shows
+// requests with the token in them, sns/jscode2session, which takes the
+// AppSecret, and resetusersessionkey.
+var closedWords = []string{
+	"token", "stable_token", "access_token", "refresh_token", "gettoken", "ticket", "getticket", "get_jsapi_ticket",
+	"component", "clear_quota", "rid", "jscode2session", "checksession", "resetusersessionkey",
+}
+
+// Closed reports whether nobody calls that API, as CleanAPI returns it, whatever
+// they were granted. OAuth is open: its tokens are the users'.
+func Closed(api string) bool {
+	if ownGrant[api] != "" {
+		return false
+	}
+	lower := strings.ToLower(api)
+	words := strings.Split(lower, "/")
+	return strings.HasPrefix(lower, "/sns/") || lower == "/sns" ||
+		strings.HasPrefix(lower, "/cgi-bin/openapi/quota/clear") ||
+		slices.ContainsFunc(closedWords, func(word string) bool { return slices.Contains(words, word) })
+}
+
+// IsOAuth reports whether an API, as CleanAPI returns it, is about a page's user
+// and takes no access_token of an account's.
+func IsOAuth(api string) bool { return ownGrant[api] == OAuth }
+
+// Pattern is APIs that may be called: one path, or with /* at its end all that
+// are below it.
+type Pattern string
+
+// ParsePattern reads a pattern.
+func ParsePattern(s string) (Pattern, error) {
+	fixed, below := strings.CutSuffix(s, "/*")
+	if s == "/*" {
+		return Pattern(s), nil
+	}
+	cleaned, err := CleanAPI(fixed)
+	switch {
+	case err != nil || cleaned != fixed:
+		return "", errors.New("is no path such as /cgi-bin/message/custom/send, and no /cgi-bin/message/* for all below one")
+	case !below && Closed(fixed):
+		return "", errors.New("hands out, checks or resets credentials or quotas, which is never called for an app")
+	}
+	return Pattern(s), nil
+}
+
+// Matches reports whether an API, as CleanAPI returns it, is one of these.
+func (p Pattern) Matches(api string) bool {
+	if above, ok := strings.CutSuffix(string(p), "*"); ok {
+		return strings.HasPrefix(api, above)
+	}
+	return api == string(p)
+}
+
+// MayCall reports whether calls of an API, as CleanAPI returns it, are made for
+// the app.
+func (a *App) MayCall(api string) bool {
+	own := ownGrant[api]
+	switch {
+	case Closed(api):
+		return false
+	case own != "" && a.Has(own):
+		return true
+	case own == OAuth || !a.Has(Call):
+		return false
+	}
+	return len(a.Calls) == 0 || slices.ContainsFunc(a.Calls, func(p Pattern) bool { return p.Matches(api) })
+}
+
+// EachAPI stands, in an app's calls a day, for each API that is not named.
+const EachAPI = "*"
+
+// CallsPerDay returns how many calls of an API are made for the app in a day,
+// and false where there is no limit.
+func (a *App) CallsPerDay(api string) (int, bool) {
+	if n, ok := a.PerDay[api]; ok {
+		return n, true
+	}
+	n, ok := a.PerDay[EachAPI]
+	return n, ok
+}
+
+// CallGrants returns the grants for calls that the app has.
+func (a *App) CallGrants() []Grant {
+	return slices.DeleteFunc([]Grant{Template, Media, OAuth, Call}, func(g Grant) bool { return !a.Has(g) })
+}

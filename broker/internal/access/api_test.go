@@ -1,0 +1,139 @@
+package access_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/wxbroker/wxbroker/broker/internal/access"
+)
+
+func TestCleanAPI(t *testing.T) {
+	for raw, want := range map[string]string{
+		"/cgi-bin/message/custom/send":        "/cgi-bin/message/custom/send",
+		"/cgi-bin//message/./custom/send/":    "/cgi-bin/message/custom/send",
+		"/cgi-bin/menu/../token":              "/cgi-bin/token",
+		"/../../cgi-bin/token":                "/cgi-bin/token",
+		"/cgi-bin/clear_quota/v2":             "/cgi-bin/clear_quota/v2",
+		"/wxa/x.y-z_0":                        "/wxa/x.y-z_0",
+		"":                                    "",
+		"/":                                   "",
+		"//":                                  "",
+		"cgi-bin/token":                       "",
+		"/cgi-bin/%74oken":                    "",
+		"/cgi-bin/token%00":                   "",
+		"/cgi-bin/token;x=1":                  "",
+		"/cgi-bin\\token":                     "",
+		"/cgi-bin/token?a=b":                  "",
+		"/cgi-bin/token#a":                    "",
+		"/cgi-bin/to ken":                     "",
+		"/cgi-bin/token\n":                    "",
+		"/cgi-bin/ｔｏｋｅｎ":                      "",
+		"/cgi-bin/.hidden":                    "",
+		"http://other.example/cgi-bin/token":  "",
+		"/" + strings.Repeat("a", 300):        "",
+		"/cgi-bin/" + strings.Repeat("/", 90): "/cgi-bin",
+	} {
+		got, err := access.CleanAPI(raw)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%q is cleaned to %q (%v), want %q", raw, got, err, want)
+		}
+	}
+}
+
+func TestClosed(t *testing.T) {
+	for api, want := range map[string]bool{
+		"/cgi-bin/token": true, "/cgi-bin/stable_token": true, "/cgi-bin/Token": true, "/CGI-BIN/STABLE_TOKEN": true, "/cgi-bin/token/x": true,
+		"/cgi-bin/ticket/getticket": true, "/cgi-bin/ticket/other": true, "/cgi-bin/clear_quota": true, "/cgi-bin/clear_quota/v2": true,
+		"/cgi-bin/openapi/quota/clear": true, "/cgi-bin/openapi/quota/get": false, "/cgi-bin/openapi/rid/get": true,
+		"/cgi-bin/component/api_query_auth": true, "/sns/jscode2session": true, "/sns/oauth2/component/access_token": true, "/sns": true, "/sns/other": true,
+		"/wxa/resetusersessionkey": true, "/wxa/msg_sec_check": false,
+		"/sns/oauth2/access_token": false, "/sns/userinfo": false, "/sns/auth": false, "/sns/oauth2/refresh_token": false, "/SNS/oauth2/access_token": true,
+		"/cgi-bin/message/template/send": false, "/cgi-bin/media/get": false, "/card/create": false, "/datacube/getusersummary": false,
+		"/cgi-bin/get_api_domain_ip": false, "/customservice/kfaccount/add": false,
+	} {
+		if got := access.Closed(api); got != want {
+			t.Errorf("%s is closed: %v", api, got)
+		}
+	}
+}
+
+func TestParsePattern(t *testing.T) {
+	for pattern, ok := range map[string]bool{
+		"/*": true, "/cgi-bin/*": true, "/cgi-bin/message/custom/send": true, "/card/*": true,
+		"": false, "*": false, "/": false, "cgi-bin/*": false, "/cgi-bin/": false, "/cgi-bin/*/send": false, "/cgi-bin/mess*": false, "/cgi-bin//x": false,
+		"/cgi-bin/../x": false, "/cgi-bin/token": false, "/cgi-bin/%2a": false,
+	} {
+		if _, err := access.ParsePattern(pattern); (err == nil) != ok {
+			t.Errorf("%q: %v", pattern, err)
+		}
+	}
+}
+
+func TestMayCall(t *testing.T) {
+	const send, custom, card = access.TemplateAPI, "/cgi-bin/message/custom/send", "/card/create"
+	for _, tt := range []struct {
+		name   string
+		app    access.App
+		may    []string
+		mayNot []string
+	}{
+		{
+			"nothing",
+			access.App{Grants: []access.Grant{access.Sign, access.Token, access.Report, access.Admin}},
+			nil,
+			[]string{send, custom, access.MediaAPI, access.CodeAPI, "/cgi-bin/token"},
+		},
+		{
+			"call",
+			access.App{Grants: []access.Grant{access.Call}},
+			[]string{send, custom, card, access.MediaAPI},
+			[]string{access.CodeAPI, access.UserInfoAPI, "/cgi-bin/token", "/cgi-bin/clear_quota"},
+		},
+		{
+			"some calls",
+			access.App{Grants: []access.Grant{access.Call}, Calls: []access.Pattern{"/cgi-bin/message/*", card}},
+			[]string{send, custom, card},
+			[]string{access.MediaAPI, "/card/get", "/card/create/x", "/cgi-bin/message", "/cgi-bin/messages/x", access.CodeAPI},
+		},
+		{"template", access.App{Grants: []access.Grant{access.Template}}, []string{send}, []string{custom, access.MediaAPI, access.CodeAPI}},
+		{"media", access.App{Grants: []access.Grant{access.Media}}, []string{access.MediaAPI, access.HDVoiceAPI}, []string{custom, send, "/cgi-bin/media/upload"}},
+		{
+			"oauth",
+			access.App{Grants: []access.Grant{access.OAuth}},
+			[]string{access.CodeAPI, access.UserInfoAPI, access.AuthAPI, access.RenewAPI},
+			[]string{custom, "/sns/jscode2session"},
+		},
+		{"patterns are of call alone", access.App{Grants: []access.Grant{access.Template}, Calls: []access.Pattern{"/*"}}, []string{send}, []string{custom}},
+		{
+			"everything",
+			access.App{Grants: access.Grants(), Calls: []access.Pattern{"/*"}},
+			[]string{send, custom, card, access.CodeAPI},
+			[]string{"/cgi-bin/token", "/cgi-bin/ticket/getticket", "/cgi-bin/Clear_Quota/v2"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, api := range tt.may {
+				if !tt.app.MayCall(api) {
+					t.Errorf("it may not call %s", api)
+				}
+			}
+			for _, api := range tt.mayNot {
+				if tt.app.MayCall(api) {
+					t.Errorf("it may call %s", api)
+				}
+			}
+		})
+	}
+}
+
+func TestCallsPerDay(t *testing.T) {
+	app := access.App{PerDay: map[string]int{access.TemplateAPI: 100, access.EachAPI: 7}}
+	for api, want := range map[string]int{access.TemplateAPI: 100, "/card/create": 7} {
+		if n, ok := app.CallsPerDay(api); n != want || !ok {
+			t.Errorf("%s: %d, %v", api, n, ok)
+		}
+	}
+	if n, ok := new(access.App).CallsPerDay("/card/create"); ok {
+		t.Errorf("without a limit: %d", n)
+	}
+}
