@@ -33,6 +33,11 @@ const (
 	// ForceRefreshAPI is a stable_token call with force_refresh, which WeChat
 	// counts besides.
 	ForceRefreshAPI API = "force_refresh"
+	// TemplateAPI, MediaAPI, OAuthAPI and CallAPI are what is called for apps.
+	TemplateAPI API = "template"
+	MediaAPI    API = "media"
+	OAuthAPI    API = "oauth"
+	CallAPI     API = "call"
 )
 
 // paths are where WeChat has each API.
@@ -56,7 +61,14 @@ func APIAt(path string) API {
 }
 
 // takesToken reports whether the call is made with an access_token.
-func (a API) takesToken() bool { return a == TicketAPI || a == ProbeAPI || a == QuotaAPI }
+func (a API) takesToken() bool {
+	switch a {
+	case TicketAPI, ProbeAPI, QuotaAPI, TemplateAPI, MediaAPI, CallAPI:
+		return true
+	default:
+		return false
+	}
+}
 
 const (
 	// callTimeout bounds one call from dialling to the last byte.
@@ -81,7 +93,8 @@ type Options struct {
 
 // Client calls WeChat. It is safe for concurrent use.
 type Client struct {
-	http      *http.Client
+	http      *http.Client // for the broker itself, and what must not be repeated
+	passing   *http.Client // for apps
 	upstreams *upstreams
 	done      func(string, API, *Error)
 }
@@ -111,6 +124,7 @@ func New(o Options) *Client {
 			// The query holds the secret: it goes to no other address.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
+		passing:   newPassing(transport),
 		upstreams: newUpstreams(o.Upstreams),
 		done:      o.Done,
 	}
