@@ -19,6 +19,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 	"github.com/wxbroker/wxbroker/broker/internal/operator"
 	"github.com/wxbroker/wxbroker/broker/internal/ops"
+	"github.com/wxbroker/wxbroker/broker/internal/relay"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/broker/internal/store"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
@@ -68,6 +69,7 @@ type App struct {
 	store         Store
 	states        fanout.Fanout
 	accounts      accounts
+	relay         *relay.Relay
 	tls           *tlsfile.Source // nil for plain text
 	server        *rpc.Server
 	metrics       *ops.Metrics
@@ -117,10 +119,16 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 	}
 	a.accounts.apply(c.Accounts)
 	lost = false
+	a.relay = relay.New(relay.Options{
+		WeChat: client, Account: a.states.Account, Keeper: a.accounts.keeper, Store: a.store, Clock: o.Clock, Log: o.Log,
+	})
+	aliases := &relay.AliasKeys{Store: a.store, Log: o.Log}
 	edges, told := new(rpc.Edges), audit.New(o.Log, "wxbroker", "app")
 	a.server = rpc.NewServer(rpc.Options{
 		Fanout: &a.states, Edges: edges, Claim: a.accounts.claim, Report: a.accounts.report,
+		Relay: a.relay, AliasKey: aliases.Of,
 		Operator: &operator.Service{
+			Relay: a.relay, Access: a.access,
 			Version: o.Version, Started: o.Clock(), Clock: o.Clock, Configuration: a.configuration.state,
 			Keepers: a.accounts.list, Edges: edges, Upstreams: client.Upstreams, SetAside: a.store.Aside(),
 		},
@@ -215,6 +223,8 @@ func (a *App) Run(ctx context.Context) error {
 		return daemon.ServeHTTP(opsCtx, a.ops, daemon.Ops(a.metrics.Registry, func() error { return nil }), a.log)
 	})
 	waitForKeepers := a.accounts.run(keepersCtx)
+	var counting sync.WaitGroup
+	counting.Go(func() { a.relay.Run(keepersCtx) })
 	// Files are followed until the streams have ended: the last of it may have
 	// to do with keepers.
 	followCtx, stopFollowing := context.WithCancel(context.WithoutCancel(ctx))
@@ -232,6 +242,7 @@ func (a *App) Run(ctx context.Context) error {
 		following.Wait()
 		stopKeepers()
 		waitForKeepers()
+		counting.Wait()
 		stopOps()
 		return err
 	})

@@ -135,6 +135,24 @@ func printQuota(w io.Writer, appid string, q *wxbrokerv1.GetQuotaResponse) error
 		}
 		t.row(cells...)
 	}
+	if len(q.GetApps()) > 0 {
+		t.row()
+		t.row("APP", "API", "TODAY", "LIMIT")
+	}
+	for _, c := range q.GetApps() {
+		limit := "-"
+		if c.Limit != nil {
+			limit = strconv.FormatInt(c.GetLimit(), 10)
+		}
+		t.row(c.GetApp(), c.GetApi(), c.GetUsed(), limit)
+	}
+	if len(q.GetStopped()) > 0 {
+		t.row()
+		t.row("NOT CALLED NOW", "WECHAT SAID", "UNTIL")
+	}
+	for _, s := range q.GetStopped() {
+		t.row(s.GetApi(), s.GetErrcode(), s.GetUntilTime().AsTime().UTC().Format(time.RFC3339))
+	}
 	return t.Flush()
 }
 

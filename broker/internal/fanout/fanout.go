@@ -63,6 +63,14 @@ func (f *Fanout) Has(appid string) bool {
 	return ok
 }
 
+// Account returns the newest state of one account; without one it is false.
+func (f *Fanout) Account(appid string) (credential.Account, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p, ok := f.accounts[appid]
+	return p.account, ok
+}
+
 // Renew gives every state a new revision and wakes whoever waits: what a
 // reader may see of it has changed.
 func (f *Fanout) Renew() {

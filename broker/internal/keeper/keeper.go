@@ -54,6 +54,7 @@ type Keeper struct {
 	stopped    chan struct{} // closed when Run ends
 	status     atomic.Pointer[Status]
 	issued     atomic.Pointer[map[credential.Kind]issued]
+	secret     atomic.Pointer[credential.Secret] // Account's, for other goroutines
 }
 
 // New returns a Keeper that has published what the store has, so that nobody
@@ -64,6 +65,7 @@ func New(o Options) *Keeper {
 		Options: o, token: &slot{kind: credential.AccessToken},
 		claims: newInbox(), strange: rate.Sometimes{First: 1, Interval: time.Minute}, questions: make(chan question), stopped: make(chan struct{}),
 	}
+	k.secret.Store(&o.Account.Secret)
 	for _, kind := range o.Tickets {
 		k.tickets = append(k.tickets, &slot{kind: kind, seen: sightings{}})
 	}
@@ -164,11 +166,14 @@ func (k *Keeper) publish() {
 	account := credential.Account{AppID: k.Account.AppID, SignHosts: k.SignHosts}
 	for _, s := range k.slots() {
 		account.Kinds = append(account.Kinds, s.kind)
-		if s.held() && !s.undated {
-			account.Credentials = append(account.Credentials, credential.Credential{
-				Kind: s.kind, Value: s.value, Version: s.version, Expiry: s.expiry,
-			})
+		if !s.held() || s.undated {
+			continue
 		}
+		held := credential.Credential{Kind: s.kind, Value: s.value, Version: s.version, Expiry: s.expiry}
+		if s == k.token && !k.Stable { // each call replaces it
+			held.Replaced = s.due
+		}
+		account.Credentials = append(account.Credentials, held)
 	}
 	k.Publish(account)
 	k.show()

@@ -32,3 +32,9 @@ func (k *Keeper) ask(ctx context.Context, q question) error {
 		return ErrStopped
 	}
 }
+
+// Settle returns once what the keeper does now is done, such as a refresh. The
+// error is ctx's, or ErrStopped.
+func (k *Keeper) Settle(ctx context.Context) error {
+	return k.ask(ctx, func(context.Context) {})
+}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
+	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
 // secretPoll is how often the AppSecret is read anew while WeChat refuses the
@@ -30,9 +31,13 @@ func (k *Keeper) noticeSecret() {
 	}
 	k.Log.Info("the AppSecret has changed, using the new one from now on")
 	k.Account.Secret = secret
+	k.secret.Store(&secret)
 	for _, s := range k.slots() {
 		if s.trouble.is(wechat.Configuration) {
 			s.trouble.retry = k.Clock.Now()
 		}
 	}
 }
+
+// Secret returns the AppSecret as it is now.
+func (k *Keeper) Secret() credential.Secret { return *k.secret.Load() }

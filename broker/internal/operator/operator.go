@@ -15,6 +15,7 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
+	"github.com/wxbroker/wxbroker/broker/internal/relay"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/broker/internal/store"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
@@ -32,6 +33,9 @@ type Service struct {
 	Keepers       func() []*keeper.Keeper
 	Configuration func() Configuration
 	Edges         *rpc.Edges
+	// Relay has counted the calls for apps, and Access knows what these may.
+	Relay  *relay.Relay
+	Access *access.Control
 	// Upstreams returns WeChat's hosts.
 	Upstreams func() []wechat.Upstream
 	SetAside  *store.Aside

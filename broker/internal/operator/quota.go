@@ -32,6 +32,18 @@ func (s *Service) GetQuota(ctx context.Context, r *wxbrokerv1.GetQuotaRequest) (
 		}
 		response.Apis = append(response.Apis, comparison)
 	}
+	for _, c := range s.Relay.Today(r.GetAppid()) {
+		calls := &wxbrokerv1.AppCalls{App: c.App, Api: c.API, Used: int64(c.Used)}
+		if app := s.Access.Named(c.App); app != nil {
+			if limit, ok := app.CallsPerDay(c.API); ok {
+				calls.Limit = new(int64(limit))
+			}
+		}
+		response.Apps = append(response.Apps, calls)
+	}
+	for _, stop := range s.Relay.Stops(r.GetAppid()) {
+		response.Stopped = append(response.Stopped, &wxbrokerv1.StoppedAPI{Api: stop.API, Errcode: int32(stop.Code), UntilTime: timestamp(stop.Until)})
+	}
 	return response, nil
 }
 
@@ -45,6 +57,7 @@ func (s *Service) ClearQuota(ctx context.Context, r *wxbrokerv1.ClearQuotaReques
 	if err != nil {
 		return nil, failure(ctx, err)
 	}
+	s.Relay.Resume(r.GetAppid())
 	return &wxbrokerv1.ClearQuotaResponse{Ours: budget(spent)}, nil
 }
 

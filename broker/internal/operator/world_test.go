@@ -17,6 +17,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 	"github.com/wxbroker/wxbroker/broker/internal/operator"
+	"github.com/wxbroker/wxbroker/broker/internal/relay"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
@@ -60,6 +61,7 @@ func newWorld(t *testing.T, before func(*wechatsim.Sim), appids ...string) *worl
 	})
 	w := &world{sim: sim, Service: &operator.Service{
 		Version: "v1.2.3", Started: time.Now(), Clock: credential.WallClock, Edges: new(rpc.Edges), Upstreams: client.Upstreams,
+		Relay: relay.New(relay.Options{WeChat: client, Store: memory{}, Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler)}),
 	}}
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup

@@ -15,17 +15,22 @@ import (
 )
 
 // within returns the kinds that an app may have of what it subscribed to, or
-// PERMISSION_DENIED when it may have nothing.
+// PERMISSION_DENIED when it may have nothing: no credential and no calls.
 func (sub subscription) within(app *access.App) ([]credential.Kind, error) {
 	may := app.Kinds()
 	kinds := without(sub.kinds, without(sub.kinds, may))
 	switch {
-	case len(may) == 0 || len(kinds) == 0 && len(sub.kinds) > 0:
+	case len(kinds) == 0 && (len(may) == 0 || len(sub.kinds) > 0) && !sub.mayCall(app):
 		return nil, status.Errorf(codes.PermissionDenied, "the app %s has not been granted any credential of the kinds %v", app.Name, sub.kinds)
 	case len(sub.appids) > 0 && !slices.ContainsFunc(sub.appids, app.Serves):
 		return nil, status.Errorf(codes.PermissionDenied, "the app %s has been granted nothing for the accounts %q", app.Name, sub.appids)
 	}
 	return kinds, nil
+}
+
+// mayCall reports whether the edge asks for calls, and there are any.
+func (sub subscription) mayCall(app *access.App) bool {
+	return sub.calls && len(app.CallGrants()) > 0
 }
 
 // accounts returns the accounts to look for, none for all that there are: of
@@ -40,13 +45,25 @@ func (sub subscription) accounts(app *access.App) []string {
 	return slices.DeleteFunc(slices.Clone(sub.appids), func(appid string) bool { return !app.Serves(appid) })
 }
 
-// allowed returns what of a state an app may have, by these kinds.
-func allowed(state fanout.State, app *access.App, kinds []credential.Kind) []credential.Account {
+// allowed returns what of a state an app may have that subscribed so, by these
+// kinds.
+func (c *credentials) allowed(state fanout.State, app *access.App, sub subscription, kinds []credential.Kind) []credential.Account {
+	var calls []credential.CallGrant
+	if sub.calls {
+		for _, g := range app.CallGrants() {
+			calls = append(calls, credential.CallGrant(g))
+		}
+	}
 	var accounts []credential.Account
 	for _, account := range state.Accounts {
-		if app.Serves(account.AppID) {
-			accounts = append(accounts, account.Only(kinds))
+		if !app.Serves(account.AppID) {
+			continue
 		}
+		account = account.Only(kinds)
+		if len(calls) > 0 && c.AliasKey != nil {
+			account.Calls, account.AliasKey = calls, c.AliasKey(account.AppID, app.Name)
+		}
+		accounts = append(accounts, account)
 	}
 	return accounts
 }

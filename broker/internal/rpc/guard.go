@@ -26,15 +26,20 @@ type need struct {
 
 // needs are those of every method: one that is not here is nobody's.
 var needs = map[string]need{
-	wxbrokerv1.CredentialService_Watch_FullMethodName:         {action: "watch", grants: []access.Grant{access.Sign, access.Token}},
+	wxbrokerv1.CredentialService_Watch_FullMethodName:         {action: "watch", grants: []access.Grant{access.Sign, access.Token, access.Template, access.Media, access.OAuth, access.Call}},
 	wxbrokerv1.CredentialService_ReportInvalid_FullMethodName: {action: "report", grants: []access.Grant{access.Report}, counts: true},
-	wxbrokerv1.OperatorService_GetStatus_FullMethodName:       {action: "status", grants: []access.Grant{access.Admin}},
-	wxbrokerv1.OperatorService_GetQuota_FullMethodName:        {action: "quota", grants: []access.Grant{access.Admin}},
-	wxbrokerv1.OperatorService_ClearQuota_FullMethodName:      {action: "clear_quota", grants: []access.Grant{access.Admin}},
-	wxbrokerv1.OperatorService_Refresh_FullMethodName:         {action: "refresh", grants: []access.Grant{access.Admin}},
-	healthv1.Health_Check_FullMethodName:                      {action: "health"},
-	healthv1.Health_List_FullMethodName:                       {action: "health"},
-	healthv1.Health_Watch_FullMethodName:                      {action: "health"}, // see polledHealth
+	wxbrokerv1.WeChatService_SendTemplate_FullMethodName:      {action: "template", grants: []access.Grant{access.Template}, counts: true},
+	wxbrokerv1.WeChatService_GetMedia_FullMethodName:          {action: "media", grants: []access.Grant{access.Media}, counts: true},
+	wxbrokerv1.WeChatService_GetOpenID_FullMethodName:         {action: "oauth", grants: []access.Grant{access.OAuth}, counts: true},
+	// Counted by its handler: strangers to whom an edge is open come this far.
+	wxbrokerv1.WeChatService_Call_FullMethodName:         {action: "call", grants: []access.Grant{access.Template, access.Media, access.OAuth, access.Call}},
+	wxbrokerv1.OperatorService_GetStatus_FullMethodName:  {action: "status", grants: []access.Grant{access.Admin}},
+	wxbrokerv1.OperatorService_GetQuota_FullMethodName:   {action: "quota", grants: []access.Grant{access.Admin}},
+	wxbrokerv1.OperatorService_ClearQuota_FullMethodName: {action: "clear_quota", grants: []access.Grant{access.Admin}},
+	wxbrokerv1.OperatorService_Refresh_FullMethodName:    {action: "refresh", grants: []access.Grant{access.Admin}},
+	healthv1.Health_Check_FullMethodName:                 {action: "health"},
+	healthv1.Health_List_FullMethodName:                  {action: "health"},
+	healthv1.Health_Watch_FullMethodName:                 {action: "health"}, // see polledHealth
 }
 
 // guard lets callers in, and tells the audit.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
+	"github.com/wxbroker/wxbroker/broker/internal/relay"
 	"github.com/wxbroker/wxbroker/pkg/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
@@ -31,6 +32,8 @@ const (
 	maxHeaders = 64 << 10
 	// maxStreams bounds the calls under way on one connection.
 	maxStreams = 250
+	// uploadWindow is how much of a body may be on its way, in bytes.
+	uploadWindow = 256 << 10
 )
 
 // Options are what the services need.
@@ -42,6 +45,10 @@ type Options struct {
 	// Report is told that WeChat refused the value with that hash. known is
 	// whether the account has handed it out.
 	Report func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v Versions, known bool, err error)
+	// Relay makes calls for apps, and AliasKey is the key of what stands for an
+	// access_token; nil without such calls.
+	Relay    *relay.Relay
+	AliasKey func(appid, app string) credential.Secret
 	// Operator is registered besides, nil for none.
 	Operator wxbrokerv1.OperatorServiceServer
 	// Access says who may do what, and Audit is told of it.
@@ -93,6 +100,8 @@ func NewServer(o Options) *Server {
 			grpc.MaxConcurrentStreams(maxStreams),
 			// Thousands of edges that rarely say anything.
 			grpc.ReadBufferSize(4<<10),
+			// What is uploaded waits here for WeChat, and no more of each than this.
+			grpc.StaticStreamWindowSize(uploadWindow),
 		),
 		health:   health.NewServer(),
 		stopping: make(chan struct{}),
@@ -100,6 +109,10 @@ func NewServer(o Options) *Server {
 	healthv1.RegisterHealthServer(s.grpc, polledHealth{s.health})
 	s.health.SetServingStatus(wxbrokerv1.CredentialService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)
 	wxbrokerv1.RegisterCredentialServiceServer(s.grpc, &credentials{Options: o, guard: guard, stopping: s.stopping})
+	if o.Relay != nil {
+		wxbrokerv1.RegisterWeChatServiceServer(s.grpc, &calls{relay: o.Relay, guard: guard, stopping: s.stopping})
+		s.health.SetServingStatus(wxbrokerv1.WeChatService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)
+	}
 	if o.Operator != nil {
 		wxbrokerv1.RegisterOperatorServiceServer(s.grpc, o.Operator)
 		s.health.SetServingStatus(wxbrokerv1.OperatorService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)

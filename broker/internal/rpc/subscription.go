@@ -25,6 +25,7 @@ type subscription struct {
 	appids        []string
 	kinds         []credential.Kind
 	held          []Holding
+	calls         bool // it passes on calls as well
 	name, version string
 }
 
@@ -48,7 +49,7 @@ func readSubscription(request *wxbrokerv1.WatchRequest) (subscription, error) {
 		return subscription{}, err
 	}
 	out := subscription{
-		appids: in.GetAppids(), held: held,
+		appids: in.GetAppids(), held: held, calls: in.GetCalls(),
 		name: printable(in.GetEdgeName()), version: printable(in.GetEdgeVersion()),
 	}
 	for _, k := range in.GetKinds() {

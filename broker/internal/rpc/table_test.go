@@ -6,9 +6,13 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"runtime"
@@ -29,7 +33,10 @@ import (
 	"github.com/wxbroker/wxbroker/broker/clustertest"
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
+	"github.com/wxbroker/wxbroker/broker/internal/keeper"
+	"github.com/wxbroker/wxbroker/broker/internal/relay"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/tlsfile"
@@ -82,6 +89,25 @@ func methods() []method {
 			})
 			return err
 		}},
+		{"SendTemplate", []access.Grant{access.Template}, "template", func(ctx context.Context, conn *grpc.ClientConn) error {
+			_, err := wxbrokerv1.NewWeChatServiceClient(conn).SendTemplate(ctx, &wxbrokerv1.SendTemplateRequest{Appid: "wx1", Touser: "o", TemplateId: "t"})
+			return err
+		}},
+		{"GetMedia", []access.Grant{access.Media}, "media", func(ctx context.Context, conn *grpc.ClientConn) error {
+			stream, err := wxbrokerv1.NewWeChatServiceClient(conn).GetMedia(ctx, &wxbrokerv1.GetMediaRequest{Appid: "wx1", MediaId: "m"})
+			if err != nil {
+				return err
+			}
+			return drained(stream.Recv)
+		}},
+		{"GetOpenID", []access.Grant{access.OAuth}, "oauth", func(ctx context.Context, conn *grpc.ClientConn) error {
+			_, err := wxbrokerv1.NewWeChatServiceClient(conn).GetOpenID(ctx, &wxbrokerv1.GetOpenIDRequest{Appid: "wx1", Code: "c"})
+			return err
+		}},
+		{"Call, of any API", []access.Grant{access.Call}, "call", passOn("POST", "/cgi-bin/message/custom/send")},
+		{"Call, of the template API", []access.Grant{access.Template, access.Call}, "call", passOn("POST", access.TemplateAPI)},
+		{"Call, of the media API", []access.Grant{access.Media, access.Call}, "call", passOn("GET", access.MediaAPI)},
+		{"Call, of the OAuth API", []access.Grant{access.OAuth}, "call", passOn("GET", access.CodeAPI)},
 		{"GetStatus", admin, "status", operator(func(ctx context.Context, o wxbrokerv1.OperatorServiceClient) error {
 			_, err := o.GetStatus(ctx, &wxbrokerv1.GetStatusRequest{Appid: "wx1"})
 			return err
@@ -119,6 +145,80 @@ func methods() []method {
 	}
 }
 
+// passOn makes a call for wx1.
+func passOn(method, path string) func(context.Context, *grpc.ClientConn) error {
+	return func(ctx context.Context, conn *grpc.ClientConn) error {
+		stream, err := wxbrokerv1.NewWeChatServiceClient(conn).Call(ctx)
+		if err != nil {
+			return err
+		}
+		head := &wxbrokerv1.CallHead{Appid: "wx1", Method: method, Path: path, Query: "code=c", Proven: true}
+		_ = stream.Send(&wxbrokerv1.CallRequest{Part: &wxbrokerv1.CallRequest_Head{Head: head}}) // Recv says why not
+		_ = stream.CloseSend()
+		return drained(stream.Recv)
+	}
+}
+
+// drained reads a stream to its end.
+func drained[T any](receive func() (T, error)) error {
+	for {
+		if _, err := receive(); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// answers is a WeChat that takes everything.
+func answers(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case access.TemplateAPI:
+		fmt.Fprint(w, `{"errcode":0,"errmsg":"ok","msgid":1}`)
+	case access.MediaAPI:
+		w.Header().Set("Content-Disposition", `attachment; filename="m.jpg"`)
+		fmt.Fprint(w, "a picture")
+	case access.CodeAPI:
+		fmt.Fprint(w, `{"access_token":"u","expires_in":7200,"refresh_token":"r","openid":"o","scope":"snsapi_base"}`)
+	default: // what it got
+		body, _ := io.ReadAll(r.Body)
+		w.Header().Set("Content-Type", "text/x-answer")
+		w.WriteHeader(http.StatusCreated)
+		fmt.Fprintf(w, "%s %s %s %d %s", r.Method, r.RequestURI, r.Header.Get("Content-Type"), r.ContentLength, body)
+	}
+}
+
+// memory is a store that keeps nothing.
+type memory struct{}
+
+func (memory) Put(string, string, []byte) error      { return nil }
+func (memory) All(string) (map[string][]byte, error) { return nil, nil }
+
+// relayed returns a relay to a WeChat that takes everything.
+func relayed(t *testing.T, states *fanout.Fanout) *relay.Relay {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(answers))
+	t.Cleanup(server.Close)
+	upstream, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := wechat.New(wechat.Options{Upstreams: []*url.URL{upstream}})
+	log := slog.New(slog.DiscardHandler)
+	return relay.New(relay.Options{
+		WeChat: client, Account: states.Account, Store: memory{}, Clock: credential.WallClock, Log: log,
+		Keeper: func(appid string) *keeper.Keeper { // which never runs: its AppSecret is what counts
+			if !states.Has(appid) {
+				return nil
+			}
+			return keeper.New(keeper.Options{
+				Account: wechat.Account{AppID: appid, Secret: credential.NewSecret("an AppSecret")}, WeChat: client,
+				Store: memory{}, Publish: func(credential.Account) {}, Clock: credential.WallClock, Log: log,
+			})
+		},
+	})
+}
+
 // TestEveryMethodIsInTheTable: one that is added has to say what it takes.
 func TestEveryMethodIsInTheTable(t *testing.T) {
 	tested := map[string]bool{}
@@ -126,7 +226,7 @@ func TestEveryMethodIsInTheTable(t *testing.T) {
 		name, _, _ := strings.Cut(m.name, ",")
 		tested[name] = true
 	}
-	for _, service := range []grpc.ServiceDesc{wxbrokerv1.CredentialService_ServiceDesc, wxbrokerv1.OperatorService_ServiceDesc} {
+	for _, service := range []grpc.ServiceDesc{wxbrokerv1.CredentialService_ServiceDesc, wxbrokerv1.WeChatService_ServiceDesc, wxbrokerv1.OperatorService_ServiceDesc} {
 		for _, m := range service.Methods {
 			if !tested[m.MethodName] {
 				t.Errorf("%s.%s is not tested", service.ServiceName, m.MethodName)
@@ -256,6 +356,7 @@ func newSite(t *testing.T) *site {
 		Report: func(context.Context, string, credential.Kind, [sha256.Size]byte) (v rpc.Versions, known bool, err error) {
 			return rpc.Versions{Reported: 1, Current: 1}, true, nil
 		},
+		Relay: relayed(t, &states), AliasKey: (&relay.AliasKeys{Store: memory{}, Log: log}).Of,
 		Operator: anybody{}, Access: control, Audit: audit.New(log, "wxbroker", "app"), TLS: config,
 		Clock: credential.WallClock, Log: log,
 	})

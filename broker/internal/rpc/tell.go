@@ -17,6 +17,7 @@ type entry struct {
 	action  string // what was to be done
 	edge    string // what the edge calls itself
 	appid   string // the account
+	api     string // WeChat's, that is called
 	kinds   []credential.Kind
 	outcome audit.Outcome
 }
@@ -27,7 +28,7 @@ func (g guard) tell(ctx context.Context, e entry, err error) {
 	if err != nil {
 		reason = status.Convert(err).Message()
 	}
-	more := audit.Texts("identity", caller.Identity(), "address", caller.Address, "edge", e.edge, "local_key", caller.LocalKey, "appid", e.appid, "reason", reason)
+	more := audit.Texts("identity", caller.Identity(), "address", caller.Address, "edge", e.edge, "local_key", caller.LocalKey, "appid", e.appid, "api", e.api, "reason", reason)
 	if len(e.kinds) > 0 {
 		more = append(more, slog.Any("kinds", e.kinds))
 	}

@@ -1,0 +1,42 @@
+package relay_test
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/wxbroker/wxbroker/broker/internal/relay"
+)
+
+// TestAliasKeys: one for each app and account, which outlive a restart, and
+// which an account has from its own store.
+func TestAliasKeys(t *testing.T) {
+	store := &memory{all: map[string][]byte{}}
+	open := func() *relay.AliasKeys { return &relay.AliasKeys{Store: store, Log: slog.New(slog.DiscardHandler)} }
+	first := open()
+	key := first.Of("wx1", "shop")
+	if len(key.Reveal()) != 32 {
+		t.Errorf("a key of %d bytes", len(key.Reveal()))
+	}
+	for _, of := range [][2]string{{"wx1", "other"}, {"wx2", "shop"}, {"wx1sh", "op"}} {
+		if first.Of(of[0], of[1]).Equal(key) {
+			t.Errorf("%v has the same key", of)
+		}
+	}
+	if !first.Of("wx1", "shop").Equal(key) {
+		t.Error("another key, asked twice")
+	}
+	one := &memory{all: map[string][]byte{}, full: true}
+	unsaved := &relay.AliasKeys{Store: one, Log: slog.New(slog.DiscardHandler)}
+	kept := unsaved.Of("wx1", "shop")
+	if !unsaved.Of("wx1", "shop").Equal(kept) {
+		t.Error("a key that cannot be written changes")
+	}
+	one.full = false
+	if !unsaved.Of("wx1", "shop").Equal(kept) {
+		t.Error("it changes once it can be written")
+	}
+	again := &relay.AliasKeys{Store: one, Log: slog.New(slog.DiscardHandler)}
+	if !again.Of("wx1", "shop").Equal(kept) {
+		t.Error("another key after a restart")
+	}
+}

@@ -1,0 +1,191 @@
+package relay
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/keeper"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+)
+
+const (
+	// betweenSaves is how long counts may live in memory alone. A process that
+	// is killed forgets as much.
+	betweenSaves = 5 * time.Second
+	// maxAPIs bounds how many APIs are counted one by one for an app and day.
+	maxAPIs = 500
+	// OtherAPIs is what the rest is counted as, together.
+	OtherAPIs = "other"
+)
+
+// day counts the calls that are made for apps, by account, app and API.
+type day struct {
+	store keeper.Store
+	clock credential.Clock
+	log   *slog.Logger
+
+	mu      sync.Mutex
+	tallies map[tallied]*tally
+	failing bool // the last write failed
+}
+
+type tallied struct{ appid, app string }
+
+// tally is one app's calls of one account, as the store has it.
+type tally struct {
+	Day   string         `json:"day"` // 2026-11-21, at WeChat
+	Calls map[string]int `json:"calls"`
+
+	unsaved bool
+}
+
+// key is where the store has an app's tally.
+func (t tallied) key() string { return "calls/" + t.app }
+
+// zone is where WeChat's day begins: UTC+8 without daylight saving.
+var zone = time.FixedZone("UTC+8", 8*60*60)
+
+// dayEnd returns when WeChat's day of that moment ends.
+func dayEnd(now time.Time) time.Time {
+	year, month, date := now.In(zone).Date()
+	return time.Date(year, month, date+1, 0, 0, 0, 0, zone)
+}
+
+// spend counts a call that is about to be made, or returns RESOURCE_EXHAUSTED
+// when the app has made as many today as it may.
+func (d *day) spend(app *access.App, appid, api string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t := d.tally(tallied{appid, app.Name})
+	name := t.name(api)
+	if limit, ok := app.CallsPerDay(api); ok && t.Calls[name] >= limit {
+		end := dayEnd(d.clock())
+		return refuse(codes.ResourceExhausted, refusal{
+			code: dayIsSpent, retry: end,
+			message: fmt.Sprintf("the app %s has made its %d calls of %s today, and may make more from %s", app.Name, limit, api, end.UTC().Format(time.RFC3339)),
+		})
+	}
+	t.Calls[name]++
+	t.unsaved = true
+	return nil
+}
+
+// name returns what an API is counted as.
+func (t *tally) name(api string) string {
+	if _, known := t.Calls[api]; known || len(t.Calls) < maxAPIs {
+		return api
+	}
+	return OtherAPIs
+}
+
+// tally returns an app's tally of today. d.mu is held.
+func (d *day) tally(of tallied) *tally {
+	today := d.clock().In(zone).Format(time.DateOnly)
+	t, known := d.tallies[of]
+	if !known {
+		t = d.load(of)
+		if d.tallies == nil {
+			d.tallies = make(map[tallied]*tally)
+		}
+		d.tallies[of] = t
+	}
+	if t.Day != today {
+		*t = tally{Day: today, Calls: make(map[string]int)}
+	}
+	return t
+}
+
+func (d *day) load(of tallied) *tally {
+	t := new(tally)
+	stored, err := d.store.All(of.appid)
+	if err == nil && stored[of.key()] != nil {
+		err = json.Unmarshal(stored[of.key()], t)
+	}
+	if err != nil {
+		d.log.Error("cannot read how many calls were made today, counting from nought", "appid", of.appid, "app", of.app, "error", err)
+		return new(tally)
+	}
+	if t.Calls == nil {
+		t.Calls = make(map[string]int)
+	}
+	return t
+}
+
+// save writes what has changed.
+func (d *day) save() {
+	d.mu.Lock()
+	raw := make(map[tallied][]byte)
+	for of, t := range d.tallies {
+		if t.unsaved {
+			raw[of], _ = json.Marshal(t) // a string and numbers
+			t.unsaved = false
+		}
+	}
+	d.mu.Unlock()
+	for of, value := range raw { // the disk keeps no call waiting
+		err := d.store.Put(of.appid, of.key(), value)
+		d.mu.Lock()
+		if err != nil {
+			d.tallies[of].unsaved = true
+		}
+		if (err != nil) != d.failing {
+			d.failing = err != nil
+			if d.failing {
+				d.log.Error("cannot write how many calls were made for apps: a restart now would forget it", "error", err)
+			} else {
+				d.log.Info("how many calls were made for apps is written again")
+			}
+		}
+		d.mu.Unlock()
+	}
+}
+
+// Run writes the counts of the day, every few seconds and when ctx ends.
+func (r *Relay) Run(ctx context.Context) {
+	defer r.day.save()
+	ticker := time.NewTicker(betweenSaves)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			r.day.save()
+		}
+	}
+}
+
+// Calls is how many calls of an API were made today for an app.
+type Calls struct {
+	App, API string
+	Used     int
+}
+
+// Today returns the calls that were made today on an account since the broker
+// started, and before by the apps that have called since; by app and API.
+func (r *Relay) Today(appid string) []Calls {
+	d := r.day
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var list []Calls
+	for of := range d.tallies {
+		if of.appid != appid {
+			continue
+		}
+		for api, used := range maps.All(d.tally(of).Calls) {
+			list = append(list, Calls{of.app, api, used})
+		}
+	}
+	slices.SortFunc(list, func(a, b Calls) int { return cmp.Or(cmp.Compare(a.App, b.App), cmp.Compare(a.API, b.API)) })
+	return list
+}

@@ -1,0 +1,218 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+	"google.golang.org/grpc/codes"
+
+	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+)
+
+const (
+	// codeTimeout bounds the one call that a code is good for. It goes on when
+	// whoever asked first has left.
+	codeTimeout = 15 * time.Second
+	// maxOAuth bounds an answer about a user, in bytes.
+	maxOAuth = 64 << 10
+)
+
+// codesUsed are the codes that are being turned into tokens.
+type codesUsed struct{ flights singleflight.Group }
+
+// Said is a short answer, read to its end.
+type Said struct {
+	*wechat.Answer
+	Raw []byte
+}
+
+// Page is what WeChat says of a page's user.
+type Page struct {
+	OpenID       string `json:"openid"`
+	UnionID      string `json:"unionid"`
+	Scope        string `json:"scope"`
+	Snapshot     int    `json:"is_snapshotuser"`
+	AccessToken  string `json:"access_token"`
+	RefreshToken string `json:"refresh_token"`
+}
+
+// Code turns the code of a page into OAuth tokens, with WeChat's answer as it
+// is. Whoever asks for the same code at the same time shares the one call.
+func (r *Relay) Code(ctx context.Context, app *access.App, appid, code string) (*Said, Page, error) {
+	if err := r.admit(app, appid, access.CodeAPI); err != nil { // before it joins another app's call
+		return nil, Page{}, err
+	}
+	flight := r.codes.flights.DoChan(appid+"\x00"+code, func() (any, error) {
+		bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), codeTimeout)
+		defer cancel()
+		secret, err := r.secret(appid)
+		if err != nil {
+			return nil, err
+		}
+		return r.read(bound, Call{
+			AppID: appid, Path: access.CodeAPI,
+			Query: url.Values{"appid": {appid}, "code": {code}, "grant_type": {"authorization_code"}}.Encode(),
+		}, secret)
+	})
+	select {
+	case <-ctx.Done():
+		return nil, Page{}, contextEnded(ctx)
+	case done := <-flight:
+		if done.Err != nil {
+			return nil, Page{}, done.Err
+		}
+		said := done.Val.(*Said)
+		page, err := r.page(said, app, appid)
+		return said, page, err
+	}
+}
+
+// OpenID turns the code of a page into who its user is.
+func (r *Relay) OpenID(ctx context.Context, app *access.App, appid, code string) (Page, error) {
+	said, page, err := r.Code(ctx, app, appid, code)
+	if err == nil && said.Refusal != nil {
+		err = r.refused(said.Refusal)
+	}
+	return page, err
+}
+
+// page reads an answer with OAuth tokens, and remembers whose they are.
+func (r *Relay) page(said *Said, app *access.App, appid string) (Page, error) {
+	var page Page
+	if said.Refusal != nil {
+		return page, nil //nolint:nilerr // it is an answer, which is passed on as it is
+	}
+	if err := json.Unmarshal(bytes.TrimSpace(said.Raw), &page); err != nil || page.OpenID == "" {
+		return Page{}, refuse(codes.Unavailable, refusal{message: "system error: WeChat's answer about a page's user is not what it documents"})
+	}
+	r.users.remember(app.Name, appid, page.AccessToken, page.RefreshToken)
+	return page, nil
+}
+
+// secret returns an account's AppSecret.
+func (r *Relay) secret(appid string) (credential.Secret, error) {
+	k := r.Keeper(appid)
+	if k == nil {
+		return credential.Secret{}, notKept(appid)
+	}
+	return k.Secret(), nil
+}
+
+// ask makes a call that is about a user, for an app.
+func (r *Relay) ask(ctx context.Context, app *access.App, c Call) (*Said, error) {
+	if err := r.admit(app, c.AppID, c.Path); err != nil {
+		return nil, err
+	}
+	return r.read(ctx, c, credential.Secret{})
+}
+
+// read makes a call that is about a user and reads its answer.
+func (r *Relay) read(ctx context.Context, c Call, secret credential.Secret) (*Said, error) {
+	c.Kind, c.Method = wechat.OAuthAPI, http.MethodGet
+	answer, err := r.pass(ctx, c, wechat.Request{Secret: secret})
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(answer.Body, maxOAuth))
+	if err != nil {
+		return nil, r.failed(ctx, err)
+	}
+	return &Said{answer, raw}, nil
+}
+
+// UserInfo is what WeChat shows of a user.
+type UserInfo struct {
+	Nickname   string   `json:"nickname"`
+	Sex        int32    `json:"sex"`
+	Province   string   `json:"province"`
+	City       string   `json:"city"`
+	Country    string   `json:"country"`
+	HeadImgURL string   `json:"headimgurl"`
+	Privilege  []string `json:"privilege"`
+	UnionID    string   `json:"unionid"`
+}
+
+// errUserInfo says that the answer is none that WeChat documents.
+var errUserInfo = errors.New("WeChat's answer about a user is not what it documents")
+
+// UserInfo reads what WeChat shows of the user of a page.
+func (r *Relay) UserInfo(ctx context.Context, app *access.App, appid string, page Page, lang string) (UserInfo, error) {
+	said, err := r.ask(ctx, app, Call{
+		AppID: appid, Path: access.UserInfoAPI,
+		Query: url.Values{"access_token": {page.AccessToken}, "openid": {page.OpenID}, "lang": {lang}}.Encode(),
+	})
+	if err != nil {
+		return UserInfo{}, err
+	}
+	if said.Refusal != nil {
+		return UserInfo{}, r.refused(said.Refusal)
+	}
+	var info UserInfo
+	if json.Unmarshal(bytes.TrimSpace(said.Raw), &info) != nil {
+		return UserInfo{}, refuse(codes.Unavailable, refusal{message: errUserInfo.Error()})
+	}
+	return info, nil
+}
+
+// HasUserInfo reports whether the user agreed to more than being recognised.
+func (p Page) HasUserInfo() bool {
+	for scope := range strings.SplitSeq(p.Scope, ",") {
+		if strings.TrimSpace(scope) == "snsapi_userinfo" {
+			return true
+		}
+	}
+	return false
+}
+
+// OAuth makes one of the calls under /sns/ as WeChat has them, for an app that
+// may make it. proven is whether the caller may call at all; otherwise it has to
+// present an OAuth token that this app was given, which also says of which
+// account it is.
+func (r *Relay) OAuth(ctx context.Context, app *access.App, appid, api, query string, proven bool) (*Said, error) {
+	given, err := url.ParseQuery(query)
+	if err != nil {
+		return nil, Refuse(codes.InvalidArgument, "the query cannot be read")
+	}
+	presented, unknown := given.Get("access_token"), invalidToken
+	if api == access.RenewAPI {
+		presented, unknown = given.Get("refresh_token"), invalidRenewal
+	}
+	if !proven {
+		owner, ok := r.users.owner(app.Name, presented)
+		if !ok || appid != "" && appid != owner {
+			return nil, refuse(codes.PermissionDenied, refusal{code: unknown, message: "invalid credential: this app was given no such token here, or the broker has forgotten it"})
+		}
+		appid = owner
+	}
+	if !app.Serves(appid) {
+		return nil, NotGranted(app, appid, api)
+	}
+	switch api {
+	case access.CodeAPI:
+		said, _, err := r.Code(ctx, app, appid, given.Get("code"))
+		return said, err
+	case access.RenewAPI:
+		said, err := r.ask(ctx, app, Call{
+			AppID: appid, Path: api,
+			Query: url.Values{"appid": {appid}, "grant_type": {"refresh_token"}, "refresh_token": {presented}}.Encode(),
+		})
+		if err != nil {
+			return nil, err
+		}
+		_, err = r.page(said, app, appid)
+		return said, err
+	default:
+		return r.ask(ctx, app, Call{AppID: appid, Path: api, Query: query})
+	}
+}

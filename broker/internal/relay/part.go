@@ -1,0 +1,65 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Part is a part of a file, in bytes.
+type Part struct{ First, Length int64 }
+
+// parseRange reads a Range header for a file of that size, as RFC 9110 section
+// 14 has it. It is nil for the whole file: for no range, for several, for what
+// is no range, and where the size is not known.
+func parseRange(header string, size int64) (*Part, error) {
+	unit, spec, ok := strings.Cut(header, "=")
+	first, last, hasDash := strings.Cut(strings.TrimSpace(spec), "-")
+	if !ok || !hasDash || size < 0 || !strings.EqualFold(strings.TrimSpace(unit), "bytes") || strings.Contains(spec, ",") {
+		return nil, nil
+	}
+	end := size - 1
+	if first == "" { // the last so many
+		n, ok := position(last)
+		switch {
+		case !ok:
+			return nil, nil
+		case n == 0 || size == 0:
+			return nil, outOfRange(size)
+		}
+		n = min(n, size)
+		return &Part{size - n, n}, nil
+	}
+	from, ok := position(first)
+	if !ok {
+		return nil, nil
+	}
+	if last != "" {
+		to, ok := position(last)
+		if !ok || to < from {
+			return nil, nil
+		}
+		end = min(end, to)
+	}
+	if from >= size {
+		return nil, outOfRange(size)
+	}
+	return &Part{from, end - from + 1}, nil
+}
+
+// position reads digits. One beyond every file is as good as the last.
+func position(s string) (int64, bool) {
+	if s == "" || strings.Trim(s, "0123456789") != "" {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if errors.Is(err, strconv.ErrRange) {
+		return 1<<63 - 1, true
+	}
+	return n, err == nil
+}
+
+func outOfRange(size int64) error {
+	return fmt.Errorf("the file has %d bytes, and not that range", size)
+}

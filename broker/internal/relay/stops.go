@@ -1,0 +1,130 @@
+package relay
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+)
+
+const (
+	// quotaPause is how soon an API whose quota is spent is tried again:
+	// somebody may have cleared it.
+	quotaPause = time.Hour
+	// ratePause is how long an API is not called that was called too often.
+	ratePause = time.Minute
+	// trial is how long the first call after a stop may take, until which
+	// nobody else makes one.
+	trial = 15 * time.Second
+)
+
+// stops are the APIs that are not called for now, because WeChat said that the
+// day's calls are spent or that there are too many in a minute. They are
+// forgotten with the process: then WeChat says it once more.
+type stops struct {
+	clock credential.Clock
+
+	mu  sync.Mutex
+	all map[stopped]Stop
+}
+
+type stopped struct{ appid, api string }
+
+// Stop is an API that is not called for now.
+type Stop struct {
+	API   string
+	Code  int // WeChat's
+	Until time.Time
+}
+
+// until returns when a call makes sense again that WeChat refused so.
+func until(e *wechat.Error, now time.Time) time.Time {
+	if e.Class == wechat.Rate {
+		return now.Add(ratePause)
+	}
+	return earlier(now.Add(quotaPause), dayEnd(now))
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// check returns RESOURCE_EXHAUSTED while the API is not to be called. The first
+// caller after that finds out how it is now.
+func (s *stops) check(appid, api string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key, now := stopped{appid, api}, s.clock()
+	stop, ok := s.all[key]
+	if !ok {
+		return nil
+	}
+	if !now.Before(stop.Until) {
+		stop.Until = now.Add(trial)
+		s.all[key] = stop
+		return nil
+	}
+	why := "WeChat says that it is called too often"
+	if stop.Code == dayIsSpent {
+		why = "WeChat says that today's calls of it are spent"
+	}
+	return refuse(codes.ResourceExhausted, refusal{
+		code: stop.Code, retry: stop.Until,
+		message: fmt.Sprintf("%s is not called until %s: %s", api, stop.Until.UTC().Format(time.RFC3339), why),
+	})
+}
+
+// answered takes note of an answer, nil for one that is no refusal.
+func (s *stops) answered(appid, api string, said *wechat.Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := stopped{appid, api}
+	if said == nil || said.Class != wechat.Quota && said.Class != wechat.Rate {
+		delete(s.all, key)
+		return
+	}
+	if s.all == nil {
+		s.all = make(map[stopped]Stop)
+	}
+	s.all[key] = Stop{api, said.Code, until(said, s.clock())}
+}
+
+// resume forgets the stops of an account.
+func (s *stops) resume(appid string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key := range s.all {
+		if key.appid == appid {
+			delete(s.all, key)
+		}
+	}
+}
+
+func (s *stops) list(appid string) []Stop {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []Stop
+	for key, stop := range s.all {
+		if key.appid == appid && s.clock().Before(stop.Until) {
+			list = append(list, stop)
+		}
+	}
+	slices.SortFunc(list, func(a, b Stop) int { return cmp.Compare(a.API, b.API) })
+	return list
+}
+
+// Stops returns the APIs of an account that are not called now, by name.
+func (r *Relay) Stops(appid string) []Stop { return r.stops.list(appid) }
+
+// Resume lets every API of an account be called again, for whoever has cleared
+// its quotas.
+func (r *Relay) Resume(appid string) { r.stops.resume(appid) }

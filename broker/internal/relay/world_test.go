@@ -1,0 +1,199 @@
+package relay_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/fanout"
+	"github.com/wxbroker/wxbroker/broker/internal/keeper"
+	"github.com/wxbroker/wxbroker/broker/internal/relay"
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+const (
+	appid     = "wx1"
+	appSecret = "0123456789abcdef0123456789abcdef"
+)
+
+// shop may do everything.
+var shop = &access.App{Name: "shop", Accounts: []string{appid}, Grants: access.Grants()}
+
+// world is a relay, its keeper, and a WeChat in fake time.
+type world struct {
+	*relay.Relay
+	t      *testing.T
+	sim    *wechatsim.Sim
+	store  *memory
+	keeper *keeper.Keeper
+	states fanout.Fanout
+	log    journal
+	// wechat answers instead of the simulator where a test sets it.
+	wechat http.HandlerFunc
+	// dials counts the connections to each upstream; dead is one that cannot be
+	// connected to.
+	mu    sync.Mutex
+	dials map[string]int
+	dead  string
+}
+
+// journal is a log that can be read while it is written.
+type journal struct {
+	mu  sync.Mutex
+	out []byte
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.out = append(j.out, p...)
+	return len(p), nil
+}
+
+// memory is a store that can be full.
+type memory struct {
+	mu   sync.Mutex
+	all  map[string][]byte
+	full bool
+	puts int
+}
+
+func (m *memory) Put(_, key string, value []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.full {
+		return io.ErrShortWrite
+	}
+	m.puts++
+	m.all[key] = value
+	return nil
+}
+
+func (m *memory) All(string) (map[string][]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.all), nil
+}
+
+// newWorld starts a keeper, stable or classic, and a relay over what store has.
+func newWorld(t *testing.T, store *memory) *world {
+	t.Helper()
+	if store == nil {
+		store = &memory{all: map[string][]byte{}}
+	}
+	w := &world{t: t, store: store, dials: map[string]int{}}
+	w.sim = wechatsim.New(wechatsim.Config{Accounts: []wechatsim.Account{{AppID: appid, Secret: appSecret}}})
+	listener := bufconn.Listen(64 << 10)
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.mu.Lock()
+		handler := w.wechat
+		w.mu.Unlock()
+		if handler != nil {
+			handler(rw, r)
+			return
+		}
+		w.sim.ServeHTTP(rw, r)
+	})}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	client := wechat.New(wechat.Options{
+		Upstreams: []*url.URL{{Scheme: "http", Host: "127.0.0.1:1"}, {Scheme: "http", Host: "127.0.0.1:2"}},
+		Dial: func(ctx context.Context, _, address string) (net.Conn, error) {
+			w.mu.Lock()
+			w.dials[address]++
+			dead := w.dead
+			w.mu.Unlock()
+			if address == dead {
+				return nil, &net.OpError{Op: "dial", Err: io.ErrUnexpectedEOF}
+			}
+			return listener.DialContext(ctx)
+		},
+	})
+	log := slog.New(slog.NewTextHandler(&w.log, nil))
+	w.keeper = keeper.New(keeper.Options{
+		Account: wechat.Account{AppID: appid, Secret: credential.NewSecret(appSecret)}, Stable: true,
+		Tickets: []credential.Kind{credential.JSAPITicket}, WeChat: client, Store: store, Publish: w.states.Publish,
+		Clock: credential.WallClock, Log: log,
+	})
+	w.Relay = relay.New(relay.Options{
+		WeChat: client, Account: w.states.Account, Store: store, Clock: credential.WallClock, Log: log,
+		Keeper: func(of string) *keeper.Keeper {
+			if of != appid {
+				return nil
+			}
+			return w.keeper
+		},
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { w.keeper.Run(ctx) })
+	running.Go(func() { w.Run(ctx) })
+	t.Cleanup(func() { cancel(); running.Wait() })
+	return w
+}
+
+// inBubble runs a test in fake time.
+func inBubble(t *testing.T, test func(*testing.T, *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		synctest.Wait()
+		test(t, w)
+	})
+}
+
+// answer sets who answers in the place of WeChat, nil for the simulator.
+func (w *world) answer(handler http.HandlerFunc) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wechat = handler
+}
+
+// send sends a message.
+func (w *world) send(app *access.App) (int64, error) {
+	return w.SendTemplate(w.t.Context(), app, appid, relay.Template{ToUser: "o1", TemplateID: "t1", Data: map[string]relay.Value{"a": {Value: "<b> & c"}}})
+}
+
+// get makes a call and returns its answer's body.
+func (w *world) get(path, query string) (string, error) {
+	answer, err := w.Do(w.t.Context(), shop, relay.Call{AppID: appid, Kind: wechat.CallAPI, Method: http.MethodGet, Path: path, Query: query})
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	raw, err := io.ReadAll(answer.Body)
+	return string(raw), err
+}
+
+// count returns how many calls of an API had that outcome, "ok" or an errcode.
+func (w *world) count(path, outcome string) int {
+	return w.sim.Count(wechatsim.Call{API: path, Outcome: outcome})
+}
+
+// refusal returns a status's code and the refusal in its details.
+func refusal(t *testing.T, err error) (codes.Code, *wxbrokerv1.Refusal) {
+	t.Helper()
+	for _, detail := range status.Convert(err).Details() {
+		if r, ok := detail.(*wxbrokerv1.Refusal); ok {
+			return status.Code(err), r
+		}
+	}
+	t.Fatalf("%v has no refusal in it", err)
+	return codes.OK, nil
+}

@@ -1,0 +1,240 @@
+package rpc_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/fanout"
+	"github.com/wxbroker/wxbroker/broker/internal/rpc"
+	"github.com/wxbroker/wxbroker/pkg/audit"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+// caller's calls, on real time: a WeChat that takes everything, and the
+// audit.
+type callSite struct {
+	wxbrokerv1.WeChatServiceClient
+	audit  *journal
+	states *fanout.Fanout
+	stop   context.CancelFunc
+}
+
+func newCallSite(t *testing.T) *callSite {
+	t.Helper()
+	states := new(fanout.Fanout)
+	states.Publish(credential.Account{
+		AppID: "wx1", Kinds: []credential.Kind{credential.AccessToken},
+		Credentials: []credential.Credential{{
+			Kind: credential.AccessToken, Version: 1, Value: credential.NewSecret("the-token"),
+			Expiry: credential.Clock(credential.WallClock).Now().Add(time.Hour),
+		}},
+	})
+	s := &callSite{audit: new(journal), states: states}
+	server := rpc.NewServer(rpc.Options{
+		Fanout: states, Edges: new(rpc.Edges), Access: access.NewControl(access.Open(), credential.WallClock), Relay: relayed(t, states),
+		Audit: audit.New(slog.New(slog.NewTextHandler(s.audit, nil)), "wxbroker", "app"), Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
+	})
+	listener := bufconn.Listen(64 << 10)
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop = cancel
+	served := make(chan error, 1)
+	go func() { served <- server.Run(ctx, listener) }()
+	conn, err := grpc.NewClient("passthrough:///broker", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.WeChatServiceClient = wxbrokerv1.NewWeChatServiceClient(conn)
+	t.Cleanup(func() {
+		_ = conn.Close()
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// pass makes a call with a body in pieces, and returns the answer's body.
+func (s *callSite) pass(t *testing.T, head *wxbrokerv1.CallHead, pieces ...string) (*wxbrokerv1.CallAnswer, string, error) {
+	t.Helper()
+	stream, err := s.Call(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = stream.Send(&wxbrokerv1.CallRequest{Part: &wxbrokerv1.CallRequest_Head{Head: head}}) // Recv says why not
+	for _, piece := range pieces {
+		_ = stream.Send(&wxbrokerv1.CallRequest{Part: &wxbrokerv1.CallRequest_Body{Body: []byte(piece)}})
+	}
+	_ = stream.CloseSend()
+	var answer *wxbrokerv1.CallAnswer
+	body := new(bytes.Buffer)
+	for {
+		part, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return answer, body.String(), nil
+		} else if err != nil {
+			return answer, body.String(), err
+		}
+		if part.GetAnswer() != nil {
+			answer = part.GetAnswer()
+		}
+		body.Write(part.GetBody())
+	}
+}
+
+func head(method, path, query string) *wxbrokerv1.CallHead {
+	return &wxbrokerv1.CallHead{Appid: "wx1", Method: method, Path: path, Query: query, Proven: true}
+}
+
+// TestCallIsPassedOn with the token that the broker has, and no other.
+func TestCallIsPassedOn(t *testing.T) {
+	s := newCallSite(t)
+	h := head("POST", "/cgi-bin//echo/.", "a=1&access_token=mine&%61ccess_token=mine&b=2")
+	h.ContentType, h.ContentLength = "text/x-test", new(int64(10))
+	answer, body, err := s.pass(t, h, "hello", "", "world")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "POST /cgi-bin/echo?a=1&b=2&access_token=********* text/x-test 10 helloworld"; body != want {
+		t.Errorf("WeChat got %q, want %q", body, want)
+	}
+	if answer.GetStatus() != 201 || answer.GetContentLength() != int64(len(body)) || len(answer.GetHeaders()) != 1 || answer.GetHeaders()[0].GetValue() != "text/x-answer" {
+		t.Errorf("answer %v", answer)
+	}
+	lines := s.audit.take()
+	if len(lines) != 1 || !strings.Contains(lines[0], "action=call outcome=granted") || !strings.Contains(lines[0], "api=/cgi-bin/echo") || strings.Contains(lines[0], "the-token") {
+		t.Errorf("audit %q", lines)
+	}
+}
+
+// TestCallRefused: what is never passed on.
+func TestCallRefused(t *testing.T) {
+	s := newCallSite(t)
+	unproven := head("POST", "/cgi-bin/echo", "")
+	unproven.Proven = false
+	other := head("GET", "/cgi-bin/echo", "")
+	other.Appid = "wx2"
+	for _, tt := range []struct {
+		name string
+		head *wxbrokerv1.CallHead
+		code codes.Code
+	}{
+		{"no head", nil, codes.InvalidArgument},
+		{"a token", head("GET", "/cgi-bin/token", "grant_type=client_credential"), codes.PermissionDenied},
+		{"a token, hidden", head("GET", "/cgi-bin/menu/../token", ""), codes.PermissionDenied},
+		{"a token in capitals", head("GET", "/cgi-bin/Token", ""), codes.PermissionDenied},
+		{"a stable token", head("POST", "/cgi-bin/stable_token", ""), codes.PermissionDenied},
+		{"a ticket", head("GET", "/cgi-bin/ticket/getticket", "type=jsapi"), codes.PermissionDenied},
+		{"the quota", head("POST", "/cgi-bin/clear_quota/v2", ""), codes.PermissionDenied},
+		{"another user's code", head("GET", "/sns/jscode2session", ""), codes.PermissionDenied},
+		{"an escape", head("GET", "/cgi-bin/%74oken", ""), codes.InvalidArgument},
+		{"no path", head("GET", "", ""), codes.InvalidArgument},
+		{"another method", head("DELETE", "/cgi-bin/echo", ""), codes.InvalidArgument},
+		{"a header in the query", head("GET", "/cgi-bin/echo", "a=1 HTTP/1.1\r\nX: y"), codes.InvalidArgument},
+		{"not proven", unproven, codes.PermissionDenied},
+		{"an account that is not kept", other, codes.NotFound},
+		{"a user's token that nobody was given", &wxbrokerv1.CallHead{Method: "GET", Path: "/sns/userinfo", Query: "access_token=guess"}, codes.PermissionDenied},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			request := &wxbrokerv1.CallRequest{Part: &wxbrokerv1.CallRequest_Body{Body: []byte("x")}}
+			if tt.head != nil {
+				request.Part = &wxbrokerv1.CallRequest_Head{Head: tt.head}
+			}
+			stream, err := s.Call(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = stream.Send(request)
+			if _, err = stream.Recv(); status.Code(err) != tt.code {
+				t.Errorf("%v, want %v", err, tt.code)
+			}
+			lines := s.audit.take()
+			if len(lines) != 1 || strings.Contains(lines[0], "outcome=granted") || !strings.Contains(lines[0], "reason=") {
+				t.Errorf("audit %q", lines)
+			}
+		})
+	}
+}
+
+// TestUsersPathsArePassedOn: with their own token in the query, and no other.
+func TestUsersPathsArePassedOn(t *testing.T) {
+	s := newCallSite(t)
+	if _, body, err := s.pass(t, head("GET", access.CodeAPI, "code=c&secret=a-local-key")); err != nil || !strings.Contains(body, `"openid":"o"`) {
+		t.Errorf("%q, %v", body, err)
+	}
+	unproven := &wxbrokerv1.CallHead{Method: "GET", Path: access.UserInfoAPI, Query: "access_token=u&openid=o&secret=x"}
+	if _, body, err := s.pass(t, unproven); err != nil || body != "GET /sns/userinfo?access_token=u&openid=o  0 " {
+		t.Errorf("%q, %v", body, err)
+	}
+}
+
+// TestGetMedia in pieces, and a part of it.
+func TestGetMedia(t *testing.T) {
+	s := newCallSite(t)
+	for _, tt := range []struct{ wanted, head, body string }{
+		{"", `name "m.jpg" size 9 range 0+0`, "a picture"},
+		{"bytes=2-4", `name "m.jpg" size 9 range 2+3`, "pic"},
+	} {
+		stream, err := s.GetMedia(t.Context(), &wxbrokerv1.GetMediaRequest{Appid: "wx1", MediaId: "m", Range: tt.wanted})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, body := first.GetHead(), ""
+		if got := fmt.Sprintf("name %q size %d range %d+%d", h.GetFileName(), h.GetSize(), h.GetRange().GetFirst(), h.GetRange().GetLength()); got != tt.head {
+			t.Errorf("%s: %s", tt.wanted, got)
+		}
+		for {
+			part, err := stream.Recv()
+			if errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			body += string(part.GetChunk())
+		}
+		if body != tt.body {
+			t.Errorf("%s: %q", tt.wanted, body)
+		}
+	}
+	stream, err := s.GetMedia(t.Context(), &wxbrokerv1.GetMediaRequest{Appid: "wx1", MediaId: "../m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("no media_id: %v", err)
+	}
+}
+
+func TestGetOpenIDRefuses(t *testing.T) {
+	s := newCallSite(t)
+	for _, r := range []*wxbrokerv1.GetOpenIDRequest{{Appid: "wx1"}, {Appid: "wx1", Code: strings.Repeat("c", 600)}, {Appid: "wx1", Code: "c", Lang: "fr"}} {
+		if _, err := s.GetOpenID(t.Context(), r); status.Code(err) != codes.InvalidArgument {
+			t.Errorf("%v: %v", r, err)
+		}
+	}
+	got, err := s.GetOpenID(t.Context(), &wxbrokerv1.GetOpenIDRequest{Appid: "wx1", Code: "c"})
+	if err != nil || got.GetOpenid() != "o" || got.GetUserinfo() != nil || strings.Contains(got.String(), `"u"`) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
