@@ -11,6 +11,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/relay"
+	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -37,6 +39,56 @@ func TestGetQuota(t *testing.T) {
 		}
 		if q := byName["force_refresh"]; q == nil || q.GetWechat() != nil || q.GetFailure() != "" {
 			t.Errorf("force_refresh: %v", q)
+		}
+	})
+}
+
+// TestQuotaOfApps: who has called what today, and what is stopped until it is
+// cleared.
+func TestQuotaOfApps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil, appid, other)
+		_, id := access.NewToken()
+		shop := access.App{
+			Name: "shop", Identities: []access.Identity{id}, Accounts: []string{appid}, Grants: []access.Grant{access.Template},
+			PerDay: map[string]int{access.TemplateAPI: 3},
+		}
+		policy, err := access.NewPolicy([]access.App{shop}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Access = access.NewControl(policy, credential.WallClock)
+		gone := access.App{Name: "gone", Grants: shop.Grants}
+		send := func(app *access.App) error {
+			_, err := w.Relay.SendTemplate(t.Context(), app, appid, relay.Template{ToUser: "o", TemplateID: "t"})
+			return err
+		}
+		for _, app := range []*access.App{&shop, &shop, &gone} {
+			if err := send(app); err != nil {
+				t.Fatal(err)
+			}
+		}
+		inject(t, w.sim, wechatsim.Fault{Kind: wechatsim.FaultCode, Path: wechatsim.PathTemplateSend, Code: 45009, Count: 1})
+		_ = send(&shop)
+		got, err := w.GetQuota(as(t, access.EveryAccount), &wxbrokerv1.GetQuotaRequest{Appid: appid})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if apps := got.GetApps(); len(apps) != 2 || apps[0].GetApp() != "gone" || apps[0].GetUsed() != 1 || apps[0].Limit != nil ||
+			apps[1].GetApp() != "shop" || apps[1].GetApi() != access.TemplateAPI || apps[1].GetUsed() != 3 || apps[1].GetLimit() != 3 {
+			t.Errorf("apps %v", apps)
+		}
+		if stops := got.GetStopped(); len(stops) != 1 || stops[0].GetApi() != access.TemplateAPI || stops[0].GetErrcode() != 45009 || stops[0].GetUntilTime().AsTime().Sub(w.Started) != time.Hour {
+			t.Errorf("stopped %v", stops)
+		}
+		if got, err := w.GetQuota(as(t, access.EveryAccount), &wxbrokerv1.GetQuotaRequest{Appid: other}); err != nil || len(got.GetApps()) != 0 || len(got.GetStopped()) != 0 {
+			t.Errorf("of another account: %v, %v", got, err)
+		}
+		if _, err := w.ClearQuota(as(t, access.EveryAccount), &wxbrokerv1.ClearQuotaRequest{Appid: appid}); err != nil {
+			t.Fatal(err)
+		}
+		if err := send(&gone); err != nil {
+			t.Errorf("once it was cleared: %v", err)
 		}
 	})
 }

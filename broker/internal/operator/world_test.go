@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 	"github.com/wxbroker/wxbroker/broker/internal/operator"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
@@ -61,8 +62,12 @@ func newWorld(t *testing.T, before func(*wechatsim.Sim), appids ...string) *worl
 	})
 	w := &world{sim: sim, Service: &operator.Service{
 		Version: "v1.2.3", Started: time.Now(), Clock: credential.WallClock, Edges: new(rpc.Edges), Upstreams: client.Upstreams,
-		Relay: relay.New(relay.Options{WeChat: client, Store: memory{}, Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler)}),
 	}}
+	var states fanout.Fanout
+	w.Relay = relay.New(relay.Options{
+		WeChat: client, Account: states.Account, Store: memory{}, Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
+		Keeper: func(string) *keeper.Keeper { return nil }, // no token dies here
+	})
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	var keepers []*keeper.Keeper
@@ -72,7 +77,7 @@ func newWorld(t *testing.T, before func(*wechatsim.Sim), appids ...string) *worl
 		k := keeper.New(keeper.Options{
 			Account: wechat.Account{AppID: appid, Secret: credential.NewSecret(secret)},
 			Tickets: []credential.Kind{credential.JSAPITicket},
-			WeChat:  client, Store: memory{}, Publish: func(credential.Account) {},
+			WeChat:  client, Store: memory{}, Publish: states.Publish,
 			Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
 		})
 		keepers = append(keepers, k)
