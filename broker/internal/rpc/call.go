@@ -31,6 +31,8 @@ func (c *calls) Call(stream wxbrokerv1.WeChatService_CallServer) (err error) {
 	switch {
 	case err != nil:
 		return relay.Refuse(codes.InvalidArgument, "%v", err)
+	case access.Closed(api):
+		return relay.Refuse(codes.PermissionDenied, "api unauthorized: %s hands out, checks or resets credentials or quotas, and is never called for an app", api)
 	case !app.MayCall(api) || !app.Serves(head.GetAppid()) && (!users || head.GetAppid() != ""):
 		return relay.NotGranted(app, appid, api)
 	case !users && !head.GetProven():

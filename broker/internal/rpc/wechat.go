@@ -23,8 +23,9 @@ type calls struct {
 	stopping <-chan struct{}
 }
 
-// pieces is how much of a body is sent at once, in bytes.
-const pieces = 32 << 10
+// pieces is how much of a body is sent at once, in bytes: just below 32 KiB with
+// what is around it, since gRPC's next larger buffer has 1 MiB.
+const pieces = 32<<10 - 256
 
 // SendTemplate implements [wxbrokerv1.WeChatServiceServer].
 func (c *calls) SendTemplate(ctx context.Context, r *wxbrokerv1.SendTemplateRequest) (*wxbrokerv1.SendTemplateResponse, error) {
