@@ -19,12 +19,12 @@ import (
 func TestSubscriptionSaysWhatIsWantedAndHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, func(o *watch.Options) {
-			o.AppIDs, o.Name, o.Version = []string{"wx1", "wx2"}, "pod-1", "v1.2.3"
+			o.AppIDs, o.Name, o.Version, o.Calls = []string{"wx1", "wx2"}, "pod-1", "v1.2.3", true
 		})
 		s, first := w.next()
 		if !slices.Equal(first.GetAppids(), []string{"wx1", "wx2"}) ||
 			!slices.Equal(first.GetKinds(), []wxbrokerv1.CredentialKind{ticket, token}) ||
-			first.GetEdgeName() != "pod-1" || first.GetEdgeVersion() != "v1.2.3" {
+			first.GetEdgeName() != "pod-1" || first.GetEdgeVersion() != "v1.2.3" || !first.GetCalls() {
 			t.Errorf("subscribed to %v", first)
 		}
 		checkVersions(t, first.GetHeld())

@@ -70,6 +70,19 @@ func TestCurrentIsOfTheWantedAccountsInOrder(t *testing.T) {
 	}
 }
 
+func TestAccount(t *testing.T) {
+	var f fanout.Fanout
+	f.Publish(account("wx1", 1))
+	f.Publish(account("wx1", 2))
+	if a, ok := f.Account("wx1"); !ok || a.Credentials[0].Version != 2 {
+		t.Errorf("%+v, %v", a, ok)
+	}
+	f.Remove("wx1")
+	if a, ok := f.Account("wx1"); ok {
+		t.Errorf("removed, and there is %+v", a)
+	}
+}
+
 func TestRevisionIsOfTheWantedAccounts(t *testing.T) {
 	var f fanout.Fanout
 	f.Publish(account("wx1", 1))

@@ -143,3 +143,53 @@ func TestRefreshOfAStoppedKeeper(t *testing.T) {
 		}
 	})
 }
+
+// TestWhenATokenIsReplaced: of a classic token it is said, so that who copies it
+// lets go of it in time; a stable one is good until it expires.
+func TestWhenATokenIsReplaced(t *testing.T) {
+	for _, stable := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, wechatsim.Settings{}, func(o *keeper.Options) { o.Stable = stable })
+			w.start(t)
+			now := credential.Clock(w.clock).Now()
+			token, _ := w.get(credential.AccessToken)
+			left := token.CopyLife(now)
+			switch {
+			case stable && left != 2*time.Hour:
+				t.Errorf("a copy of the stable token is good for %v", left)
+			case !stable && (left < 1*time.Hour+53*time.Minute || left > 1*time.Hour+54*time.Minute+50*time.Second):
+				t.Errorf("a copy of the classic token is good for %v", left)
+			}
+			if ticket, _ := w.get(credential.JSAPITicket); !ticket.Replaced.IsZero() {
+				t.Error("a ticket is said to be replaced")
+			}
+			if !w.keeper.Secret().Equal(credential.NewSecret(secret)) {
+				t.Error("it has another AppSecret")
+			}
+			time.Sleep(left)
+			if value := token.Value.Reveal(); !w.sim.TokenAlive(value) && !stable {
+				t.Error("WeChat does not honour the copy that long")
+			}
+		})
+	}
+}
+
+// TestSettle: returns when what is under way is done.
+func TestSettle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, wechatsim.Settings{}, nil)
+		w.inject(t, wechatsim.Fault{Kind: wechatsim.FaultDelay, Path: wechatsim.PathToken, Duration: 3 * time.Second})
+		w.start(t)
+		start := time.Now()
+		if err := w.keeper.Settle(t.Context()); err != nil || time.Since(start) != 3*time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		if _, live := w.get(credential.AccessToken); !live {
+			t.Error("there is no token then")
+		}
+		w.stop()
+		if err := w.keeper.Settle(t.Context()); !errors.Is(err, keeper.ErrStopped) {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
+}

@@ -72,6 +72,42 @@ func (w *world) tells(want ...string) {
 	}
 }
 
+// TestCallsOnTheStream: an edge that asks is told what is called for its app,
+// and has the key of its aliases, also where it may have no credential; and no
+// longer, once that is revoked.
+func TestCallsOnTheStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		secret, id := access.NewToken()
+		w.publish("wx1", token(1, "t"), ticket(2, "k"))
+		asking := both("wx1")
+		asking.Calls = true
+		check := func(state *wxbrokerv1.WatchResponse, key string, calls ...wxbrokerv1.CallGrant) {
+			t.Helper()
+			a := state.GetAccounts()[0]
+			if !slices.Equal(a.GetCalls(), calls) || string(a.GetAliasKey()) != key {
+				t.Errorf("calls %v and the key %q", a.GetCalls(), a.GetAliasKey())
+			}
+		}
+		w.grant(id, []string{"wx1"}, access.Call, access.Media)
+		w.watchAs(secret.Reveal(), both("wx1")).checkRefused(codes.PermissionDenied) // it does not ask for calls
+		stream := w.watchAs(secret.Reveal(), asking)
+		check(stream.checkNext("wx1"), "alias key of web for wx1", wxbrokerv1.CallGrant_CALL_GRANT_MEDIA, wxbrokerv1.CallGrant_CALL_GRANT_CALL)
+		w.grant(id, []string{"wx1"}, access.Sign, access.Template)
+		check(stream.checkNext("wx1", "wx1 jsapi_ticket 2 k"), "alias key of web for wx1", wxbrokerv1.CallGrant_CALL_GRANT_TEMPLATE)
+		plain := w.watchAs(secret.Reveal(), both("wx1"))
+		check(plain.checkNext("wx1", "wx1 jsapi_ticket 2 k"), "")
+		w.grant(id, []string{"wx1"}, access.Sign)
+		check(stream.checkNext("wx1", "wx1 jsapi_ticket 2 k"), "")
+		w.grant(id, []string{"wx1"}, access.Report)
+		stream.checkRefused(codes.PermissionDenied)
+		w.grant(id, []string{"wx1"}, access.OAuth)
+		other := both("wx2")
+		other.Calls = true
+		w.watchAs(secret.Reveal(), other).checkRefused(codes.PermissionDenied)
+	})
+}
+
 // TestOpenStreamsFollowTheGrants: each change is a state of its own, and what
 // is no longer granted is not in it. What is left of nothing is PERMISSION_DENIED.
 func TestOpenStreamsFollowTheGrants(t *testing.T) {

@@ -62,7 +62,8 @@ func newWorld(t *testing.T) *world {
 		Report: func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v rpc.Versions, known bool, err error) {
 			return w.report(ctx, appid, kind, hash)
 		},
-		Access: w.control, Audit: audit.New(slog.New(slog.NewTextHandler(&w.audit, nil)), "wxbroker", "app"),
+		AliasKey: func(appid, app string) credential.Secret { return credential.NewSecret("alias key of " + app + " for " + appid) },
+		Access:   w.control, Audit: audit.New(slog.New(slog.NewTextHandler(&w.audit, nil)), "wxbroker", "app"),
 		Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
 	})
 	listener := bufconn.Listen(64 << 10)
