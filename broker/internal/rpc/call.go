@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -17,8 +18,7 @@ import (
 
 // Call implements [wxbrokerv1.WeChatServiceServer].
 func (c *calls) Call(stream wxbrokerv1.WeChatService_CallServer) (err error) {
-	ctx, end := c.until(stream.Context())
-	defer end()
+	ctx := stream.Context()
 	head, err := c.head(stream)
 	if err != nil {
 		c.tell(ctx, entry{action: "call"}, err)
@@ -78,16 +78,31 @@ func (c *calls) Call(stream wxbrokerv1.WeChatService_CallServer) (err error) {
 	return c.answer(stream, answer, answer.Body)
 }
 
-// head reads the first request.
+// head waits for the first request.
 func (c *calls) head(stream wxbrokerv1.WeChatService_CallServer) (*wxbrokerv1.CallHead, error) {
-	first, err := stream.Recv()
-	switch {
-	case errors.Is(err, io.EOF), err == nil && first.GetHead() == nil:
-		return nil, relay.Refuse(codes.InvalidArgument, "the first request has to say what to call")
-	case err != nil:
-		return nil, err
+	type received struct {
+		*wxbrokerv1.CallRequest
+		err error
 	}
-	return first.GetHead(), nil
+	came := make(chan received, 1)
+	go func() {
+		first, err := stream.Recv()
+		came <- received{first, err}
+	}()
+	timer := time.NewTimer(firstRequest)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil, status.Errorf(codes.DeadlineExceeded, "nothing was said within %v of what to call", firstRequest)
+	case first := <-came:
+		switch {
+		case errors.Is(first.err, io.EOF), first.err == nil && first.GetHead() == nil:
+			return nil, relay.Refuse(codes.InvalidArgument, "the first request has to say what to call")
+		case first.err != nil:
+			return nil, first.err
+		}
+		return first.GetHead(), nil
+	}
 }
 
 // answer sends what WeChat says.

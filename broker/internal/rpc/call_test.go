@@ -10,6 +10,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -171,6 +172,21 @@ func TestCallRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCallThatSaysNothing ends by itself.
+func TestCallThatSaysNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		start := time.Now()
+		stream, err := wxbrokerv1.NewWeChatServiceClient(w.conn).Call(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Recv(); status.Code(err) != codes.DeadlineExceeded || time.Since(start) != 10*time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+	})
 }
 
 // TestUsersPathsArePassedOn: with their own token in the query, and no other.

@@ -110,7 +110,7 @@ func NewServer(o Options) *Server {
 	s.health.SetServingStatus(wxbrokerv1.CredentialService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)
 	wxbrokerv1.RegisterCredentialServiceServer(s.grpc, &credentials{Options: o, guard: guard, stopping: s.stopping})
 	if o.Relay != nil {
-		wxbrokerv1.RegisterWeChatServiceServer(s.grpc, &calls{relay: o.Relay, guard: guard, stopping: s.stopping})
+		wxbrokerv1.RegisterWeChatServiceServer(s.grpc, &calls{relay: o.Relay, guard: guard})
 		s.health.SetServingStatus(wxbrokerv1.WeChatService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)
 	}
 	if o.Operator != nil {
@@ -129,7 +129,8 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 		s.health.Shutdown()
 		// An open stream would hold GracefulStop for ever.
 		close(s.stopping)
-		// A stream that is stuck in a send does not notice.
+		// What is called for apps may come to its end until then; a stream that
+		// is stuck in a send does not notice at all.
 		cut := time.AfterFunc(drain, s.grpc.Stop)
 		defer cut.Stop()
 		s.grpc.GracefulStop()

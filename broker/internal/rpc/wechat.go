@@ -18,9 +18,8 @@ import (
 // calls implements WeChatService; the .proto file says what it promises.
 type calls struct {
 	wxbrokerv1.UnimplementedWeChatServiceServer
-	relay    *relay.Relay
-	guard    guard
-	stopping <-chan struct{}
+	relay *relay.Relay
+	guard guard
 }
 
 // pieces is how much of a body is sent at once, in bytes: just below 32 KiB with
@@ -51,8 +50,7 @@ var mediaForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,256}$`)
 
 // GetMedia implements [wxbrokerv1.WeChatServiceServer].
 func (c *calls) GetMedia(r *wxbrokerv1.GetMediaRequest, stream wxbrokerv1.WeChatService_GetMediaServer) (err error) {
-	ctx, end := c.until(stream.Context())
-	defer end()
+	ctx := stream.Context()
 	app, api := access.AppOf(ctx), access.MediaAPI
 	if r.GetHdVoice() {
 		api = access.HDVoiceAPI
@@ -134,19 +132,6 @@ func refusalIn(err error) *wxbrokerv1.Refusal {
 		}
 	}
 	return &wxbrokerv1.Refusal{Errcode: -1, Errmsg: status.Convert(err).Message()}
-}
-
-// until returns a context that also ends when the broker stops.
-func (c *calls) until(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	go func() {
-		select {
-		case <-c.stopping:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
 }
 
 // copy sends a body in pieces.

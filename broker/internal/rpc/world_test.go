@@ -22,6 +22,7 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
+	"github.com/wxbroker/wxbroker/broker/internal/relay"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/pkg/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
@@ -62,8 +63,11 @@ func newWorld(t *testing.T) *world {
 		Report: func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v rpc.Versions, known bool, err error) {
 			return w.report(ctx, appid, kind, hash)
 		},
-		AliasKey: func(appid, app string) credential.Secret { return credential.NewSecret("alias key of " + app + " for " + appid) },
-		Access:   w.control, Audit: audit.New(slog.New(slog.NewTextHandler(&w.audit, nil)), "wxbroker", "app"),
+		Relay: new(relay.Relay), // which nobody asks
+		AliasKey: func(appid, app string) credential.Secret {
+			return credential.NewSecret("alias key of " + app + " for " + appid)
+		},
+		Access: w.control, Audit: audit.New(slog.New(slog.NewTextHandler(&w.audit, nil)), "wxbroker", "app"),
 		Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
 	})
 	listener := bufconn.Listen(64 << 10)
