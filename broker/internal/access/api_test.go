@@ -1,6 +1,8 @@
 package access_test
 
 import (
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -136,4 +138,31 @@ func TestCallsPerDay(t *testing.T) {
 	if n, ok := new(access.App).CallsPerDay("/card/create"); ok {
 		t.Errorf("without a limit: %d", n)
 	}
+}
+
+// FuzzCleanAPI: what is cleaned is one path to everybody who reads it, and
+// what is closed stays so.
+func FuzzCleanAPI(f *testing.F) {
+	for _, seed := range []string{"/cgi-bin/token", "/cgi-bin/../cgi-bin//token/.", "/cgi-bin/%74oken", "/sns/oauth2/access_token", "/a/b.c/..", "/x\\y"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		got, err := access.CleanAPI(raw)
+		if err != nil {
+			return
+		}
+		if again, err := access.CleanAPI(got); err != nil || again != got {
+			t.Errorf("%q is cleaned to %q, and that to %q (%v)", raw, got, again, err)
+		}
+		u, err := url.Parse("https://api.weixin.qq.com" + got)
+		if err != nil || u.Path != got || u.RawQuery != "" || u.Host != "api.weixin.qq.com" || u.EscapedPath() != got {
+			t.Errorf("%q is cleaned to %q, which is %v", raw, got, u)
+		}
+		everything := access.App{Grants: access.Grants()}
+		for _, closed := range []string{"token", "stable_token", "clear_quota", "getticket"} {
+			if slices.Contains(strings.Split(strings.ToLower(got), "/"), closed) && everything.MayCall(got) {
+				t.Errorf("%q may be called", got)
+			}
+		}
+	})
 }

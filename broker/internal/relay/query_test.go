@@ -1,6 +1,10 @@
 package relay_test
 
 import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
@@ -36,4 +40,40 @@ func TestCleanQuery(t *testing.T) {
 			t.Errorf("%q is cleaned to %q (%v), want %q", tt.raw, got, err, tt.want)
 		}
 	}
+}
+
+// FuzzCleanQuery: however it is written, no parameter of that name is left for
+// who reads the query, and nothing else is lost.
+func FuzzCleanQuery(f *testing.F) {
+	for _, seed := range []string{"a=1&access_token=t&b=2", "%61ccess_token=t", "access_token%00=t", "a;access_token=t", "&=&a", "ACCESS_TOKEN=t&a=%zz"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		got, err := relay.CleanQuery(raw, "access_token")
+		if err != nil {
+			if got != "" {
+				t.Errorf("beside an error there is %q", got)
+			}
+			return
+		}
+		values, _ := url.ParseQuery(got)
+		for name := range values {
+			if strings.EqualFold(strings.TrimSpace(name), "access_token") {
+				t.Errorf("%q is cleaned to %q", raw, got)
+			}
+		}
+		before, _ := url.ParseQuery(raw)
+		for name, had := range before {
+			if has := values[name]; !slices.Equal(had, has) && !strings.Contains(strings.ToLower(name), "access_token") {
+				t.Errorf("%q is cleaned to %q: %s was %q and is %q", raw, got, name, had, has)
+			}
+		}
+		if again, err := relay.CleanQuery(got, "access_token"); err != nil || again != got {
+			t.Errorf("%q is cleaned to %q, and that to %q (%v)", raw, got, again, err)
+		}
+		request, err := http.NewRequest(http.MethodGet, "http://127.0.0.1/x?"+got, nil)
+		if err == nil && request.URL.RawQuery != got {
+			t.Errorf("%q is sent as %q", got, request.URL.RawQuery)
+		}
+	})
 }
