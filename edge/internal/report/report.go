@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
@@ -15,9 +14,9 @@ import (
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/wxbroker/wxbroker/edge/internal/line"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/watch"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
@@ -51,7 +50,7 @@ const (
 
 // Client reports to the broker. Make it with New.
 type Client struct {
-	*line
+	*line.Line
 	calls singleflight.Group
 
 	mu     sync.Mutex
@@ -61,13 +60,13 @@ type Client struct {
 // New returns a Client with a connection of its own, so that no call waits
 // behind the stream or holds it up. It connects with the first report.
 func New(target string, dial []grpc.DialOption) (*Client, error) {
-	line, err := newLine(func() (*grpc.ClientConn, error) {
+	way, err := line.New(func() (*grpc.ClientConn, error) {
 		return grpc.NewClient(target, append(watch.DialOptions(), dial...)...)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("setting up the connection for reports: %w", err)
 	}
-	return &Client{line: line, limits: make(map[string]*rate.Limiter)}, nil
+	return &Client{Line: way, limits: make(map[string]*rate.Limiter)}, nil
 }
 
 // Report tells the broker, for whoever holds the local key of that name, and
@@ -89,15 +88,12 @@ func (c *Client) Report(ctx context.Context, key string, r Report) (Versions, er
 	}
 }
 
-// localKeyHeader names the local key to the broker, for its audit.
-const localKeyHeader = "wxbroker-local-key"
-
 func (c *Client) call(ctx context.Context, key string, r Report) (Versions, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	ctx = metadata.AppendToOutgoingContext(ctx, localKeyHeader, header(key))
+	ctx = line.OnBehalf(ctx, key)
 	var versions Versions
-	err := c.use(func(conn *grpc.ClientConn) error {
+	err := c.Use(func(conn *grpc.ClientConn) error {
 		answer, err := wxbrokerv1.NewCredentialServiceClient(conn).ReportInvalid(ctx, &wxbrokerv1.ReportInvalidRequest{
 			Appid: r.AppID, Kind: r.Kind.Wire(), ValueSha256: r.Hash[:],
 		})
@@ -105,13 +101,6 @@ func (c *Client) call(ctx context.Context, key string, r Report) (Versions, erro
 		return err
 	})
 	return versions, err
-}
-
-// header returns a local key's name as a header can have it, in ASCII. The 64
-// bytes of a name become three times as many at most; the broker takes 512.
-func header(name string) string {
-	quoted := strconv.QuoteToASCII(name)
-	return quoted[1 : len(quoted)-1]
 }
 
 func (c *Client) limit(key string) *rate.Limiter {

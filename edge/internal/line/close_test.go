@@ -1,4 +1,4 @@
-package report
+package line_test
 
 import (
 	"testing"
@@ -9,13 +9,15 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+
+	"github.com/wxbroker/wxbroker/edge/internal/line"
 )
 
 // Nothing is opened after the end that nobody would close.
 func TestNoNewConnectionAfterTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opened := 0
-		l, err := newLine(func() (*grpc.ClientConn, error) {
+		l, err := line.New(func() (*grpc.ClientConn, error) {
 			opened++
 			return grpc.NewClient("passthrough:///broker", grpc.WithTransportCredentials(insecure.NewCredentials()))
 		})
@@ -23,7 +25,7 @@ func TestNoNewConnectionAfterTheEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
-		err = l.use(func(*grpc.ClientConn) error {
+		err = l.Use(func(*grpc.ClientConn) error {
 			l.Close() // while the answer is on its way
 			return status.Error(codes.Unauthenticated, "the certificate has expired")
 		})
