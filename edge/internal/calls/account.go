@@ -1,0 +1,50 @@
+package calls
+
+import (
+	"context"
+	"slices"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+// OnlyAccount returns the account for which the broker makes such calls, if
+// there is only one. It is for who follows no stream, and so does not know; name
+// tells the broker's operator who that is.
+func (c *Client) OnlyAccount(ctx context.Context, name string, grant credential.CallGrant) (appid string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+	var state *wxbrokerv1.WatchResponse
+	err = c.Use(func(conn *grpc.ClientConn) error {
+		stream, err := wxbrokerv1.NewCredentialServiceClient(conn).Watch(ctx)
+		if err != nil {
+			return err
+		}
+		// A kind has to be asked for; what comes of it is of no account here.
+		_ = stream.Send(&wxbrokerv1.WatchRequest{Request: &wxbrokerv1.WatchRequest_Subscription{Subscription: &wxbrokerv1.Subscription{
+			Kinds: []wxbrokerv1.CredentialKind{credential.JSAPITicket.Wire()}, EdgeName: name, Calls: true,
+		}}}) // of a failure, Recv will say why
+		state, err = stream.Recv()
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	var found []string
+	for _, account := range state.GetAccounts() {
+		if slices.Contains(account.GetCalls(), grant.Wire()) {
+			found = append(found, account.GetAppid())
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", status.Errorf(codes.PermissionDenied, "the broker does not grant %s calls of any account", grant)
+	case 1:
+		return found[0], nil
+	}
+	return "", status.Errorf(codes.InvalidArgument, "there are %d accounts, say which one with --appid", len(found))
+}

@@ -1,0 +1,145 @@
+package calls
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+
+	"github.com/wxbroker/wxbroker/edge/internal/line"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+// Call makes a call with a body, nil for none, as far as it is wanted: WeChat
+// may answer before it has all of it. The body is closed then and at the end,
+// which has to end a Read that is under way. An error of reading it ends the
+// call and is what Call returns.
+func (c *Client) Call(ctx context.Context, key string, head *wxbrokerv1.CallHead, body io.ReadCloser, to Sink[*wxbrokerv1.CallAnswer]) error {
+	u := upload{head: head, rest: body}
+	if body != nil {
+		defer body.Close()
+		if err := u.begin(); err != nil {
+			return err
+		}
+	}
+	ctx, dog, cancel := watched(line.OnBehalf(ctx, key))
+	defer cancel()
+	u.dog = dog
+	a := answer[*wxbrokerv1.CallAnswer]{to: to, dog: dog}
+	var refused error
+	return a.once(c.Use, func(conn *grpc.ClientConn) error {
+		if refused != nil && u.rest != nil { // the connection is another, but what was read is gone
+			return refused
+		}
+		refused = u.call(ctx, conn, &a)
+		return refused
+	})
+}
+
+// upload is the body of a call on its way to the broker.
+type upload struct {
+	head  *wxbrokerv1.CallHead
+	first []byte        // its beginning, which can be sent again
+	rest  io.ReadCloser // nil where first is all of it
+	dog   *watchdog
+
+	over   atomic.Bool // nobody wants any more of it
+	failed error       // why it could not be read
+}
+
+// begin reads what can be sent again.
+func (u *upload) begin() (err error) {
+	if u.first, err = io.ReadAll(io.LimitReader(u.rest, keepSize+1)); err != nil {
+		return err
+	}
+	if len(u.first) <= keepSize {
+		u.rest = nil
+	}
+	return nil
+}
+
+// call makes the call once.
+func (u *upload) call(ctx context.Context, conn *grpc.ClientConn, a *answer[*wxbrokerv1.CallAnswer]) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := wxbrokerv1.NewWeChatServiceClient(conn).Call(ctx)
+	if err != nil {
+		return err
+	}
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		if u.failed = u.send(stream); u.failed != nil {
+			cancel()
+		}
+	}()
+	err = a.receive(func() (*wxbrokerv1.CallAnswer, []byte, error) {
+		response, err := stream.Recv()
+		if response.GetAnswer() != nil {
+			u.stop()
+		}
+		return response.GetAnswer(), response.GetBody(), err
+	}, func(answer *wxbrokerv1.CallAnswer) bool { return answer != nil })
+	cancel()
+	u.stop()
+	<-sent
+	if u.failed != nil {
+		return u.failed
+	}
+	return err
+}
+
+// stop ends the sending.
+func (u *upload) stop() {
+	if u.rest != nil {
+		u.over.Store(true)
+		_ = u.rest.Close() // it has no more to say
+	}
+}
+
+// send sends everything. Its error is one of reading the body; why something
+// could not be sent is for the receiving side to say.
+func (u *upload) send(stream grpc.BidiStreamingClient[wxbrokerv1.CallRequest, wxbrokerv1.CallResponse]) error {
+	if stream.Send(&wxbrokerv1.CallRequest{Part: &wxbrokerv1.CallRequest_Head{Head: u.head}}) != nil {
+		return nil
+	}
+	for piece := range slices.Chunk(u.first, pieceSize) {
+		if !u.piece(stream, piece) {
+			return nil
+		}
+	}
+	if u.rest != nil {
+		buffer := make([]byte, pieceSize)
+		for {
+			u.dog.hold() // a slow client is not the broker's fault
+			n, err := u.rest.Read(buffer)
+			u.dog.release()
+			ended := errors.Is(err, io.EOF)
+			switch {
+			case u.over.Load():
+				return nil
+			case err != nil && !ended:
+				return err
+			case !u.piece(stream, buffer[:n]):
+				return nil
+			}
+			if ended {
+				break
+			}
+		}
+	}
+	_ = stream.CloseSend() // it never fails
+	return nil
+}
+
+// piece sends a piece and reports whether more can be sent.
+func (u *upload) piece(stream grpc.BidiStreamingClient[wxbrokerv1.CallRequest, wxbrokerv1.CallResponse], piece []byte) bool {
+	if len(piece) > 0 && stream.Send(&wxbrokerv1.CallRequest{Part: &wxbrokerv1.CallRequest_Body{Body: piece}}) != nil {
+		return false
+	}
+	u.dog.moved()
+	return true
+}

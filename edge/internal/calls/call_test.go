@@ -1,0 +1,191 @@
+package calls_test
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/wxbroker/wxbroker/edge/internal/calls"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+const kib64 = 64 << 10
+
+var aCall = &wxbrokerv1.CallHead{Method: "POST", Path: "/cgi-bin/x"}
+
+type callStream = grpc.BidiStreamingServer[wxbrokerv1.CallRequest, wxbrokerv1.CallResponse]
+
+func TestBodiesArriveWhole(t *testing.T) {
+	for name, size := range map[string]int{
+		"none": 0, "a byte": 1, "what can be sent again": kib64, "one more": kib64 + 1, "several pieces": 10*kib64 + 7,
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, &broker{call: echo}, func(t *testing.T, c *calls.Client) {
+				var got saved
+				content := strings.Repeat("a", size)
+				if err := c.Call(t.Context(), "billing", aCall, body(content, io.EOF), sink[*wxbrokerv1.CallAnswer](&got)); err != nil {
+					t.Fatal(err)
+				}
+				if got.heads != 1 || string(got.pieces) != content {
+					t.Errorf("%d heads, %d bytes", got.heads, len(got.pieces))
+				}
+			})
+		})
+	}
+}
+
+// A certificate that has expired since the connection was made is noticed by
+// the broker's refusal. What can be sent again is.
+func TestRefusedCallers(t *testing.T) {
+	const life = 20 * time.Minute
+	tests := []struct {
+		name         string
+		body         io.ReadCloser
+		code         codes.Code
+		calls, conns int
+	}{
+		{"without a body", nil, codes.OK, 3, 2},
+		{"a body that can be sent again", body(strings.Repeat("a", kib64), io.EOF), codes.OK, 3, 2},
+		{"a body that cannot", body(strings.Repeat("a", kib64+1), io.EOF), codes.Unauthenticated, 2, 1},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			b := &broker{good: life, call: echo}
+			inBubble(t, b, func(t *testing.T, c *calls.Client) {
+				if _, err := c.SendTemplate(t.Context(), "billing", new(wxbrokerv1.SendTemplateRequest)); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(life)
+				var got saved
+				err := c.Call(t.Context(), "", aCall, test.body, sink[*wxbrokerv1.CallAnswer](&got))
+				if status.Code(err) != test.code {
+					t.Errorf("ended with %v", err)
+				}
+				synctest.Wait()
+				b.counts(t, test.calls, test.conns)
+				// Whatever became of this call, the next one gets through.
+				if err := c.Call(t.Context(), "", aCall, nil, sink[*wxbrokerv1.CallAnswer](new(saved))); err != nil {
+					t.Errorf("the call after that: %v", err)
+				}
+				if b.keys[0] != "billing" || b.keys[1] != "" {
+					t.Errorf("made for %q", b.keys)
+				}
+			})
+		})
+	}
+}
+
+// What is refused once its answer has begun is not made again.
+func TestRefusedInTheMiddle(t *testing.T) {
+	refusal := status.Error(codes.Unauthenticated, "the certificate has expired")
+	b := &broker{
+		call: func(stream callStream) error { return errors.Join(stream.Send(head("")), refusal) },
+		media: func(_ *wxbrokerv1.GetMediaRequest, stream grpc.ServerStreamingServer[wxbrokerv1.GetMediaResponse]) error {
+			return errors.Join(stream.Send(&wxbrokerv1.GetMediaResponse{Part: &wxbrokerv1.GetMediaResponse_Head{Head: new(wxbrokerv1.MediaHead)}}), refusal)
+		},
+	}
+	inBubble(t, b, func(t *testing.T, c *calls.Client) {
+		time.Sleep(time.Minute)
+		var got saved
+		if err := c.Call(t.Context(), "", aCall, nil, sink[*wxbrokerv1.CallAnswer](&got)); status.Code(err) != codes.Unauthenticated || got.heads != 1 {
+			t.Errorf("%d heads, %v", got.heads, err)
+		}
+		if err := c.GetMedia(t.Context(), "", nil, sink[*wxbrokerv1.MediaHead](&got)); status.Code(err) != codes.Unauthenticated || got.heads != 2 {
+			t.Errorf("%d heads, %v", got.heads, err)
+		}
+		b.counts(t, 2, 1)
+	})
+}
+
+// WeChat may answer before it has the whole body: nobody waits for the rest.
+func TestAnswerBeforeTheBodyIsWhole(t *testing.T) {
+	b := &broker{call: func(stream callStream) error { return errors.Join(stream.Send(head("")), stream.Send(piece("no"))) }}
+	inBubble(t, b, func(t *testing.T, c *calls.Client) {
+		slow := body(strings.Repeat("a", 2*kib64), io.ErrClosedPipe)
+		slow.wait = make(chan struct{})
+		var got saved
+		to := sink[*wxbrokerv1.CallAnswer](&got)
+		to.Head = func(*wxbrokerv1.CallAnswer) error {
+			if !slow.closed {
+				t.Error("the body is still read")
+			}
+			return nil
+		}
+		if err := c.Call(t.Context(), "", aCall, slow, to); err != nil || string(got.pieces) != "no" {
+			t.Errorf("%q, %v", got.pieces, err)
+		}
+	})
+}
+
+// A body that breaks off is not taken for a whole one.
+func TestBodyThatBreaksOff(t *testing.T) {
+	broken := errors.New("connection reset")
+	for name, size := range map[string]int{"at once": 0, "in its first piece": 10, "later": kib64 + 1, "later still": 9*kib64 + 1} {
+		t.Run(name, func(t *testing.T) {
+			for _, end := range []error{broken, io.ErrUnexpectedEOF} {
+				ended := make(chan error, 1)
+				b := &broker{call: func(stream callStream) error {
+					for {
+						if _, err := stream.Recv(); err != nil {
+							ended <- err
+							return err
+						}
+					}
+				}}
+				inBubble(t, b, func(t *testing.T, c *calls.Client) {
+					err := c.Call(t.Context(), "", aCall, body(strings.Repeat("a", size), end), sink[*wxbrokerv1.CallAnswer](new(saved)))
+					if !errors.Is(err, end) {
+						t.Errorf("ended with %v", err)
+					}
+					synctest.Wait()
+					select {
+					case err := <-ended:
+						if status.Code(err) != codes.Canceled {
+							t.Errorf("the broker hears %v", err)
+						}
+					default:
+						if size > kib64 {
+							t.Error("the broker hears nothing")
+						}
+					}
+				})
+			}
+		})
+	}
+}
+
+// What is not an answer is not taken for one.
+func TestAnswersThatAreNone(t *testing.T) {
+	tests := []struct {
+		name   string
+		answer []*wxbrokerv1.CallResponse
+	}{
+		{"nothing", nil},
+		{"a body without a head", []*wxbrokerv1.CallResponse{piece("a")}},
+		{"two heads", []*wxbrokerv1.CallResponse{head(""), head("")}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			b := &broker{call: func(stream callStream) error {
+				for _, part := range test.answer {
+					_ = stream.Send(part)
+				}
+				return nil
+			}}
+			inBubble(t, b, func(t *testing.T, c *calls.Client) {
+				var got saved
+				err := c.Call(t.Context(), "", aCall, nil, sink[*wxbrokerv1.CallAnswer](&got))
+				if status.Code(err) != codes.Unavailable || len(got.pieces) > 0 {
+					t.Errorf("%v, %+v", err, got)
+				}
+			})
+		})
+	}
+}
