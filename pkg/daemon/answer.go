@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 )
@@ -24,7 +25,10 @@ func Answer(w http.ResponseWriter, status int, answer any) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	encoder := json.NewEncoder(w)
+	body := new(bytes.Buffer)
+	encoder := json.NewEncoder(body)
 	encoder.SetEscapeHTML(false) // it is JSON, nosniff: a URL may keep its ampersands
-	_ = encoder.Encode(answer)   //nolint:errchkjson // fails only when the caller is gone
+	_ = encoder.Encode(answer)   //nolint:errchkjson // every answer is a struct of ours
+	// No newline at the end: some of WeChat's SDKs take it for part of a string.
+	_, _ = w.Write(bytes.TrimSuffix(body.Bytes(), []byte("\n"))) // fails only when the caller is gone
 }

@@ -1,5 +1,5 @@
 // Package app wires the edge: stream from the broker → signing state → HTTP
-// API → reports to the broker, and the ops listener beside them.
+// API → reports and calls to the broker, and the ops listener beside them.
 package app
 
 import (
@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
+	"github.com/wxbroker/wxbroker/edge/internal/calls"
 	"github.com/wxbroker/wxbroker/edge/internal/httpapi"
 	"github.com/wxbroker/wxbroker/edge/internal/localkey"
 	"github.com/wxbroker/wxbroker/edge/internal/ops"
@@ -28,7 +29,7 @@ import (
 
 // Config is what an edge has to know.
 type Config struct {
-	Broker      string // target of the stream, and of reports
+	Broker      string // target of the stream, of reports and of calls
 	Dial        []grpc.DialOption
 	AppIDs      []string         // accounts served, none for all that are granted
 	Keys        *localkey.Source // nil for none
@@ -51,7 +52,8 @@ type App struct {
 	Config
 
 	client  *watch.Client
-	reports *report.Client // nil without local keys
+	reports *report.Client // nil without local keys, as are calls
+	calls   *calls.Client
 	state   *signing.State
 	metrics *ops.Metrics
 	api     http.Handler
@@ -62,10 +64,10 @@ func New(c Config) (*App, error) {
 	a := &App{Config: c, state: signing.New(c.AppIDs, c.Clock)}
 	kinds := []credential.Kind{credential.JSAPITicket}
 	if c.Keys != nil { // what nobody here may ask for is not asked for
-		kinds = append(kinds, credential.AccessToken)
+		kinds = append(kinds, credential.AccessToken, credential.WXCardTicket)
 	}
 	a.client = watch.New(watch.Options{
-		Target: c.Broker, Dial: c.Dial, AppIDs: c.AppIDs, Kinds: kinds,
+		Target: c.Broker, Dial: c.Dial, AppIDs: c.AppIDs, Kinds: kinds, Calls: c.Keys != nil,
 		Name: fit(c.Name, maxName), Version: fit(c.Version, maxVersion), Clock: c.Clock, Log: c.Log,
 		Apply: a.apply,
 	})
@@ -74,12 +76,15 @@ func New(c Config) (*App, error) {
 	a.metrics.Registry.MustRegister(append(c.Collectors, trail)...)
 	api := &httpapi.API{State: a.state, Keys: c.Keys, Audit: trail.Write, Answered: a.metrics.Answered}
 	a.api = api
-	if c.Keys != nil { // without them nobody may report
+	if c.Keys != nil { // without them nobody may report, or have WeChat called
 		var err error
 		if a.reports, err = report.New(c.Broker, c.Dial); err != nil {
 			return nil, err
 		}
-		api.Report = a.reports.Report
+		if a.calls, err = calls.New(c.Broker, c.Dial); err != nil {
+			return nil, err
+		}
+		api.Report, api.Calls = a.reports.Report, a.calls
 	}
 	return a, nil
 }
@@ -124,8 +129,8 @@ func (a *App) Ready() error { return a.state.Ready() }
 func (a *App) Held() []credential.Account { return a.state.Accounts() }
 
 // Run serves until ctx ends or a listener fails. Then it stops in the reverse
-// order of starting: requests under way are answered, reports and the stream
-// end and files are followed no longer, the ops listener closes.
+// order of starting: requests under way are answered, reports, calls and the
+// stream end and files are followed no longer, the ops listener closes.
 func (a *App) Run(ctx context.Context) error {
 	a.Log.Info("edge is up", "listen", a.Listen.Addr().String(), "ops", a.Ops.Addr().String(), "broker", a.Broker,
 		"broker_tls", a.BrokerTLS, "listen_tls", a.ListenTLS)
@@ -151,6 +156,7 @@ func (a *App) Run(ctx context.Context) error {
 		err := daemon.ServeHTTP(apiCtx, a.Listen, a.api, a.Log)
 		if a.reports != nil {
 			a.reports.Close()
+			a.calls.Close()
 		}
 		stopStream()
 		stream.Wait()

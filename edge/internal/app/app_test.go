@@ -2,6 +2,7 @@ package app
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -216,7 +217,9 @@ func TestKindsAskedFor(t *testing.T) {
 		token      int // HTTP status
 	}{
 		{"without a local key", "", []wxbrokerv1.CredentialKind{ticket}, http.StatusForbidden},
-		{"with one", "k", []wxbrokerv1.CredentialKind{ticket, wxbrokerv1.CredentialKind_CREDENTIAL_KIND_ACCESS_TOKEN}, http.StatusOK},
+		{"with one", "k", []wxbrokerv1.CredentialKind{
+			ticket, wxbrokerv1.CredentialKind_CREDENTIAL_KIND_ACCESS_TOKEN, wxbrokerv1.CredentialKind_CREDENTIAL_KIND_WX_CARD_TICKET,
+		}, http.StatusOK},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -224,7 +227,7 @@ func TestKindsAskedFor(t *testing.T) {
 				e := startEdge(t, b, test.keys)
 				b.say(b.account(shop))
 				subscription, _, _ := b.last()
-				if got := subscription.GetKinds(); len(got) != len(test.kinds) || got[0] != test.kinds[0] || got[len(got)-1] != test.kinds[len(got)-1] {
+				if got := subscription.GetKinds(); !slices.Equal(got, test.kinds) {
 					t.Errorf("asked for %v", got)
 				}
 				if !strings.HasPrefix(subscription.GetEdgeName(), "edge-1店") || subscription.GetEdgeVersion() != "v1.2.3" {

@@ -37,6 +37,7 @@ const (
 // memory, about credentials of a simulated WeChat. It belongs to one bubble.
 type fakeBroker struct {
 	wxbrokerv1.UnimplementedCredentialServiceServer
+	wxbrokerv1.UnimplementedWeChatServiceServer
 	t        *testing.T
 	sim      *wechatsim.Sim
 	listener *bufconn.Listener
@@ -81,6 +82,7 @@ func startBroker(t *testing.T, options ...grpc.ServerOption) *fakeBroker {
 	server := grpc.NewServer(append(options,
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))...)
 	wxbrokerv1.RegisterCredentialServiceServer(server, b)
+	wxbrokerv1.RegisterWeChatServiceServer(server, b)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(b.listener) }()
 	t.Cleanup(func() {

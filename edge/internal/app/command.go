@@ -12,6 +12,7 @@ import (
 type commandLine struct {
 	Version kong.VersionFlag `help:"Print the version and exit."`
 	Serve   serveCommand     `cmd:"" help:"Hold a live copy of what the broker grants, and sign pages with it."`
+	Media   mediaCommand     `cmd:"" help:"Files that pages and apps uploaded to WeChat."`
 	Sign    signCommand      `cmd:"" help:"Sign one URL with a ticket that you have, offline, and print the wx.config JSON."`
 }
 

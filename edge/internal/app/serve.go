@@ -18,7 +18,7 @@ type serveCommand struct {
 	listenFlags
 	AppID        []string `name:"appid" env:"WXEDGE_APPID" placeholder:"ID" help:"Account to serve. For several, repeat it or put commas between them. Without it, every account that the broker grants."`
 	Name         string   `env:"WXEDGE_NAME" placeholder:"NAME" help:"What the broker's operator sees this edge as. The host's name if not given."`
-	LocalKeyFile string   `default:"" env:"WXEDGE_LOCAL_KEY_FILE" type:"path" placeholder:"FILE" help:"File with a key, or lines of 'name key', that unlock /token, /ticket and /v1/report. Without it they are refused."`
+	LocalKeyFile string   `default:"" env:"WXEDGE_LOCAL_KEY_FILE" type:"path" placeholder:"FILE" help:"File with a key, or lines of 'name key', that unlock what hands out credentials and what calls WeChat: /token, /ticket, the other paths of /v1 and WeChat's own. Without it they are refused."`
 	uplink.Flags
 	daemon.LogFlags
 }

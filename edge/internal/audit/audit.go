@@ -1,6 +1,6 @@
-// Package audit tells through which local key the edge handed out a credential
-// or reported one, and who was refused: a log line for each, and a count. No
-// line holds a credential or a key.
+// Package audit tells through which local key the edge handed out a credential,
+// reported one or had WeChat called, and who was refused: a log line for each,
+// and a count. No line holds a credential, a key or a code.
 package audit
 
 import (
@@ -17,10 +17,20 @@ type Action string
 
 // The actions.
 const (
-	Token  Action = "token"  // the access_token itself
-	Ticket Action = "ticket" // the jsapi_ticket itself
-	Report Action = "report" // that the broker looks into a credential
+	Token    Action = "token"     // the access_token itself, or what stands for it
+	Ticket   Action = "ticket"    // a ticket itself
+	Report   Action = "report"    // that the broker looks into a credential
+	Template Action = "template"  // a template message
+	Media    Action = "media"     // a file
+	OAuth    Action = "oauth"     // who the user of a code is
+	OAuthURL Action = "oauth_url" // where to send a user to get one
+	Call     Action = "call"      // any other API
 )
+
+// SharedToken is in place of the name of a local key where the caller presents
+// the account's access_token itself: who that is cannot be known. No key has
+// the name, which is not one word.
+const SharedToken = "access token"
 
 // Entry is one line. What is not known is empty.
 type Entry struct {
@@ -28,7 +38,8 @@ type Entry struct {
 	Action   Action
 	AppID    string
 	Kind     credential.Kind
-	Status   int    // HTTP's
+	Path     string // of a Call
+	Status   int    // HTTP's, or what it would be where WeChat's shape always has 200
 	Address  string // where it was asked from
 	Reason   string // why not
 }
@@ -55,6 +66,6 @@ func New(log *slog.Logger) Log { return Log{audit.New(log, "wxedge", "local_key"
 func (l Log) Write(e Entry) {
 	more := []slog.Attr{slog.String("appid", e.AppID), slog.String("kind", string(e.Kind)), slog.Int("status", e.Status), slog.String("address", e.Address)}
 	l.Log.Write(context.Background(), audit.Line{
-		Who: e.LocalKey, Action: string(e.Action), Outcome: e.outcome(), More: append(more, audit.Texts("reason", e.Reason)...),
+		Who: e.LocalKey, Action: string(e.Action), Outcome: e.outcome(), More: append(more, audit.Texts("path", e.Path, "reason", e.Reason)...),
 	})
 }

@@ -81,6 +81,7 @@ func TestEntry(t *testing.T) {
 		{"handed out", audit.Entry{LocalKey: "billing", Action: audit.Token, AppID: "wx1", Kind: credential.AccessToken, Status: http.StatusOK, Address: "192.0.2.1:4711"}, "granted"},
 		{"refused", audit.Entry{Action: audit.Ticket, Kind: credential.JSAPITicket, Status: http.StatusUnauthorized, Address: "192.0.2.1:4711", Reason: "no key"}, "refused"},
 		{"too many reports", audit.Entry{LocalKey: "店铺", Action: audit.Report, AppID: "wx1", Kind: credential.WXCardTicket, Status: http.StatusTooManyRequests, Address: "@", Reason: "too many"}, "refused"},
+		{"a call", audit.Entry{LocalKey: audit.SharedToken, Action: audit.Call, AppID: "wx1", Path: "/cgi-bin/user/get", Status: http.StatusOK}, "granted"},
 		{"there is none", audit.Entry{LocalKey: "billing", Action: audit.Token, AppID: "wx1", Kind: credential.AccessToken, Status: http.StatusServiceUnavailable, Reason: "expired"}, "failed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -96,6 +97,9 @@ func TestEntry(t *testing.T) {
 			}
 			if tt.entry.Reason != "" {
 				want["reason"] = tt.entry.Reason
+			}
+			if tt.entry.Path != "" {
+				want["path"] = tt.entry.Path
 			}
 			delete(lines[0], "time")
 			if len(lines[0]) != len(want) {

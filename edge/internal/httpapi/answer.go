@@ -3,7 +3,10 @@ package httpapi
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/wxbroker/wxbroker/edge/internal/signing"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
@@ -13,12 +16,16 @@ import (
 type refusal struct {
 	status  int
 	message string
+	// errcode is WeChat's, where it is WeChat that refuses, and retry when that
+	// ends, if known.
+	errcode int
+	retry   time.Time
 }
 
 func (r *refusal) Error() string { return r.message }
 
 func refuse(status int, format string, args ...any) error {
-	return &refusal{status, fmt.Sprintf(format, args...)}
+	return &refusal{status: status, message: fmt.Sprintf(format, args...)}
 }
 
 // retryAfter is when a caller that was told this status may ask again, in
@@ -27,23 +34,42 @@ var retryAfter = map[int]string{http.StatusServiceUnavailable: "5", http.StatusT
 
 // failure returns the status and the answer for err.
 func failure(w http.ResponseWriter, err error) (int, any) {
+	if wechat, ok := errors.AsType[*said](err); ok {
+		return wechat.answer(w)
+	}
 	status := statusOf(err)
 	if status == http.StatusUnauthorized { // RFC 9110 wants to hear how
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
-	if seconds, ok := retryAfter[status]; ok {
-		w.Header().Set("Retry-After", seconds)
+	var known *refusal
+	switch {
+	case errors.As(err, &known) && !known.retry.IsZero():
+		w.Header().Set("Retry-After", secondsUntil(known.retry))
+	case retryAfter[status] != "":
+		w.Header().Set("Retry-After", retryAfter[status])
 	}
-	return status, daemon.Refusal{ErrCode: status, ErrMsg: err.Error()}
+	answer := daemon.Refusal{ErrCode: status, ErrMsg: err.Error()}
+	if known != nil && known.errcode != 0 {
+		answer.ErrCode = known.errcode
+	}
+	return status, answer
+}
+
+// secondsUntil is for a Retry-After.
+func secondsUntil(when time.Time) string {
+	return strconv.Itoa(max(1, int(math.Ceil(time.Until(when).Seconds()))))
 }
 
 func statusOf(err error) int {
 	var known *refusal
+	var wechat *said
 	switch {
 	case err == nil:
 		return http.StatusOK
 	case errors.As(err, &known):
 		return known.status
+	case errors.As(err, &wechat):
+		return wechat.status()
 	case errors.Is(err, signing.ErrHost), errors.Is(err, signing.ErrNotGranted):
 		return http.StatusForbidden
 	case errors.Is(err, signing.ErrUnavailable):

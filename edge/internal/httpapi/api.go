@@ -3,13 +3,16 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rs/cors"
 
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
+	"github.com/wxbroker/wxbroker/edge/internal/calls"
 	"github.com/wxbroker/wxbroker/edge/internal/localkey"
 	"github.com/wxbroker/wxbroker/edge/internal/report"
 	"github.com/wxbroker/wxbroker/edge/internal/signing"
@@ -17,7 +20,7 @@ import (
 )
 
 // API answers pages and apps. It is an http.Handler; all fields are required,
-// but Keys and Report.
+// but Keys, Report and Calls.
 type API struct {
 	State *signing.State
 	// Keys unlock what hands out credentials or calls WeChat; nil refuses it to
@@ -26,6 +29,8 @@ type API struct {
 	// Report tells the broker, for whoever holds the key of that name. Its
 	// errors are gRPC statuses. It is required where there are Keys.
 	Report func(ctx context.Context, key string, r report.Report) (report.Versions, error)
+	// Calls has the broker call WeChat. It is required where there are Keys.
+	Calls *calls.Client
 	// Audit is told of everything that takes a key, done or refused.
 	Audit func(audit.Entry)
 	// Answered is told of every answer, by route and HTTP status.
@@ -37,26 +42,55 @@ type API struct {
 
 // route is one path: the methods it takes and what answers them.
 type route struct {
+	// methods are nil where stream sees to them.
 	methods []string
 	// handle returns what is sent as JSON.
 	handle func(a *API, r *http.Request) (any, error)
+	// stream, in place of handle, answers by itself. It returns the status that
+	// it sent, and false if its answer ends before it is whole.
+	stream func(a *API, w http.ResponseWriter, r *http.Request) (status int, whole bool)
 	// shared is set where pages of other origins may read the answer.
 	shared bool
+	// acts is set where a GET does what a HEAD, which should only look, must not.
+	acts bool
+	// waits is how long handle may take, where the server would not wait for it.
+	waits time.Duration
 }
 
 var (
 	getOrPost = []string{http.MethodGet, http.MethodPost}
+	onlyGet   = []string{http.MethodGet}
+	onlyPost  = []string{http.MethodPost}
 	routes    = map[string]route{
-		"/v1/jsapi/config":    {getOrPost, (*API).config, true},
-		"/v1/jsapi/signature": {[]string{http.MethodPost}, (*API).signature, true},
-		"/v1/report":          {[]string{http.MethodPost}, (*API).report, false},
-		"/getApi":             {getOrPost, (*API).getAPI, true},
-		"/all":                {getOrPost, (*API).all, true},
-		"/nonce":              {getOrPost, (*API).nonce, true},
-		"/token":              {getOrPost, (*API).token, false},
-		"/ticket":             {getOrPost, (*API).ticket, false},
+		"/v1/jsapi/config":    {methods: getOrPost, handle: (*API).config, shared: true},
+		"/v1/jsapi/signature": {methods: onlyPost, handle: (*API).signature, shared: true},
+		"/v1/report":          {methods: onlyPost, handle: (*API).report},
+		"/v1/template/send":   {methods: onlyPost, handle: (*API).template, waits: calls.Timeout},
+		"/v1/oauth/openid":    {methods: onlyGet, handle: (*API).openID, acts: true, waits: calls.Timeout},
+		"/v1/oauth/url":       {methods: onlyGet, handle: (*API).oauthURL},
+		"/getApi":             {methods: getOrPost, handle: (*API).getAPI, shared: true},
+		"/all":                {methods: getOrPost, handle: (*API).all, shared: true},
+		"/nonce":              {methods: getOrPost, handle: (*API).nonce, shared: true},
+		"/token":              {methods: getOrPost, handle: (*API).token},
+		"/ticket":             {methods: getOrPost, handle: (*API).ticket},
 	}
+	media = route{methods: onlyGet, stream: (*API).media}
 )
+
+// mediaPath is the path of a file, and of its HD voice.
+var mediaPath = regexp.MustCompile(`^/v1/media/([^/]+)(/jssdk)?$`)
+
+// find returns the route of a path and its name for the metrics, which must not
+// grow with what strangers ask for.
+func find(path string) (name string, found route, ok bool) {
+	if found, ok = routes[path]; ok {
+		return path, found, true
+	}
+	if match := mediaPath.FindStringSubmatch(path); match != nil {
+		return "/v1/media/{media_id}" + match[2], media, true
+	}
+	return findWeChat(path)
+}
 
 // ServeHTTP answers one request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -68,7 +102,23 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) serve(w http.ResponseWriter, r *http.Request) {
-	name, answer, err := a.answer(w, r)
+	name, route, ok := find(r.URL.Path)
+	if !ok {
+		name = "other"
+	}
+	err := route.takes(w, r)
+	if err == nil && route.stream != nil {
+		status, whole := route.stream(a, w, r)
+		a.Answered(name, status)
+		if !whole { // so that nobody takes the half for the whole
+			panic(http.ErrAbortHandler)
+		}
+		return
+	}
+	var answer any
+	if err == nil {
+		answer, err = a.answer(w, r, route)
+	}
 	status := http.StatusOK
 	switch {
 	case err != nil:
@@ -85,25 +135,34 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 	a.Answered(name, status)
 }
 
-// answer returns what is sent as JSON, nil for nothing, and the route's name.
-func (a *API) answer(w http.ResponseWriter, r *http.Request) (name string, answer any, err error) {
-	route, ok := routes[r.URL.Path]
-	if !ok {
-		return "other", nil, refuse(http.StatusNotFound, "there is nothing at this path")
+// takes says why the route does not take a request, nil if it does.
+func (t route) takes(w http.ResponseWriter, r *http.Request) error {
+	if t.handle == nil && t.stream == nil {
+		return refuse(http.StatusNotFound, "there is nothing at this path")
 	}
-	if route.shared && isPreflight(r) {
-		return r.URL.Path, nil, preflight(w)
+	if t.methods == nil || t.shared && isPreflight(r) {
+		return nil
 	}
 	// A HEAD is a GET whose answer's body net/http leaves out.
 	method := r.Method
-	if method == http.MethodHead {
+	if method == http.MethodHead && !t.acts {
 		method = http.MethodGet
 	}
-	if !slices.Contains(route.methods, method) {
-		w.Header().Set("Allow", strings.Join(route.methods, ", "))
-		return r.URL.Path, nil, refuse(http.StatusMethodNotAllowed, "this path takes %s", strings.Join(route.methods, " and "))
+	if !slices.Contains(t.methods, method) {
+		w.Header().Set("Allow", strings.Join(t.methods, ", "))
+		return refuse(http.StatusMethodNotAllowed, "this path takes %s", strings.Join(t.methods, " and "))
+	}
+	return nil
+}
+
+// answer returns what is sent as JSON, nil for nothing.
+func (a *API) answer(w http.ResponseWriter, r *http.Request, t route) (any, error) {
+	if t.shared && isPreflight(r) {
+		return nil, preflight(w)
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	answer, err = route.handle(a, r)
-	return r.URL.Path, answer, err
+	if t.waits > 0 {
+		await(w, t.waits)
+	}
+	return t.handle(a, r)
 }

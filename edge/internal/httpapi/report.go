@@ -9,9 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
 	"github.com/wxbroker/wxbroker/edge/internal/report"
 	"github.com/wxbroker/wxbroker/pkg/credential"
@@ -38,7 +35,7 @@ type reportAnswer struct {
 func (a *API) report(r *http.Request) (answer any, err error) {
 	entry := audit.Entry{Action: audit.Report}
 	defer func() { a.audit(r, entry, err) }()
-	if entry.LocalKey, err = a.unlock(r, "calls WeChat"); err != nil {
+	if entry.LocalKey, err = a.unlock(r, callsWeChat); err != nil {
 		return nil, err
 	}
 	given, err := read(r, reportNames)
@@ -57,7 +54,7 @@ func (a *API) report(r *http.Request) (answer any, err error) {
 	refused.AppID = appid
 	versions, err := a.Report(r.Context(), entry.LocalKey, refused)
 	if err != nil {
-		return nil, brokerSays(err)
+		return nil, brokerSays(err, "report")
 	}
 	if versions.Current > versions.Reported { // whoever asks here next is to get that one
 		ctx, cancel := context.WithTimeout(r.Context(), catchUp)
@@ -103,22 +100,4 @@ func (given raw) report() (report.Report, error) {
 		r.Hash = sha256.Sum256([]byte(value[0]))
 	}
 	return r, nil
-}
-
-// brokerSays turns the status of a report into what the caller is told.
-func brokerSays(err error) error {
-	s := status.Convert(err)
-	message := cmp.Or(s.Message(), "the broker answers "+s.Code().String())
-	switch s.Code() {
-	case codes.NotFound:
-		return refuse(http.StatusNotFound, "%s", message)
-	case codes.PermissionDenied: // for as long as the grant is missing
-		return refuse(http.StatusForbidden, "the broker refuses this edge's report: %s", message)
-	case codes.ResourceExhausted:
-		return refuse(http.StatusTooManyRequests, "%s", message)
-	case codes.InvalidArgument:
-		return refuse(http.StatusBadRequest, "%s", message)
-	default:
-		return refuse(http.StatusServiceUnavailable, "the broker cannot be asked: %s", message)
-	}
 }

@@ -93,7 +93,7 @@ func TestReport(t *testing.T) {
 			w.t = t
 			b.keys, b.reports = nil, nil
 			a := w.report(test.query, test.contentType, test.body)
-			if a.status != http.StatusOK || a.raw != `{"reported_version":1757000000000,"current_version":1757000000000}`+"\n" {
+			if a.status != http.StatusOK || a.raw != `{"reported_version":1757000000000,"current_version":1757000000000}` {
 				t.Errorf("HTTP %d: %q", a.status, a.raw)
 			}
 			if len(b.reports) != 1 || b.reports[0] != test.want || b.keys[0] != "billing" {

@@ -31,7 +31,7 @@ func (a *API) ticket(r *http.Request) (any, error) {
 func (a *API) reveal(r *http.Request, action audit.Action, kind credential.Kind) (value credential.Secret, err error) {
 	entry := audit.Entry{Action: action, Kind: kind}
 	defer func() { a.audit(r, entry, err) }()
-	if entry.LocalKey, err = a.unlock(r, "hands out credentials"); err != nil {
+	if entry.LocalKey, err = a.unlock(r, handsOut); err != nil {
 		return credential.Secret{}, err
 	}
 	p, err := readParameters(r)
@@ -43,17 +43,28 @@ func (a *API) reveal(r *http.Request, action audit.Action, kind credential.Kind)
 	if err != nil {
 		return credential.Secret{}, err
 	}
-	return a.State.Reveal(appid, kind)
+	value, _, err = a.State.Reveal(appid, kind)
+	return value, err
 }
 
 // audit tells what came of a request that takes a local key.
 func (a *API) audit(r *http.Request, entry audit.Entry, err error) {
-	entry.Address, entry.Status = r.RemoteAddr, statusOf(err)
+	a.audited(r, entry, statusOf(err), err)
+}
+
+func (a *API) audited(r *http.Request, entry audit.Entry, status int, err error) {
+	entry.Address, entry.Status = r.RemoteAddr, status
 	if err != nil {
 		entry.Reason = err.Error()
 	}
 	a.Audit(entry)
 }
+
+// What a path does that takes a local key.
+const (
+	handsOut    = "hands out credentials"
+	callsWeChat = "calls WeChat"
+)
 
 // unlock returns the name of the local key that the caller of a path presents.
 // Such a path does something that not everybody may have it do.
@@ -63,11 +74,18 @@ func (a *API) unlock(r *http.Request, does string) (name string, err error) {
 		return "", refuse(http.StatusForbidden,
 			"this path %s, and this edge has no local key to protect it with: give it one with --local-key-file", does)
 	}
-	scheme, presented, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	name, ok := keys.Match(strings.TrimLeft(presented, " ")) // RFC 9110 has one space or more
-	if !ok || !strings.EqualFold(scheme, "Bearer") {
+	name, ok := a.bearer(r)
+	if !ok {
 		return "", refuse(http.StatusUnauthorized,
 			"this path %s: present a local key of this edge as Authorization: Bearer KEY", does)
 	}
 	return name, nil
+}
+
+// bearer returns the name of the local key that is presented as RFC 6750 has
+// it.
+func (a *API) bearer(r *http.Request) (name string, ok bool) {
+	scheme, presented, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	name, ok = a.Keys.Current().Match(strings.TrimLeft(presented, " ")) // RFC 9110 has one space or more
+	return name, ok && strings.EqualFold(scheme, "Bearer")
 }

@@ -58,7 +58,9 @@ func TestMetricsSeeRoutesNotPaths(t *testing.T) {
 	tests := []struct{ path, counted string }{
 		{"/all", "/all 400"},
 		{"/nonce", "/nonce 200"},
-		{"/anything/else", "other 404"},
+		{"/anything", "other 404"},
+		{"/v1/anything/else", "other 404"},
+		{"/V1/anything/else", "other 404"},
 	}
 	for _, test := range tests {
 		w := oneShop(t)

@@ -1,5 +1,5 @@
-// Package localkey knows the keys that unlock what hands out credentials on
-// the edge's own listener.
+// Package localkey knows the keys that unlock what hands out credentials or calls
+// WeChat on the edge's own listener.
 package localkey
 
 import (

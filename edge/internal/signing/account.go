@@ -52,3 +52,9 @@ func (a account) alive(kind credential.Kind, now credential.Instant) error {
 	}
 	return nil
 }
+
+// onlyCalls reports whether the broker makes calls for the account and grants
+// no ticket of it.
+func (a account) onlyCalls() bool {
+	return len(a.Calls) > 0 && !slices.Contains(a.Kinds, credential.JSAPITicket) && !slices.Contains(a.Kinds, credential.WXCardTicket)
+}

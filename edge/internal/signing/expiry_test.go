@@ -57,7 +57,7 @@ func TestNothingIsSignedPastTheHardExpiry(t *testing.T) {
 						t.Errorf("%v, %+v", err, config)
 					}
 				}
-				secret, err := s.Reveal(shop, credential.JSAPITicket)
+				secret, _, err := s.Reveal(shop, credential.JSAPITicket)
 				if (err == nil) != test.signs || secret.IsZero() == test.signs {
 					t.Errorf("Reveal: %v, nothing is %v", err, secret.IsZero())
 				}

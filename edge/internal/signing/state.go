@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/jsapi"
@@ -37,6 +38,7 @@ type State struct {
 // snapshot is what the broker granted at one time.
 type snapshot struct {
 	accounts []account
+	tokens   []token       // that may still be presented
 	replaced chan struct{} // closed once there is a newer one
 }
 
@@ -58,7 +60,9 @@ func (s *State) Apply(accounts []credential.Account) {
 		}
 		next = append(next, entry)
 	}
-	old := s.current.Swap(&snapshot{next, make(chan struct{})})
+	// Only the stream applies: nothing comes between.
+	tokens := remember(s.current.Load().tokens, accounts, s.clock.Now())
+	old := s.current.Swap(&snapshot{next, tokens, make(chan struct{})})
 	close(old.replaced)
 }
 
@@ -74,7 +78,7 @@ type Request struct {
 // Sign signs a page with the live ticket of the account that r means.
 func (s *State) Sign(r Request) (jsapi.Config, error) {
 	now := s.clock.Now()
-	a, err := s.choose(r.AppID, credential.JSAPITicket, func(a account) bool { return a.SignHosts.Names(r.Page.Host(), r.Page.EffectivePort()) })
+	a, err := s.choose(r.AppID, ofKind(credential.JSAPITicket), func(a account) bool { return a.SignHosts.Names(r.Page.Host(), r.Page.EffectivePort()) })
 	if err != nil {
 		return jsapi.Config{}, err
 	}
@@ -103,24 +107,26 @@ func (s *State) Names(host, port string) bool {
 	return slices.ContainsFunc(s.current.Load().accounts, func(a account) bool { return a.SignHosts.Names(host, port) })
 }
 
-// Reveal returns the account's live credential of that kind: whoever calls it
-// has checked that the caller may have it.
-func (s *State) Reveal(appid string, kind credential.Kind) (credential.Secret, error) {
-	a, err := s.choose(appid, kind, func(account) bool { return false })
+// Reveal returns the account's live credential of that kind, and for how long a
+// copy of it may be used: whoever calls it has checked that the caller may have
+// it.
+func (s *State) Reveal(appid string, kind credential.Kind) (credential.Secret, time.Duration, error) {
+	a, err := s.choose(appid, ofKind(kind), nobody)
 	if err != nil {
-		return credential.Secret{}, err
+		return credential.Secret{}, 0, err
 	}
-	if err := a.alive(kind, s.clock.Now()); err != nil {
-		return credential.Secret{}, err
+	now := s.clock.Now()
+	if err := a.alive(kind, now); err != nil {
+		return credential.Secret{}, 0, err
 	}
 	c, _ := a.Credential(kind)
-	return c.Value, nil
+	return c.Value, c.CopyLife(now), nil
 }
 
 // AppID returns the account that Reveal would take it from, whether or not
 // there is a live credential.
 func (s *State) AppID(appid string, kind credential.Kind) (string, error) {
-	a, err := s.choose(appid, kind, func(account) bool { return false })
+	a, err := s.choose(appid, ofKind(kind), nobody)
 	return a.AppID, err
 }
 
@@ -144,51 +150,6 @@ func (s *State) Await(ctx context.Context, appid string, kind credential.Kind, v
 	}
 }
 
-// choose returns the account appid, or without one the only account that has
-// that kind of credential, or the only one of them that meant says is meant.
-func (s *State) choose(appid string, kind credential.Kind, meant func(account) bool) (account, error) {
-	accounts := s.current.Load().accounts
-	if appid != "" {
-		for _, a := range accounts {
-			if a.AppID == appid {
-				return a, nil
-			}
-		}
-		// Before the broker is heard, any account may yet be there.
-		if slices.Contains(s.appids, appid) || len(s.appids) == 0 && len(accounts) == 0 {
-			return account{}, fmt.Errorf("%w: the broker has not sent anything for %s", ErrUnavailable, appid)
-		}
-		return account{}, fmt.Errorf("%w: appid %s", ErrAccount, appid)
-	}
-	if len(accounts) == 0 {
-		return account{}, fmt.Errorf("%w: the broker has not sent any account", ErrUnavailable)
-	}
-	// An account that is wanted and has not come yet is there to be meant.
-	several := max(0, len(s.appids)-len(accounts))
-	var able, found []account
-	for _, a := range accounts {
-		if !slices.Contains(a.Kinds, kind) {
-			continue
-		}
-		able = append(able, a)
-		if meant(a) {
-			found = append(found, a)
-		}
-	}
-	several += len(able)
-	switch {
-	case several == 0:
-		return account{}, fmt.Errorf("%w: the broker does not grant the %s of any account to this edge", ErrNotGranted, kind)
-	case len(able) == 0:
-		return account{}, fmt.Errorf("%w: the broker has not sent %d of the accounts, and does not grant the %s of any other to this edge", ErrUnavailable, several, kind)
-	case several == 1:
-		return able[0], nil
-	case len(found) != 1:
-		return account{}, fmt.Errorf("%w: there are %d accounts, say which one with appid", ErrAccount, several)
-	}
-	return found[0], nil
-}
-
 // Ready says why this edge cannot sign for every account that it serves, nil
 // if it can.
 func (s *State) Ready() error {
@@ -202,12 +163,13 @@ func (s *State) Ready() error {
 	if len(accounts) == 0 {
 		return fmt.Errorf("%w: the broker has not sent any account", ErrUnavailable)
 	}
-	if !slices.ContainsFunc(accounts, func(a account) bool { return len(a.Kinds) > 0 }) {
+	if !slices.ContainsFunc(accounts, func(a account) bool { return len(a.Kinds)+len(a.Calls) > 0 }) {
 		return fmt.Errorf("%w: the broker grants nothing of its accounts to this edge", ErrUnavailable)
 	}
 	for _, a := range accounts {
-		// An account that is kept without a ticket is not served for signing.
-		if len(s.appids) == 0 && !slices.Contains(a.Kinds, credential.JSAPITicket) {
+		// An account that is kept without a ticket is not served for signing, nor
+		// is one that the broker only makes calls for.
+		if len(s.appids) == 0 && !slices.Contains(a.Kinds, credential.JSAPITicket) || a.onlyCalls() {
 			continue
 		}
 		if err := a.alive(credential.JSAPITicket, now); err != nil {

@@ -73,6 +73,11 @@ func TestReady(t *testing.T) {
 	starting.Credentials = nil
 	ticketless.Kinds, ticketless.Credentials = []credential.Kind{credential.AccessToken}, nil
 	nothing.Kinds, nothing.Credentials = nil, nil
+	onlyCalls, callsAndTicket, callsAndCards := nothing, starting, nothing
+	for _, a := range []*credential.Account{&onlyCalls, &callsAndTicket, &callsAndCards} {
+		a.Calls = []credential.CallGrant{credential.Media}
+	}
+	callsAndCards.Kinds = []credential.Kind{credential.WXCardTicket}
 	both := []string{shop, pay}
 	tests := []struct {
 		name     string
@@ -94,6 +99,12 @@ func TestReady(t *testing.T) {
 		{"account without tickets that is wanted", both, []credential.Account{ticketless, second}, "does not grant the jsapi_ticket of " + shop},
 		{"account of which nothing is granted beside one", nil, []credential.Account{nothing, second}, ""},
 		{"nothing but such an account", nil, []credential.Account{nothing}, "grants nothing"},
+		{"nothing but calls", nil, []credential.Account{onlyCalls}, ""},
+		{"nothing but calls, wanted", []string{shop}, []credential.Account{onlyCalls}, ""},
+		{"nothing but calls of one, and a ticket of the other", both, []credential.Account{onlyCalls, second}, ""},
+		{"nothing but calls of one, and the other is missing", both, []credential.Account{onlyCalls}, "not sent anything for " + pay},
+		{"calls, and a ticket that there is none of yet", nil, []credential.Account{callsAndTicket}, "no jsapi_ticket of " + shop + " yet"},
+		{"calls and cards, wanted", []string{shop}, []credential.Account{callsAndCards}, "does not grant the jsapi_ticket of " + shop},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -162,7 +173,7 @@ func TestApplyWhileSigning(t *testing.T) {
 					return
 				}
 				_ = s.Ready()
-				_, _ = s.Reveal(r.AppID, credential.JSAPITicket)
+				_, _, _ = s.Reveal(r.AppID, credential.JSAPITicket)
 				_ = s.Accounts()
 			}
 		})

@@ -1,0 +1,136 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"mime"
+	"regexp"
+
+	"google.golang.org/grpc/status"
+
+	"github.com/wxbroker/wxbroker/edge/internal/calls"
+	"github.com/wxbroker/wxbroker/edge/internal/download"
+	"github.com/wxbroker/wxbroker/edge/internal/filename"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/daemon"
+	"github.com/wxbroker/wxbroker/pkg/uplink"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+type mediaCommand struct {
+	Get mediaGetCommand `cmd:"" help:"Download what a page uploaded, or an app, and print where it is saved."`
+}
+
+type mediaGetCommand struct {
+	MediaID string `arg:"" name:"MEDIA_ID" help:"Which file: what wx.uploadImage, wx.uploadVoice or media/upload answered."`
+	Output  string `short:"o" required:"" placeholder:"FILE|DIR" help:"Where to save it. In a directory it gets the name that WeChat has for it."`
+	Force   bool   `help:"Replace a file that is there."`
+	HD      bool   `name:"hd" help:"Voice as it was recorded (speex, 16 kHz), not the AMR of it."`
+	AppID   string `name:"appid" placeholder:"ID" help:"Account that it was uploaded to. Without it, the only one that the broker grants downloads of."`
+	Broker  string `required:"" env:"WXEDGE_BROKER" placeholder:"HOST:PORT" help:"The broker's gRPC address, or unix:/path. On another machine it has to speak TLS."`
+	uplink.Flags
+}
+
+var mediaID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,256}$`)
+
+// Run downloads and prints the file's path.
+func (c mediaGetCommand) Run(r daemon.Running) error {
+	if !mediaID.MatchString(c.MediaID) {
+		return errors.New("MEDIA_ID is not one that WeChat gives: letters, digits, _ and -")
+	}
+	target, err := download.Open(c.Output, c.Force)
+	if err != nil {
+		return err
+	}
+	defer target.Close()
+	link, err := c.Open(c.Broker)
+	if err != nil {
+		return err
+	}
+	for _, warning := range link.Warnings() {
+		fmt.Fprintf(r.Stderr, "%s: warning: %s\n", program, warning)
+	}
+	client, err := calls.New(c.Broker, link.Dial())
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	video, err := c.download(r.Context, client, target)
+	switch {
+	case err != nil:
+		return fmt.Errorf("downloading %s: %w", c.MediaID, inWords(err))
+	case video != "":
+		fmt.Fprintln(r.Stdout, video)
+		return errors.New("nothing was saved: a video has an address of its own to be downloaded from, the one above")
+	}
+	path, err := target.Commit()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(r.Stdout, path)
+	return nil
+}
+
+// errVideo ends a download of what is not a file.
+var errVideo = errors.New("it is a video")
+
+// download writes the file to target. Of a video it returns the address.
+func (c mediaGetCommand) download(ctx context.Context, client *calls.Client, target *download.Target) (video string, err error) {
+	appid := c.AppID
+	if appid == "" {
+		if appid, err = client.OnlyAccount(ctx, program+" media get", credential.Media); err != nil {
+			return "", err
+		}
+	}
+	size, got := (*int64)(nil), int64(0)
+	err = client.GetMedia(ctx, "", &wxbrokerv1.GetMediaRequest{Appid: appid, MediaId: c.MediaID, HdVoice: c.HD}, calls.Sink[*wxbrokerv1.MediaHead]{
+		Head: func(head *wxbrokerv1.MediaHead) error {
+			if video = head.GetVideoUrl(); video != "" {
+				return errVideo
+			}
+			size = head.Size
+			return target.Begin(cmp.Or(filename.Safe(head.GetFileName()), c.MediaID+extension(head.GetContentType())))
+		},
+		Piece: func(piece []byte) error {
+			got += int64(len(piece))
+			_, err := target.Write(piece)
+			return err
+		},
+	})
+	switch {
+	case errors.Is(err, errVideo):
+		return video, nil
+	case err == nil && size != nil && *size != got:
+		return "", errors.New("it did not arrive whole")
+	}
+	return "", err
+}
+
+// extensions are those of what WeChat takes. The machine's own table differs
+// from one to the other.
+var extensions = map[string]string{
+	"image/jpeg": ".jpg", "image/jpg": ".jpg", "image/png": ".png", "image/gif": ".gif", "image/bmp": ".bmp",
+	"audio/amr": ".amr", "audio/mpeg": ".mp3", "audio/mp3": ".mp3", "audio/speex": ".speex", "voice/speex": ".speex",
+	"video/mp4": ".mp4", "video/mpeg4": ".mp4",
+}
+
+func extension(contentType string) string {
+	kind, _, _ := mime.ParseMediaType(contentType) // "" for none
+	return extensions[kind]
+}
+
+// inWords returns an error of a call without what is gRPC's in it.
+func inWords(err error) error {
+	s, ok := status.FromError(err)
+	if !ok {
+		return err
+	}
+	for _, detail := range s.Details() {
+		if said, ok := detail.(*wxbrokerv1.Refusal); ok {
+			return fmt.Errorf("WeChat answers %d: %s", said.GetErrcode(), said.GetErrmsg())
+		}
+	}
+	return fmt.Errorf("%s: %s", s.Code(), s.Message())
+}

@@ -1,0 +1,259 @@
+package httpapi_test
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/wxbroker/wxbroker/edge/internal/audit"
+	"github.com/wxbroker/wxbroker/edge/internal/calls"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+type (
+	mediaStream = grpc.ServerStreamingServer[wxbrokerv1.GetMediaResponse]
+	callStream  = grpc.BidiStreamingServer[wxbrokerv1.CallRequest, wxbrokerv1.CallResponse]
+)
+
+// fakeBroker is a broker that makes calls. It answers with fails if that is
+// set, and notes what it was asked.
+type fakeBroker struct {
+	wxbrokerv1.UnimplementedWeChatServiceServer
+	fails error
+	delay time.Duration // of messages
+	user  *wxbrokerv1.GetOpenIDResponse
+	media func(*wxbrokerv1.GetMediaRequest, mediaStream) error
+	call  func(*wxbrokerv1.CallHead, callStream) error
+
+	mu        sync.Mutex
+	keys      []string
+	templates []*wxbrokerv1.SendTemplateRequest
+	codes     []*wxbrokerv1.GetOpenIDRequest
+	files     []*wxbrokerv1.GetMediaRequest
+	heads     []*wxbrokerv1.CallHead
+}
+
+func (b *fakeBroker) note(ctx context.Context, what func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	headers, _ := metadata.FromIncomingContext(ctx)
+	b.keys = append(b.keys, strings.Join(headers.Get("wxbroker-local-key"), ","))
+	what()
+}
+
+func (b *fakeBroker) SendTemplate(ctx context.Context, r *wxbrokerv1.SendTemplateRequest) (*wxbrokerv1.SendTemplateResponse, error) {
+	b.note(ctx, func() { b.templates = append(b.templates, r) })
+	<-time.After(b.delay)
+	return &wxbrokerv1.SendTemplateResponse{Msgid: 1<<53 + 1}, b.fails
+}
+
+func (b *fakeBroker) GetOpenID(ctx context.Context, r *wxbrokerv1.GetOpenIDRequest) (*wxbrokerv1.GetOpenIDResponse, error) {
+	b.note(ctx, func() { b.codes = append(b.codes, r) })
+	return b.user, b.fails
+}
+
+func (b *fakeBroker) GetMedia(r *wxbrokerv1.GetMediaRequest, stream mediaStream) error {
+	b.note(stream.Context(), func() { b.files = append(b.files, r) })
+	if b.fails != nil {
+		return b.fails
+	}
+	return b.media(r, stream)
+}
+
+func (b *fakeBroker) Call(stream callStream) error {
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	b.note(stream.Context(), func() { b.heads = append(b.heads, first.GetHead()) })
+	if b.fails != nil {
+		return b.fails
+	}
+	return b.call(first.GetHead(), stream)
+}
+
+// echo answers a call with its body, as text.
+func echo(_ *wxbrokerv1.CallHead, stream callStream) error {
+	var body []byte
+	for {
+		request, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		body = append(body, request.GetBody()...)
+	}
+	return answerCall(stream, http.StatusOK, string(body), "Content-Type", "text/plain")
+}
+
+// answerCall answers a call with a status, a body and headers.
+func answerCall(stream callStream, code int32, body string, headers ...string) error {
+	answer := &wxbrokerv1.CallAnswer{Status: code}
+	for pair := range slices.Chunk(headers, 2) {
+		answer.Headers = append(answer.Headers, &wxbrokerv1.CallHeader{Name: pair[0], Value: pair[1]})
+	}
+	return errors.Join(
+		stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Answer{Answer: answer}}),
+		stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Body{Body: []byte(body)}}))
+}
+
+// wechatSays is an error with which WeChat's own comes.
+func wechatSays(t testing.TB, code codes.Code, errcode int32, errmsg string, retry time.Duration) error {
+	t.Helper()
+	refusal := &wxbrokerv1.Refusal{Errcode: errcode, Errmsg: errmsg}
+	if retry != 0 {
+		refusal.RetryTime = timestamppb.New(time.Now().Add(retry))
+	}
+	s, err := status.New(code, "WeChat refuses").WithDetails(refusal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Err()
+}
+
+// callsWorld is a world whose edge may have calls made for the account shop by
+// a broker, with the key k, of the name billing.
+func callsWorld(t testing.TB, b *fakeBroker) *world {
+	t.Helper()
+	w := newWorld(t, wechatsim.Settings{})
+	w.setKeys("billing k\n")
+	w.state.Apply([]credential.Account{callsOnly(shop)})
+	listener := bufconn.Listen(1 << 20)
+	// As the broker's: what the client's keepalive sends must not count as abuse.
+	server := grpc.NewServer(grpc.WaitForHandlers(true),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))
+	wxbrokerv1.RegisterWeChatServiceServer(server, b)
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	client, err := calls.New("passthrough:///broker", []grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	w.api.Calls = client
+	return w
+}
+
+var everyCall = []credential.CallGrant{credential.Template, credential.Media, credential.OAuth, credential.Call}
+
+// callsOnly is an account of which the broker grants calls and nothing else.
+func callsOnly(appid string) credential.Account {
+	return credential.Account{AppID: appid, Calls: everyCall, AliasKey: aliasKey(appid)}
+}
+
+func aliasKey(seed string) credential.Secret {
+	return credential.NewSecret((seed + strings.Repeat("k", 32))[:32])
+}
+
+// withKey presents the local key.
+func withKey(r *http.Request) *http.Request {
+	r.Header.Set("Authorization", "Bearer k")
+	return r
+}
+
+// call sends a request to a path that calls WeChat and checks what has to be
+// right about every answer.
+func (w *world) call(r *http.Request) *httptest.ResponseRecorder {
+	w.t.Helper()
+	w.answered, w.audited = nil, nil
+	rec := httptest.NewRecorder()
+	r.Header.Set("Origin", "https://shop.example.com")
+	w.api.ServeHTTP(rec, r)
+	if got := rec.Header().Get("Cache-Control"); got != "no-store" {
+		w.t.Errorf("Cache-Control %q", got)
+	}
+	if got := rec.Header().Get("Access-Control-Allow-Origin"); got != "" {
+		w.t.Errorf("a page may read this: %q", got)
+	}
+	if len(w.answered) != 1 || !strings.HasSuffix(w.answered[0], fmt.Sprint(" ", rec.Code)) {
+		w.t.Errorf("the metrics were told %q of an answer %d", w.answered, rec.Code)
+	}
+	for _, e := range w.audited {
+		for _, secret := range []string{"k", r.URL.Query().Get("code"), r.URL.Query().Get("access_token")} {
+			if slices.Contains(strings.FieldsFunc(fmt.Sprint(e), func(r rune) bool { return strings.ContainsRune(" {}:=&?", r) }), cmp.Or(secret, "k")) {
+				w.t.Errorf("a secret is in the audit: %+v", e)
+			}
+		}
+	}
+	return rec
+}
+
+// audit fails unless the request before was audited once, as want but for where
+// it came from and, if it was refused, why.
+func (w *world) wasAudited(want audit.Entry) {
+	w.t.Helper()
+	if len(w.audited) != 1 {
+		w.t.Fatalf("audited as %+v", w.audited)
+	}
+	got := w.audited[0]
+	if (got.Reason == "") != (got.Status < 300) {
+		w.t.Errorf("HTTP %d is audited with the reason %q", got.Status, got.Reason)
+	}
+	want.Address, want.Reason = got.Address, got.Reason
+	if got != want {
+		w.t.Errorf("audited as %+v, want %+v", got, want)
+	}
+}
+
+// refusalIn returns the errcode and errmsg of an answer.
+func refusalIn(t testing.TB, rec *httptest.ResponseRecorder) (errcode int, errmsg string) {
+	t.Helper()
+	var body struct {
+		ErrCode *int    `json:"errcode"`
+		ErrMsg  *string `json:"errmsg"`
+	}
+	if err := json.Unmarshal(rec.Body.Bytes(), &body); err != nil || body.ErrCode == nil || body.ErrMsg == nil || *body.ErrMsg == "" {
+		t.Fatalf("no error: HTTP %d, %s", rec.Code, rec.Body)
+	}
+	return *body.ErrCode, *body.ErrMsg
+}
+
+// readable returns the errmsg of an answer.
+func readable(t testing.TB, rec *httptest.ResponseRecorder) string {
+	t.Helper()
+	_, message := refusalIn(t, rec)
+	return message
+}
+
+// sameJSON reports whether two texts mean the same.
+func sameJSON(t testing.TB, one, other string) bool {
+	t.Helper()
+	var a, b any
+	if err := errors.Join(json.Unmarshal([]byte(one), &a), json.Unmarshal([]byte(other), &b)); err != nil {
+		t.Fatal(err)
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+var nothingSpecial wechatsim.Settings
+
+// silent is an audit that nobody looks at.
+func silent(audit.Entry) {}

@@ -1,0 +1,386 @@
+package httpapi_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/wxbroker/wxbroker/edge/internal/alias"
+	"github.com/wxbroker/wxbroker/edge/internal/audit"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+// Who is let in, for which account, and what reaches the broker of the query.
+func TestForward(t *testing.T) {
+	ours, theirs := aliasOf(t, shop, "店"), aliasOf(t, pay, "other-edge")
+	const token = "57_token"
+	tests := []struct {
+		name, path, query string
+		key               bool
+		holder, header    string // in the audit, and for the broker
+		appid, wants      string
+		proven            bool
+	}{
+		{"by alias", "/cgi-bin/user/get", "access_token=" + ours + "&next_openid=", false, "店", `\u5e97`, shop, "next_openid=", true},
+		{"by another edge's alias", "/cgi-bin/user/get", "access_token=" + theirs, false, "other-edge", "other-edge", pay, "", true},
+		{"by token", "/datacube/getusersummary", "a=1&access_token=" + token + "&b=%20+2", false, audit.SharedToken, "", pay, "a=1&b=%20+2", true},
+		{"by key", "/cgi-bin/user/get", "appid=" + shop, true, "billing", "billing", shop, "appid=" + shop, true},
+		{"by key, with what else is there", "/cgi-bin/user/get", "appid=" + pay + "&access_token=user-input", true, "billing", "billing", pay, "appid=" + pay, true},
+		{"the token's name escaped", "/cgi-bin/user/get", "access_token=" + ours + "&%61ccess_token=evil&access%5Ftoken=evil", false, "店", `\u5e97`, shop, "", true},
+		{"the token's name in capitals, with spaces", "/cgi-bin/user/get", "access_token=" + ours + "&ACCESS_TOKEN=evil&access_token+=evil&%20access_token=e", false, "店", `\u5e97`, shop, "", true},
+		{"a secret that has no place there", "/cgi-bin/user/get", "access_token=" + ours + "&secret=k&%73ecret=k&x=1", false, "店", `\u5e97`, shop, "x=1", true},
+		{"names that only look alike", "/cgi-bin/user/get", "access_token=" + ours + "&x_access_token=1&secrets=2", false, "店", `\u5e97`, shop, "x_access_token=1&secrets=2", true},
+
+		{"a code with the key as secret", "/sns/oauth2/access_token", "appid=" + shop + "&secret=k&code=c1&grant_type=authorization_code", false, "billing", "billing", shop, "appid=" + shop + "&code=c1&grant_type=authorization_code", true},
+		{"a code with the key as bearer", "/sns/oauth2/access_token", "appid=" + shop + "&code=c1", true, "billing", "billing", shop, "appid=" + shop + "&code=c1", true},
+		{"a mini-program's code", "/sns/jscode2session", "appid=" + shop + "&secret=k&js_code=c1", false, "billing", "billing", shop, "appid=" + shop + "&js_code=c1", true},
+		{"a user's token", "/sns/userinfo", "access_token=user-token&openid=o1", false, "", "", "", "access_token=user-token&openid=o1", false},
+		{"a user's token, of an account", "/sns/userinfo", "access_token=user-token&appid=" + shop, false, "", "", shop, "access_token=user-token&appid=" + shop, false},
+		{"a user's token with the key", "/sns/userinfo", "access_token=user-token&appid=" + shop, true, "billing", "billing", shop, "access_token=user-token&appid=" + shop, true},
+		{"a refresh token", "/sns/oauth2/refresh_token", "appid=" + shop + "&refresh_token=r1", false, "", "", shop, "appid=" + shop + "&refresh_token=r1", false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			b := &fakeBroker{call: echo}
+			w := callsWorld(t, b)
+			withToken := holding(pay, onlyToken, live(credential.AccessToken, token, time.Hour, 0))
+			withToken.Calls, withToken.AliasKey = everyCall, aliasKey(pay)
+			w.state.Apply([]credential.Account{callsOnly(shop), withToken})
+			r := post(test.path, jsonType, `{"a":1}`)
+			r.URL.RawQuery = test.query
+			r.Header.Set("Cookie", "a=b")
+			r.Header.Set("Range", "bytes=0-1")
+			if test.key {
+				withKey(r)
+			}
+			rec := w.call(r)
+			if rec.Code != http.StatusOK || rec.Body.String() != `{"a":1}` || rec.Header().Get("Content-Type") != "text/plain" {
+				t.Fatalf("HTTP %d: %s", rec.Code, rec.Body)
+			}
+			w.wasAudited(audit.Entry{LocalKey: test.holder, Action: audit.Call, AppID: test.appid, Path: test.path, Status: 200})
+			if w.answered[0] != "forwarded 200" || b.keys[0] != test.header {
+				t.Errorf("counted as %q, made for %q", w.answered, b.keys)
+			}
+			want := &wxbrokerv1.CallHead{
+				Appid: test.appid, Method: "POST", Path: test.path, Query: test.wants, ContentType: jsonType, Range: "bytes=0-1",
+				ContentLength: proto.Int64(7), Proven: test.proven,
+			}
+			if !proto.Equal(b.heads[0], want) {
+				t.Errorf("the broker was asked %v, want %v", b.heads[0], want)
+			}
+		})
+	}
+}
+
+func TestForwardIsRefused(t *testing.T) {
+	ours := aliasOf(t, shop, "billing")
+	expired, err := alias.New(aliasKey(shop), shop, "billing", time.Now().Add(-time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name, method, path, query, authorization string
+		errcode, status                          int
+	}{
+		{"nothing presented", "GET", "/cgi-bin/user/get", "", "", 41001, 401},
+		{"an empty token", "GET", "/cgi-bin/user/get", "access_token=", "", 41001, 401},
+		{"another token", "GET", "/cgi-bin/user/get", "access_token=57_other", "", 40001, 401},
+		{"an expired alias", "GET", "/cgi-bin/user/get", "access_token=" + expired, "", 40001, 401},
+		{"an alias of an account that is not served", "GET", "/cgi-bin/user/get", "access_token=" + aliasOf(t, "wxother", "a"), "", 40001, 401},
+		{"another app's alias", "GET", "/cgi-bin/user/get", "access_token=" + func() string {
+			made, _ := alias.New(aliasKey("another app"), shop, "a", time.Now().Add(time.Hour))
+			return made
+		}(), "", 40001, 401},
+		{"a token that is not granted", "GET", "/cgi-bin/user/get", "access_token=57_revoked", "", 40001, 401},
+		{"another key", "GET", "/cgi-bin/user/get", "", "Bearer x", 40001, 401},
+		{"the key as token", "GET", "/cgi-bin/user/get", "access_token=k", "", 40001, 401},
+		{"the key as secret", "GET", "/cgi-bin/user/get", "appid=" + shop + "&secret=k", "", 41001, 401},
+		{"which account", "GET", "/cgi-bin/user/get", "", "Bearer k", 41002, 400},
+		{"a broken escape", "GET", "/cgi-bin/user/get", "access_token=" + ours + "&%zz=1", "", 40035, 400},
+		{"a query that is not UTF-8", "GET", "/cgi-bin/user/get", "access_token=" + ours + "&a=\xff", "", 40035, 400},
+		{"PUT", "PUT", "/cgi-bin/user/get", "access_token=" + ours, "", 43002, 400},
+		{"HEAD", "HEAD", "/cgi-bin/user/get", "access_token=" + ours, "", 43002, 400},
+		{"OPTIONS", "OPTIONS", "/cgi-bin/user/get", "access_token=" + ours, "", 43002, 400},
+		{"a code without an appid", "GET", "/sns/oauth2/access_token", "secret=k&code=c", "", 41002, 400},
+		{"a code without a secret", "GET", "/sns/oauth2/access_token", "appid=" + shop + "&code=c", "", 41004, 401},
+		{"a code with another secret", "GET", "/sns/oauth2/access_token", "appid=" + shop + "&secret=x&code=c", "", 40125, 401},
+		{"a code with another secret, of an account that is not served", "GET", "/sns/oauth2/access_token", "appid=wxother&secret=x&code=c", "", 40125, 401},
+		{"a code of an account that is not served", "GET", "/sns/oauth2/access_token", "appid=wxother&secret=k&code=c", "", 40013, 400},
+		{"no user's token", "GET", "/sns/userinfo", "openid=o1", "", 41001, 401},
+		{"no mini-program's secret", "GET", "/sns/jscode2session", "appid=" + shop + "&secret=x&js_code=c", "", 40125, 401},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			b := &fakeBroker{call: echo}
+			w := callsWorld(t, b)
+			token := holding(pay, onlyToken, live(credential.AccessToken, "57_revoked", time.Hour, 0))
+			w.state.Apply([]credential.Account{token})
+			w.state.Apply([]credential.Account{callsOnly(shop), callsOnly(pay)})
+			r := get(test.path, test.query)
+			r.Method = test.method
+			if test.authorization != "" {
+				r.Header.Set("Authorization", test.authorization)
+			}
+			rec := w.call(r)
+			if code, _ := refusalIn(t, rec); rec.Code != http.StatusOK || code != test.errcode {
+				t.Errorf("HTTP %d: %s", rec.Code, rec.Body)
+			}
+			if len(b.heads) > 0 {
+				t.Errorf("the broker was asked %v", b.heads)
+			}
+			if len(w.audited) != 1 || w.audited[0].Status != test.status || w.audited[0].Path != test.path {
+				t.Errorf("audited as %+v", w.audited)
+			}
+		})
+	}
+}
+
+// One path is one route, however it is written; and one of ours is never
+// forwarded.
+func TestPathsOfWeChats(t *testing.T) {
+	tests := []struct{ path, answers string }{
+		{"/cgi-bin/token", "/cgi-bin/token 200"},
+		{"/cgi-bin/%74oken", "/cgi-bin/token 200"},
+		{"/cgi-bin//token", "/cgi-bin/token 200"},
+		{"//cgi-bin/token/", "/cgi-bin/token 200"},
+		{"/cgi-bin/./token", "/cgi-bin/token 200"},
+		{"/x/../cgi-bin/token", "/cgi-bin/token 200"},
+		{"/cgi-bin%2Ftoken", "/cgi-bin/token 200"},
+		{"/v1/../cgi-bin/token", "/cgi-bin/token 200"},
+		{"/cgi-bin/stable_token/.", "/cgi-bin/stable_token 200"},
+		{"/cgi-bin/ticket/%67etticket", "/cgi-bin/ticket/getticket 200"},
+		{"/cgi-bin/x/../../card/create", "forwarded 200"},
+		{"/cgi-bin/Token", "forwarded 200"},
+		{"/cgi-bin/message/custom/send", "forwarded 200"},
+		{"/cgi-bin/%2574oken", "other 404"}, // an escaped escape
+		{"/cgi-bin/tok%00en", "other 404"},
+		{"/cgi-bin/tok%0Aen", "other 404"},
+		{"/cgi-bin/a%3Fb", "other 404"},
+		{"/cgi-bin/..;/token", "other 404"},
+		{"/cgi-bin", "other 404"},
+		{"/cgi-bin/..", "other 404"},
+		{"/cgi-bin/../token", "other 404"},
+		{"/cgi-bin/../v1/template/send", "other 404"},
+		{"/x/../v1/report", "other 404"},
+		{"/v1/media/abc", "/v1/media/{media_id} 401"},
+		{"/v1/media/abc/jssdk", "/v1/media/{media_id}/jssdk 401"},
+		{"/v1/unknown/path", "other 404"},
+		{"/v1//template/send", "other 404"},
+		{"/v1/media/a%2Fb", "other 404"},
+		{"/CGI-BIN/token", "other 404"},
+		{"/.well-known/x", "other 404"},
+		{"/9/x", "other 404"},
+	}
+	for _, test := range tests {
+		t.Run(test.path, func(t *testing.T) {
+			w := callsWorld(t, &fakeBroker{call: echo})
+			w.call(httptest.NewRequest(http.MethodGet, test.path, nil))
+			if w.answered[0] != test.answers {
+				t.Errorf("counted as %q", w.answered[0])
+			}
+		})
+	}
+}
+
+// What WeChat answers comes back as it is, but for what is about a connection.
+func TestAnswersOfWeChats(t *testing.T) {
+	b := &fakeBroker{call: func(_ *wxbrokerv1.CallHead, stream callStream) error {
+		return answerCall(stream, 400, "\x89PNG", "content-type", "image/png", "X-A", "1", "x-a", "2", "Content-Disposition", `attachment; filename="a.png"`,
+			"Connection", "close", "Transfer-Encoding", "chunked", "Access-Control-Allow-Origin", "*", "Cache-Control", "public")
+	}}
+	w := callsWorld(t, b)
+	rec := w.call(withKey(get("/wxa/getwxacode", "")))
+	if rec.Code != 400 || rec.Body.String() != "\x89PNG" {
+		t.Errorf("HTTP %d: %q", rec.Code, rec.Body)
+	}
+	for name, want := range map[string]string{
+		"Content-Type": "image/png", "X-A": "1,2", "Content-Disposition": `attachment; filename="a.png"`, "Connection": "", "Transfer-Encoding": "",
+	} {
+		if got := strings.Join(rec.Header()[name], ","); got != want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	if b.heads[0].GetMethod() != http.MethodGet || b.heads[0].ContentLength != nil {
+		t.Errorf("asked %v", b.heads[0])
+	}
+}
+
+func TestErrorsOfForwardedCalls(t *testing.T) {
+	tests := []struct {
+		name    string
+		err     error
+		errcode int
+		errmsg  string
+		retry   string
+	}{
+		{"WeChat's", wechatSays(t, codes.ResourceExhausted, 45009, "reach max api daily quota limit", time.Hour), 45009, "reach max api daily quota limit", "3600"},
+		{"no grant", status.Error(codes.PermissionDenied, "not this path"), 48001, "api unauthorized: not this path", ""},
+		{"too many", status.Error(codes.ResourceExhausted, "too many"), 45011, "api minute-quota reach limit, must slower, retry next minute: too many", ""},
+		{"no call", status.Error(codes.InvalidArgument, "no path"), 40035, "invalid parameter: no path", ""},
+		{"no account", status.Error(codes.NotFound, "no account"), 40013, "invalid appid: no account", ""},
+		{"away", status.Error(codes.Unavailable, "away"), -1, "system error: away", ""},
+		{"not known", status.Error(codes.Unauthenticated, ""), -1, "system error: Unauthenticated", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := callsWorld(t, &fakeBroker{fails: test.err})
+			rec := w.call(withKey(get("/cgi-bin/x", "")))
+			code, message := refusalIn(t, rec)
+			if rec.Code != http.StatusOK || code != test.errcode || message != test.errmsg || rec.Header().Get("Retry-After") != test.retry {
+				t.Errorf("HTTP %d after %q: %s", rec.Code, rec.Header().Get("Retry-After"), rec.Body)
+			}
+		})
+	}
+}
+
+// A body has a bound, which for who is not known is that of any other request.
+func TestBodiesOfCalls(t *testing.T) {
+	tests := []struct {
+		name, path, query string
+		size              int64
+		known             bool
+		errcode           int
+	}{
+		{"large", "/cgi-bin/media/upload", "", 64 << 20, true, 0},
+		{"of unknown length", "/cgi-bin/media/upload", "", 64 << 20, false, 0},
+		{"too large", "/cgi-bin/media/upload", "", 64<<20 + 1, true, 45001},
+		{"too large, of unknown length", "/cgi-bin/media/upload", "", 64<<20 + 1, false, 45001},
+		{"of a stranger", "/sns/userinfo", "access_token=u", 64 << 10, false, 0},
+		{"too large, of a stranger", "/sns/userinfo", "access_token=u", 64<<10 + 1, false, 45001},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var got int64
+			b := &fakeBroker{call: func(head *wxbrokerv1.CallHead, stream callStream) error {
+				if (head.ContentLength != nil) != test.known {
+					t.Errorf("the length is %v", head.ContentLength)
+				}
+				for {
+					request, err := stream.Recv()
+					if errors.Is(err, io.EOF) {
+						return answerCall(stream, 200, "{}")
+					}
+					if err != nil {
+						return err
+					}
+					got += int64(len(request.GetBody()))
+				}
+			}}
+			w := callsWorld(t, b)
+			w.quiet()
+			server := httptest.NewServer(w.api)
+			defer server.Close()
+			r, _ := http.NewRequest(http.MethodPost, server.URL+test.path+"?"+test.query, io.LimitReader(zeros{}, test.size))
+			if test.known {
+				r.ContentLength = test.size
+			}
+			if test.query == "" {
+				withKey(r)
+			}
+			response, err := server.Client().Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			answer, _ := io.ReadAll(response.Body)
+			if code := decoded[tokenBody](t, answer).ErrCode; code != test.errcode || code == 0 && got != test.size {
+				t.Errorf("%s after %d bytes", answer, got)
+			}
+		})
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
+// A client may take its time to send, if it sends something all the time; one
+// that does not is cut off. WeChat's answer to half a body is passed on.
+func TestSlowUploads(t *testing.T) {
+	const head = "POST /cgi-bin/x HTTP/1.1\r\nHost: edge\r\nAuthorization: Bearer k\r\nContent-Length: 400000\r\n\r\n"
+	tests := []struct {
+		name  string
+		sends int // pieces of 10 kB, one every 15 s
+		call  func(*wxbrokerv1.CallHead, callStream) error
+		says  string
+	}{
+		{"slow", 40, func(_ *wxbrokerv1.CallHead, stream callStream) error {
+			for {
+				if _, err := stream.Recv(); err != nil {
+					return answerCall(stream, 200, `{"errcode":0}`)
+				}
+			}
+		}, `{"errcode":0}`},
+		{"stuck at once", 1, echo, `{"errcode":47001,`},
+		{"stuck later", 20, echo, `{"errcode":47001,`},
+		{"answered before it is whole", 20, func(_ *wxbrokerv1.CallHead, stream callStream) error {
+			time.Sleep(time.Minute)
+			return answerCall(stream, 413, `{"errcode":40006}`)
+		}, `{"errcode":40006}`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := callsWorld(t, &fakeBroker{call: test.call})
+				w.quiet()
+				dial, stop := w.served()
+				defer stop()
+				conn := dial()
+				defer conn.Close()
+				_, _ = io.WriteString(conn, head)
+				go func() {
+					for range test.sends {
+						if _, err := conn.Write(make([]byte, 10_000)); err != nil {
+							return
+						}
+						time.Sleep(15 * time.Second)
+					}
+				}()
+				answer, _ := io.ReadAll(conn)
+				if !strings.Contains(string(answer), test.says) {
+					t.Errorf("answered %q", answer)
+				}
+				_ = conn.Close()
+				time.Sleep(15 * time.Second)
+			})
+		})
+	}
+}
+
+// An answer to half a body comes through at once, to a client that is waiting
+// for it, and to its end.
+func TestAnswerToHalfABody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := callsWorld(t, &fakeBroker{call: func(_ *wxbrokerv1.CallHead, stream callStream) error {
+			time.Sleep(time.Second)
+			err := stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Answer{Answer: &wxbrokerv1.CallAnswer{Status: 413}}})
+			time.Sleep(time.Second)
+			return errors.Join(err, stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Body{Body: []byte(`{"errcode":40006}`)}}))
+		}})
+		w.quiet()
+		dial, stop := w.served()
+		defer stop()
+		conn := dial()
+		began := time.Now()
+		_, _ = io.WriteString(conn, "POST /cgi-bin/x HTTP/1.0\r\nHost: edge\r\nAuthorization: Bearer k\r\nContent-Length: 400000\r\n\r\n"+strings.Repeat("a", 100_000))
+		answer, err := io.ReadAll(conn)
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.0 413") || !strings.HasSuffix(string(answer), `{"errcode":40006}`) {
+			t.Errorf("answered %q, %v", answer, err)
+		}
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("answered after %v", took)
+		}
+		_ = conn.Close()
+		time.Sleep(time.Second) // in which the server closes
+	})
+}

@@ -1,0 +1,210 @@
+package httpapi_test
+
+import (
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/wxbroker/wxbroker/edge/internal/audit"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+// file answers with a head and a content, in pieces.
+func file(head *wxbrokerv1.MediaHead, pieces ...string) func(*wxbrokerv1.GetMediaRequest, mediaStream) error {
+	return func(_ *wxbrokerv1.GetMediaRequest, stream mediaStream) error {
+		if err := stream.Send(&wxbrokerv1.GetMediaResponse{Part: &wxbrokerv1.GetMediaResponse_Head{Head: head}}); err != nil {
+			return err
+		}
+		for _, piece := range pieces {
+			if err := stream.Send(&wxbrokerv1.GetMediaResponse{Part: &wxbrokerv1.GetMediaResponse_Chunk{Chunk: []byte(piece)}}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func TestMedia(t *testing.T) {
+	amr := func() *wxbrokerv1.MediaHead {
+		return &wxbrokerv1.MediaHead{ContentType: "audio/amr", FileName: "voice.amr", Size: proto.Int64(6)}
+	}
+	part := amr()
+	part.Range = &wxbrokerv1.MediaRange{First: 2, Length: 3}
+	partOfUnknown := &wxbrokerv1.MediaHead{Range: &wxbrokerv1.MediaRange{First: 0, Length: 1}}
+	tests := []struct {
+		name, path string
+		header     http.Header
+		head       *wxbrokerv1.MediaHead
+		content    []string
+		status     int
+		wants      http.Header // "" for none
+		asked      string      // the Range
+	}{
+		{"a file", "/v1/media/abc_-1", nil, amr(), []string{"abc", "def"}, 200, http.Header{
+			"Content-Type": {"audio/amr"}, "Content-Disposition": {`attachment; filename="voice.amr"`}, "Content-Length": {"6"},
+			"Accept-Ranges": {"bytes"}, "X-Content-Type-Options": {"nosniff"}, "Content-Range": {""},
+		}, ""},
+		{"HD voice", "/v1/media/abc/jssdk", nil, amr(), []string{"abcdef"}, 200, nil, ""},
+		{"of unknown size, type and name", "/v1/media/abc", nil, new(wxbrokerv1.MediaHead), []string{"<html>"}, 200, http.Header{
+			"Content-Type": {"application/octet-stream"}, "Content-Disposition": {"attachment"}, "Content-Length": {""},
+		}, ""},
+		{"of no type", "/v1/media/abc", nil, &wxbrokerv1.MediaHead{ContentType: "jpg; ;"}, nil, 200, http.Header{"Content-Type": {"application/octet-stream"}}, ""},
+		{"of a Chinese name", "/v1/media/abc", nil, &wxbrokerv1.MediaHead{FileName: `../发票 "1".pdf`}, nil, 200, http.Header{
+			"Content-Disposition": {`attachment; filename="__ _1_.pdf"; filename*=UTF-8''%E5%8F%91%E7%A5%A8%20%221%22.pdf`},
+		}, ""},
+		{"of a name that would be another header", "/v1/media/abc", nil, &wxbrokerv1.MediaHead{FileName: "a\r\nSet-Cookie: b"}, nil, 200, http.Header{
+			"Content-Disposition": {`attachment; filename="aSet-Cookie: b"`}, "Set-Cookie": {""},
+		}, ""},
+		{"a part", "/v1/media/abc", http.Header{"Range": {"bytes=2-4"}}, part, []string{"cde"}, 206, http.Header{
+			"Content-Range": {"bytes 2-4/6"}, "Content-Length": {"3"},
+		}, "bytes=2-4"},
+		{"a part of unknown size", "/v1/media/abc", http.Header{"Range": {"bytes=0-0"}}, partOfUnknown, []string{"a"}, 206, http.Header{"Content-Range": {"bytes 0-0/*"}}, "bytes=0-0"},
+		{"the end", "/v1/media/abc", http.Header{"Range": {"bytes=-1"}}, amr(), []string{"abcdef"}, 200, nil, "bytes=-1"},
+		{"a Range that is to be ignored", "/v1/media/abc", http.Header{"Range": {"bytes=2-4"}, "If-Range": {`"etag"`}}, amr(), []string{"abcdef"}, 200, nil, ""},
+		{"several ranges", "/v1/media/abc", http.Header{"Range": {"bytes=0-1,3-4"}}, amr(), []string{"abcdef"}, 200, nil, ""},
+		{"two Ranges", "/v1/media/abc", http.Header{"Range": {"bytes=0-1", "bytes=3-4"}}, amr(), []string{"abcdef"}, 200, nil, ""},
+		{"what is no Range", "/v1/media/abc", http.Header{"Range": {"lines=1-2"}}, amr(), []string{"abcdef"}, 200, nil, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			b := &fakeBroker{media: file(test.head, test.content...)}
+			w := callsWorld(t, b)
+			r := withKey(get(test.path, ""))
+			maps.Copy(r.Header, test.header)
+			rec := w.call(r)
+			if rec.Code != test.status || rec.Body.String() != strings.Join(test.content, "") {
+				t.Errorf("HTTP %d: %q", rec.Code, rec.Body)
+			}
+			for name, want := range test.wants {
+				if got := rec.Header().Get(name); got != want[0] {
+					t.Errorf("%s: %q, want %q", name, got, want[0])
+				}
+			}
+			w.wasAudited(audit.Entry{LocalKey: "billing", Action: audit.Media, AppID: shop, Status: test.status})
+			got := b.files[0]
+			if got.GetAppid() != shop || got.GetRange() != test.asked || got.GetHdVoice() != strings.HasSuffix(test.path, "/jssdk") || got.GetMediaId() != strings.Split(test.path, "/")[3] {
+				t.Errorf("asked for %v", got)
+			}
+		})
+	}
+}
+
+func TestVideo(t *testing.T) {
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		w := callsWorld(t, &fakeBroker{media: file(&wxbrokerv1.MediaHead{VideoUrl: "https://a/?b&c"})})
+		r := withKey(get("/v1/media/abc", ""))
+		r.Method = method
+		if rec := w.call(r); rec.Code != http.StatusOK || rec.Body.String() != `{"video_url":"https://a/?b&c"}` {
+			t.Errorf("%s: HTTP %d: %s", method, rec.Code, rec.Body)
+		}
+	}
+}
+
+func TestMediaThatIsRefused(t *testing.T) {
+	tests := []struct {
+		name, method, path, query, key string
+		fails                          error
+		status                         int
+		says, allow                    string
+	}{
+		{"no key", "GET", "/v1/media/abc", "", "", nil, 401, "Bearer", ""},
+		{"another method", "POST", "/v1/media/abc", "", "k", nil, 405, "GET", "GET"},
+		{"no media_id", "GET", "/v1/media/", "", "k", nil, 404, "nothing at this path", ""},
+		{"something after it", "GET", "/v1/media/abc/def", "", "k", nil, 404, "nothing at this path", ""},
+		{"a media_id with a dot", "GET", "/v1/media/..", "", "k", nil, 400, "media_id", ""},
+		{"a media_id that is escaped", "GET", "/v1/media/a&b", "", "k", nil, 400, "media_id", ""},
+		{"an endless media_id", "GET", "/v1/media/" + strings.Repeat("a", 257), "", "k", nil, 400, "media_id", ""},
+		{"an unknown account", "GET", "/v1/media/abc", "appid=wxunknown", "k", nil, 400, "wxunknown", ""},
+		{"a range that it has not", "GET", "/v1/media/abc", "", "k", status.Error(codes.OutOfRange, "the file has 6 bytes"), 416, "6 bytes", ""},
+		{"unknown to WeChat", "GET", "/v1/media/abc", "", "k", wechatSays(t, codes.NotFound, 40007, "invalid media_id", 0), 404, "invalid media_id", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := callsWorld(t, &fakeBroker{fails: test.fails})
+			r := get("/", test.query)
+			r.URL.Path, r.Method = test.path, test.method
+			if test.key != "" {
+				withKey(r)
+			}
+			rec := w.call(r)
+			if rec.Code != test.status || !strings.Contains(readable(t, rec), test.says) || rec.Header().Get("Allow") != test.allow {
+				t.Errorf("HTTP %d, Allow %q: %s", rec.Code, rec.Header().Get("Allow"), rec.Body)
+			}
+			if got := rec.Header().Get("Content-Disposition"); got != "" {
+				t.Errorf("an error to be saved: %s", got)
+			}
+		})
+	}
+}
+
+// A HEAD has all that a GET has but the file, which is not downloaded.
+func TestHEADOfMedia(t *testing.T) {
+	ended := make(chan struct{})
+	b := &fakeBroker{media: func(r *wxbrokerv1.GetMediaRequest, stream mediaStream) error {
+		defer close(ended)
+		_ = file(&wxbrokerv1.MediaHead{ContentType: "image/jpeg", FileName: "a.jpg", Size: proto.Int64(1 << 40)})(r, stream)
+		<-stream.Context().Done()
+		return nil
+	}}
+	w := callsWorld(t, b)
+	server := httptest.NewServer(w.api)
+	defer server.Close()
+	r, _ := http.NewRequest(http.MethodHead, server.URL+"/v1/media/abc", nil)
+	response, err := server.Client().Do(withKey(r))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	<-ended
+	if response.StatusCode != http.StatusOK || response.ContentLength != 1<<40 || response.Header.Get("Content-Type") != "image/jpeg" {
+		t.Errorf("HTTP %d, %v", response.StatusCode, response.Header)
+	}
+}
+
+// Nobody takes the half of a file for the whole.
+func TestMediaThatBreaksOff(t *testing.T) {
+	broken := status.Error(codes.Unavailable, "WeChat hung up")
+	tests := []struct {
+		name string
+		size *int64
+		end  error
+	}{
+		{"said by the broker", nil, broken},
+		{"said by the broker, of known size", proto.Int64(6), broken},
+		{"said by the broker at its very end", proto.Int64(3), broken},
+		{"shorter than was said", proto.Int64(6), nil},
+		{"longer than was said", proto.Int64(2), nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			b := &fakeBroker{media: func(r *wxbrokerv1.GetMediaRequest, stream mediaStream) error {
+				_ = file(&wxbrokerv1.MediaHead{Size: test.size}, "abc")(r, stream)
+				return test.end
+			}}
+			w := callsWorld(t, b)
+			audited := make(chan audit.Entry, 1)
+			w.api.Audit = func(e audit.Entry) { audited <- e }
+			server := httptest.NewServer(w.api)
+			defer server.Close()
+			r, _ := http.NewRequest(http.MethodGet, server.URL+"/v1/media/abc", nil)
+			response, err := server.Client().Do(withKey(r))
+			if err == nil { // else it broke off before anything was on its way
+				_, err = io.ReadAll(response.Body)
+				response.Body.Close()
+			}
+			if err == nil {
+				t.Error("arrived as if it were whole")
+			}
+			if e := <-audited; e.Status != http.StatusServiceUnavailable || !strings.Contains(e.Reason, "broke off") {
+				t.Errorf("audited as %+v", e)
+			}
+		})
+	}
+}

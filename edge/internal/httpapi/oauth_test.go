@@ -1,0 +1,171 @@
+package httpapi_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/wxbroker/wxbroker/edge/internal/audit"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+func TestOpenID(t *testing.T) {
+	tests := []struct {
+		name, query string
+		user        *wxbrokerv1.GetOpenIDResponse
+		want        string
+	}{
+		{
+			"base", "code=0a1B-_", &wxbrokerv1.GetOpenIDResponse{Openid: "o1", Scope: "snsapi_base"},
+			`{"openid":"o1","scope":"snsapi_base","is_snapshotuser":0}`,
+		},
+		{
+			"all of it", "code=c&lang=zh_CN&appid=" + shop, &wxbrokerv1.GetOpenIDResponse{
+				Openid: "o1", Unionid: "u1", Scope: "snsapi_base,snsapi_userinfo", IsSnapshotuser: true,
+				Userinfo: &wxbrokerv1.UserInfo{Nickname: "张 <b>", Sex: 1, Province: "广东", City: "深圳", Country: "中国", Headimgurl: "https://a/?b&c", Privilege: []string{"chinaunicom"}},
+			},
+			`{"openid":"o1","unionid":"u1","scope":"snsapi_base,snsapi_userinfo","is_snapshotuser":1,"userinfo":{"nickname":"张 <b>","sex":1,` +
+				`"province":"广东","city":"深圳","country":"中国","headimgurl":"https://a/?b&c","privilege":["chinaunicom"]}}`,
+		},
+		{
+			"no privileges", "code=c", &wxbrokerv1.GetOpenIDResponse{Openid: "o1", Scope: "snsapi_userinfo", Userinfo: new(wxbrokerv1.UserInfo)},
+			`{"openid":"o1","scope":"snsapi_userinfo","is_snapshotuser":0,"userinfo":{"nickname":"","sex":0,"province":"","city":"","country":"","headimgurl":"","privilege":[]}}`,
+		},
+		{
+			"no userinfo though there should be", "code=c", &wxbrokerv1.GetOpenIDResponse{
+				Openid: "o1", Scope: "snsapi_userinfo", UserinfoRefusal: &wxbrokerv1.Refusal{Errcode: -1, Errmsg: "system error"},
+			},
+			`{"openid":"o1","scope":"snsapi_userinfo","is_snapshotuser":0,"userinfo_error":{"errcode":-1,"errmsg":"system error"}}`,
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			b := &fakeBroker{user: test.user}
+			w := callsWorld(t, b)
+			rec := w.call(withKey(get("/v1/oauth/openid", test.query)))
+			if rec.Code != http.StatusOK || strings.TrimSpace(rec.Body.String()) != test.want {
+				t.Errorf("HTTP %d: %s", rec.Code, rec.Body)
+			}
+			w.wasAudited(audit.Entry{LocalKey: "billing", Action: audit.OAuth, AppID: shop, Status: 200})
+			given, _ := url.ParseQuery(test.query)
+			if got := b.codes[0]; got.GetAppid() != shop || got.GetCode() != given.Get("code") || got.GetLang() != given.Get("lang") {
+				t.Errorf("asked %v", got)
+			}
+		})
+	}
+}
+
+func TestCodesThatAreRefused(t *testing.T) {
+	tests := []struct {
+		name, query string
+		status      int
+		says        string
+	}{
+		{"none", "", 400, "code is missing"},
+		{"empty", "code=", 400, "code is missing"},
+		{"twice", "code=a&code=b", 400, "code is given 2 times"},
+		{"with a space", "code=secret+code", 400, "code is not one"},
+		{"endless", "code=" + strings.Repeat("a", 513), 400, "code is not one"},
+		{"of another language", "code=a&lang=de", 400, "lang has to be"},
+		{"of an unknown account", "code=a&appid=wxunknown", 400, "wxunknown"},
+		{"of an account without the grant", "code=a&appid=" + pay, 403, "oauth calls of " + pay},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			b := new(fakeBroker)
+			w := callsWorld(t, b)
+			other := callsOnly(pay)
+			other.Calls = []credential.CallGrant{credential.Media}
+			w.state.Apply([]credential.Account{callsOnly(shop), other})
+			rec := w.call(withKey(get("/v1/oauth/openid", test.query)))
+			if rec.Code != test.status || !strings.Contains(rec.Body.String(), test.says) || strings.Contains(rec.Body.String(), "secret") || len(b.codes) > 0 {
+				t.Errorf("HTTP %d: %s", rec.Code, rec.Body)
+			}
+		})
+	}
+}
+
+// A HEAD would use the code up, and nobody would hear whose it was.
+func TestHEADUsesNoCode(t *testing.T) {
+	b := new(fakeBroker)
+	w := callsWorld(t, b)
+	r := withKey(get("/v1/oauth/openid", "code=abc"))
+	r.Method = http.MethodHead
+	if rec := w.call(r); rec.Code != http.StatusMethodNotAllowed || rec.Header().Get("Allow") != "GET" || len(b.codes) > 0 {
+		t.Errorf("HTTP %d, %d codes used", rec.Code, len(b.codes))
+	}
+}
+
+// A code is used once: not even a caller whom the broker does not know any more
+// has it sent again by what is in front of the broker.
+func TestRefusedCode(t *testing.T) {
+	b := &fakeBroker{fails: wechatSays(t, codes.InvalidArgument, 40163, "code been used", 0)}
+	w := callsWorld(t, b)
+	rec := w.call(withKey(get("/v1/oauth/openid", "code=abc")))
+	if code, _ := refusalIn(t, rec); rec.Code != http.StatusBadRequest || code != 40163 || len(b.codes) != 1 {
+		t.Errorf("HTTP %d: %s after %d calls", rec.Code, rec.Body, len(b.codes))
+	}
+}
+
+func TestOAuthURL(t *testing.T) {
+	const start = "https://open.weixin.qq.com/connect/oauth2/authorize?appid=" + shop + "&redirect_uri="
+	tests := []struct{ name, query, want string }{
+		{
+			"as WeChat's document has it", "redirect_uri=https%3A%2F%2Fshop.example.com%2Fa%3Fb%3D1%26c%3D2&scope=snsapi_userinfo&state=Abc123",
+			start + "https%3A%2F%2Fshop.example.com%2Fa%3Fb%3D1%26c%3D2&response_type=code&scope=snsapi_userinfo&state=Abc123#wechat_redirect",
+		},
+		{"by default", "redirect_uri=http%3A%2F%2Fshop.example.com%2F", start + "http%3A%2F%2Fshop.example.com%2F&response_type=code&scope=snsapi_base&state=#wechat_redirect"},
+		{"the account by name", "appid=" + shop + "&redirect_uri=http%3A%2F%2Fa%2F", start + "http%3A%2F%2Fa%2F&response_type=code&scope=snsapi_base&state=#wechat_redirect"},
+		{"Chinese", "redirect_uri=https%3A%2F%2Fa%2F%E5%BA%97", start + "https%3A%2F%2Fa%2F%E5%BA%97&response_type=code&scope=snsapi_base&state=#wechat_redirect"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := callsWorld(t, new(fakeBroker))
+			rec := w.call(withKey(get("/v1/oauth/url", test.query)))
+			if rec.Code != http.StatusOK || strings.TrimSpace(rec.Body.String()) != `{"url":"`+test.want+`"}` {
+				t.Errorf("HTTP %d: %s\nwant %s", rec.Code, rec.Body, test.want)
+			}
+			w.wasAudited(audit.Entry{LocalKey: "billing", Action: audit.OAuthURL, AppID: shop, Status: 200})
+		})
+	}
+}
+
+func TestRedirectsThatAreRefused(t *testing.T) {
+	const ours = "redirect_uri=https%3A%2F%2Fshop.example.com%2F"
+	tests := []struct {
+		name, query string
+		status      int
+		says        string
+	}{
+		{"none", "", 400, "redirect_uri"},
+		{"relative", "redirect_uri=%2Fa", 400, "redirect_uri"},
+		{"without a host", "redirect_uri=https%3A%2F%2F%2Fa", 400, "host"},
+		{"of another scheme", "redirect_uri=javascript%3Aalert(1)", 400, "http"},
+		{"with user information", "redirect_uri=https%3A%2F%2Fa%40b%2F", 400, "user information"},
+		{"with a fragment", "redirect_uri=https%3A%2F%2Fa%2F%23%2Froute", 400, "fragment"},
+		{"with an empty fragment", "redirect_uri=https%3A%2F%2Fa%2F%23", 400, "fragment"},
+		{"unescaped, cut in half", "redirect_uri=https://a/?b=1&c=2&scope=snsapi_base", 400, "encodeURIComponent"},
+		{"another scope", ours + "&scope=snsapi_login", 400, "scope has to be"},
+		{"two scopes", ours + "&scope=snsapi_base&scope=snsapi_userinfo", 400, "scope is given 2 times"},
+		{"a state with more", ours + "&state=a%26b", 400, "state"},
+		{"a state with a dash", ours + "&state=a-b", 400, "state"},
+		{"a state of 129", ours + "&state=" + strings.Repeat("a", 129), 400, "state"},
+		{"no grant", ours + "&appid=" + pay, 403, "oauth calls of " + pay},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := callsWorld(t, new(fakeBroker))
+			other := callsOnly(pay)
+			other.Calls = []credential.CallGrant{credential.Call}
+			w.state.Apply([]credential.Account{callsOnly(shop), other})
+			rec := w.call(withKey(get("/v1/oauth/url", test.query)))
+			if rec.Code != test.status || !strings.Contains(rec.Body.String(), test.says) {
+				t.Errorf("HTTP %d: %s", rec.Code, rec.Body)
+			}
+		})
+	}
+}

@@ -1,0 +1,162 @@
+package httpapi_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/wxbroker/wxbroker/edge/internal/audit"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+)
+
+const sendPath = "/v1/template/send"
+
+func TestTemplateReachesTheBrokerAsItIs(t *testing.T) {
+	tests := []struct{ name, query, body, want string }{
+		{
+			"everything", "", `{"touser":"o1","template_id":"t1","url":"https://a/?b=1&c=2","miniprogram":{"appid":"wxmini","pagepath":"index?a=b"},
+			"client_msg_id":"m1","data":{"first":{"value":"你好\n","color":"#173177"},"keyword1":{"value":""}},"color":"#1","topcolor":"#2"}`,
+			`{"appid":"` + shop + `","touser":"o1","templateId":"t1","url":"https://a/?b=1&c=2","miniprogram":{"appid":"wxmini","pagepath":"index?a=b"},` +
+				`"clientMsgId":"m1","data":{"first":{"value":"你好\n","color":"#173177"},"keyword1":{}},"color":"#1","topcolor":"#2"}`,
+		},
+		{"nothing", "", `{}`, `{"appid":"` + shop + `"}`},
+		{
+			"numbers as they are written", "", `{"data":{"a":{"value":12345678901234567890.10},"b":{"value":-0e1},"c":{"value":null}}}`,
+			`{"appid":"` + shop + `","data":{"a":{"value":"12345678901234567890.10"},"b":{"value":"-0e1"},"c":{}}}`,
+		},
+		{"the account in the query", "appid=" + shop, `{}`, `{"appid":"` + shop + `"}`},
+		{"the account in the body", "", `{"appid":"` + shop + `"}`, `{"appid":"` + shop + `"}`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			b := new(fakeBroker)
+			w := callsWorld(t, b)
+			r := withKey(post(sendPath, jsonType, test.body))
+			r.URL.RawQuery = test.query
+			rec := w.call(r)
+			if rec.Code != http.StatusOK || rec.Body.String() != `{"msgid":"9007199254740993"}` {
+				t.Fatalf("HTTP %d: %s", rec.Code, rec.Body)
+			}
+			w.wasAudited(audit.Entry{LocalKey: "billing", Action: audit.Template, AppID: shop, Status: 200})
+			got, err := protojson.Marshal(b.templates[0])
+			if err != nil || !sameJSON(t, string(got), test.want) {
+				t.Errorf("the broker was asked %s, %v", got, err)
+			}
+			if b.keys[0] != "billing" {
+				t.Errorf("for %q", b.keys)
+			}
+		})
+	}
+}
+
+func TestTemplatesThatAreRefused(t *testing.T) {
+	tests := []struct {
+		name, key, query, contentType, body string
+		status                              int
+		says                                string
+	}{
+		{"no key", "", "", jsonType, `{}`, 401, "Bearer"},
+		{"another key", "x", "", jsonType, `{}`, 401, "Bearer"},
+		{"a form", "k", "", formType, `touser=o1`, 415, "application/json"},
+		{"no content type", "k", "", "", `{}`, 415, "application/json"},
+		{"no body", "k", "", jsonType, ``, 400, "not a JSON object"},
+		{"no JSON", "k", "", jsonType, `{"touser":`, 400, "not a JSON object"},
+		{"a list", "k", "", jsonType, `[]`, 400, "not a JSON object"},
+		{"null", "k", "", jsonType, `null`, 400, "not a JSON object"},
+		{"two objects", "k", "", jsonType, `{}{}`, 400, "not a JSON object"},
+		{"not UTF-8", "k", "", jsonType, "{\"touser\":\"\xff\"}", 400, "not a JSON object"},
+		{"too much", "k", "", jsonType, `{"touser":"` + strings.Repeat("a", 64<<10) + `"}`, 413, "65536 bytes"},
+		{"an unknown member", "k", "", jsonType, `{"tousr":"o1"}`, 400, `"tousr" in the body`},
+		{"an unknown member of miniprogram", "k", "", jsonType, `{"miniprogram":{"path":"x"}}`, 400, `"path" in the body`},
+		{"an unknown member of data", "k", "", jsonType, `{"data":{"a":{"val":"x"}}}`, 400, `"val" in the body`},
+		{"a member of another type", "k", "", jsonType, `{"touser":1}`, 400, "touser has a type"},
+		{"data as a list", "k", "", jsonType, `{"data":[]}`, 400, "data has a type"},
+		{"a value that is a bool", "k", "", jsonType, `{"data":{"a":{"value":true}}}`, 400, "a value in data has a type"},
+		{"a value that is an object", "k", "", jsonType, `{"data":{"a":{"value":{}}}}`, 400, "a value in data has a type"},
+		{"the account twice", "k", "appid=" + shop, jsonType, `{"appid":"` + shop + `"}`, 400, "appid is given 2 times"},
+		{"an unknown account", "k", "appid=wxunknown", jsonType, `{}`, 400, "wxunknown"},
+		{"no such account", "k", "appid=a%20b", jsonType, `{}`, 400, "appid is not one"},
+		{"an account without the grant", "k", "appid=" + pay, jsonType, `{}`, 403, "does not grant template calls of " + pay},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			b := new(fakeBroker)
+			w := callsWorld(t, b)
+			other := callsOnly(pay)
+			other.Calls = []credential.CallGrant{credential.Media}
+			w.state.Apply([]credential.Account{callsOnly(shop), other})
+			r := post(sendPath, test.contentType, test.body)
+			r.URL.RawQuery = test.query
+			if test.key != "" {
+				r.Header.Set("Authorization", "Bearer "+test.key)
+			}
+			rec := w.call(r)
+			if rec.Code != test.status || !strings.Contains(readable(t, rec), test.says) || len(rec.Body.String()) > 512 {
+				t.Errorf("HTTP %d: %s", rec.Code, rec.Body)
+			}
+			if len(w.audited) != 1 || w.audited[0].Status != test.status || len(b.templates) > 0 {
+				t.Errorf("audited as %+v, %d calls", w.audited, len(b.templates))
+			}
+		})
+	}
+}
+
+// Whatever the broker says has a fitting status, and what WeChat says is passed
+// on as it is.
+func TestErrorsOfCalls(t *testing.T) {
+	tests := []struct {
+		name    string
+		err     error
+		status  int
+		errcode int
+		errmsg  string
+		retry   string
+	}{
+		{"WeChat refuses the receiver", wechatSays(t, codes.InvalidArgument, 40003, "invalid openid rid: 1", 0), 400, 40003, "invalid openid rid: 1", ""},
+		{"WeChat's quota is spent", wechatSays(t, codes.ResourceExhausted, 45009, "reach max api daily quota limit", time.Hour), 429, 45009, "reach max api daily quota limit", "3600"},
+		{"and is back just now", wechatSays(t, codes.ResourceExhausted, 45011, "too often", -time.Hour), 429, 45011, "too often", "1"},
+		{"WeChat has no such thing", wechatSays(t, codes.NotFound, 40007, "invalid media_id", 0), 404, 40007, "invalid media_id", ""},
+		{"the account may not", wechatSays(t, codes.PermissionDenied, 48001, "api unauthorized", 0), 403, 48001, "api unauthorized", ""},
+		{"WeChat refuses the broker", wechatSays(t, codes.FailedPrecondition, 40164, "invalid ip", 0), 502, 40164, "invalid ip", ""},
+		{"WeChat is busy", wechatSays(t, codes.Unavailable, -1, "system error", 0), 503, -1, "system error", "5"},
+		{"the broker's own budget", status.Error(codes.ResourceExhausted, "the app has made its calls"), 429, 429, "the app has made its calls", "1"},
+		{"no grant", status.Error(codes.PermissionDenied, "no grant template"), 403, 403, "the broker refuses this edge's call: no grant template", ""},
+		{"no such request", status.Error(codes.InvalidArgument, "touser is empty"), 400, 400, "touser is empty", ""},
+		{"a person has to see to it", status.Error(codes.FailedPrecondition, "see wxbroker status"), 502, 502, "see wxbroker status", ""},
+		{"not known", status.Error(codes.Unauthenticated, "who is this"), 503, 503, "the broker cannot be asked: who is this", "5"},
+		{"away", status.Error(codes.Unavailable, "away"), 503, 503, "the broker cannot be asked: away", "5"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := callsWorld(t, &fakeBroker{fails: test.err})
+			for _, r := range []*http.Request{post(sendPath, jsonType, "{}"), get("/v1/media/abc", ""), get("/v1/oauth/openid", "code=abc")} {
+				rec := w.call(withKey(r))
+				code, message := refusalIn(t, rec)
+				if rec.Code != test.status || code != test.errcode || message != test.errmsg || rec.Header().Get("Retry-After") != test.retry {
+					t.Errorf("%s: HTTP %d after %q: %s", r.URL.Path, rec.Code, rec.Header().Get("Retry-After"), rec.Body)
+				}
+				if w.audited[0].Status != test.status || w.audited[0].Reason != test.errmsg {
+					t.Errorf("audited as %+v", w.audited[0])
+				}
+			}
+		})
+	}
+}
+
+// Without local keys nobody calls WeChat, whatever is presented.
+func TestCallsWithoutLocalKeys(t *testing.T) {
+	w := newWorld(t, nothingSpecial)
+	w.state.Apply([]credential.Account{callsOnly(shop)})
+	for _, r := range []*http.Request{
+		post(sendPath, jsonType, "{}"), get("/v1/media/abc", ""), get("/v1/media/abc/jssdk", ""), get("/v1/oauth/openid", "code=abc"), get("/v1/oauth/url", ""),
+	} {
+		if rec := w.call(withKey(r)); rec.Code != http.StatusForbidden || !strings.Contains(rec.Body.String(), "--local-key-file") {
+			t.Errorf("%s: HTTP %d: %s", r.URL.Path, rec.Code, rec.Body)
+		}
+	}
+}

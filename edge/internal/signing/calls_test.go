@@ -1,0 +1,128 @@
+package signing_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wxbroker/wxbroker/edge/internal/signing"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+)
+
+func TestCaller(t *testing.T) {
+	may := func(appid string, grants ...credential.CallGrant) credential.Account {
+		return credential.Account{AppID: appid, Calls: grants}
+	}
+	media, template, none := may(shop, credential.Media), may(pay, credential.Template), may(shop)
+	tests := []struct {
+		name     string
+		wanted   []string
+		accounts []credential.Account
+		appid    string
+		grant    credential.CallGrant
+		is, says string
+		err      error
+	}{
+		{"nothing came", nil, nil, "", credential.Media, "", "has not sent any account", signing.ErrUnavailable},
+		{"nothing came, by name", nil, nil, shop, credential.Media, "", "anything for " + shop, signing.ErrUnavailable},
+		{"the only one", nil, []credential.Account{media}, "", credential.Media, shop, "", nil},
+		{"by name", nil, []credential.Account{media, template}, shop, credential.Media, shop, "", nil},
+		{"the only one that may", nil, []credential.Account{media, template}, "", credential.Template, pay, "", nil},
+		{"none that may", nil, []credential.Account{media, template}, "", credential.OAuth, "", "does not grant oauth calls of any account", signing.ErrNotGranted},
+		{"by name, and it may not", nil, []credential.Account{media, template}, shop, credential.OAuth, shop, "does not grant oauth calls of " + shop, signing.ErrNotGranted},
+		{"unknown", nil, []credential.Account{media}, pay, credential.Media, "", "appid " + pay, signing.ErrAccount},
+		{"two that may", nil, []credential.Account{media, may(pay, credential.Media)}, "", credential.Media, "", "say which", signing.ErrAccount},
+		{"one that may is yet to come", []string{shop, pay}, []credential.Account{media}, "", credential.Media, "", "say which", signing.ErrAccount},
+		{"any call, any grant", nil, []credential.Account{media}, "", credential.Call, shop, "", nil},
+		{"any call, no grant", nil, []credential.Account{none}, "", credential.Call, "", "does not grant call calls of any", signing.ErrNotGranted},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := signing.New(test.wanted, clock)
+			s.Apply(test.accounts)
+			got, err := s.Caller(test.appid, test.grant)
+			if got != test.is || !errors.Is(err, test.err) || err != nil && !strings.Contains(err.Error(), test.says) {
+				t.Errorf("%q, %v", got, err)
+			}
+		})
+	}
+}
+
+// withToken is an account of which the access_token is granted.
+func withToken(appid, value string, expiry credential.Instant) credential.Account {
+	return credential.Account{AppID: appid, Kinds: []credential.Kind{credential.AccessToken}, Credentials: []credential.Credential{
+		{Kind: credential.AccessToken, Value: credential.NewSecret(value), Version: 1, Expiry: expiry},
+	}}
+}
+
+// A token lets in until it expires, whatever has become of it, as long as the
+// broker grants the token of its account.
+func TestTokenOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := signing.New(nil, clock)
+		is := func(when, presented, want string) {
+			t.Helper()
+			if got, ok := s.TokenOf(presented); got != want || ok != (want != "") {
+				t.Errorf("%s: %q is a token of %q", when, presented, got)
+			}
+		}
+		hour := func(n int) credential.Instant { return clock.Now().Add(time.Duration(n) * time.Hour) }
+		is("at the start", "one", "")
+		is("at the start", "", "")
+		s.Apply([]credential.Account{withToken(shop, "one", hour(2)), withToken(pay, "other", hour(2))})
+		is("held", "one", shop)
+		is("held", "other", pay)
+		is("held", "on", "")
+		is("held", "", "")
+		time.Sleep(time.Hour)
+		s.Apply([]credential.Account{withToken(shop, "two", hour(2)), withToken(pay, "other", hour(2))})
+		is("replaced", "one", shop)
+		is("replaced", "two", shop)
+		s.Apply([]credential.Account{withToken(shop, "two", hour(0)), withToken(pay, "other", hour(2))})
+		is("refused by WeChat", "two", shop)
+		s.Apply([]credential.Account{withToken(shop, "two and a half", hour(2)), withToken(pay, "other", hour(2))})
+		is("refused by WeChat, and replaced", "two", shop)
+		s.Apply(nil)
+		is("dropped", "one", "")
+		is("dropped", "two", "")
+		revoked := withToken(shop, "two", hour(2))
+		revoked.Kinds, revoked.Credentials = []credential.Kind{credential.JSAPITicket}, nil
+		s.Apply([]credential.Account{revoked, withToken(pay, "other", hour(2))})
+		is("revoked", "two", "")
+		is("revoked", "other", pay)
+		s.Apply([]credential.Account{withToken(shop, "two", hour(2))})
+		is("granted again", "one", shop)
+		is("granted again", "two", shop)
+		time.Sleep(time.Hour)
+		is("past its expiry", "one", "")
+		is("past its expiry", "two", shop)
+		time.Sleep(time.Hour)
+		s.Apply([]credential.Account{withToken(shop, "three", hour(2))})
+		is("forgotten", "two", "")
+		is("forgotten", "three", shop)
+	})
+}
+
+// What is handed out says how long it may be used, and by whoever does not
+// hear of the next one.
+func TestRevealSaysForHowLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := signing.New(nil, clock)
+		a := withToken(shop, "one", clock.Now().Add(2*time.Hour))
+		a.Credentials[0].Replaced = clock.Now().Add(time.Hour)
+		s.Apply([]credential.Account{a})
+		if value, left, err := s.Reveal("", credential.AccessToken); value.Reveal() != "one" || left != time.Hour+290*time.Second || err != nil {
+			t.Errorf("%v for %v, %v", value, left, err)
+		}
+		if got, err := s.Account(shop); got.AppID != shop || err != nil {
+			t.Errorf("%v, %v", got.AppID, err)
+		}
+		for _, appid := range []string{"", pay} {
+			if _, err := s.Account(appid); !errors.Is(err, signing.ErrAccount) {
+				t.Errorf("account %q: %v", appid, err)
+			}
+		}
+	})
+}
