@@ -1,5 +1,6 @@
-# Needs Go and make; `make race` needs a C compiler too. Every other tool is
-# built from the versions pinned in tools/buf/go.mod and tools/lint/go.mod.
+# Needs Go and make; `make race` needs a C compiler too, `make sdk` node and npm.
+# Every other tool is built from the versions pinned in tools/buf/go.mod and
+# tools/lint/go.mod.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -50,6 +51,11 @@ race: ## The same under the race detector (needs a C compiler)
 .PHONY: e2e
 e2e: ## The tests that start the real binaries, uncached
 	CGO_ENABLED=0 go test -count=1 ./tools/e2e/...
+
+.PHONY: sdk
+sdk: ## Other people's WeChat SDKs against a real edge, uncached (needs node and npm)
+	@cd tools/sdk && npm ci --ignore-scripts --no-audit --no-fund
+	WXBROKER_SDK=1 CGO_ENABLED=0 go test -count=1 ./tools/sdk
 
 .PHONY: simulate
 simulate: ## Simulate SEEDS (96) schedules of faults, each DAYS (1) virtual days, from seed FIRST (1)
