@@ -112,7 +112,7 @@ upstreams: [%q]
 accounts:
   - {appid: %s, secret_file: %q, sign_hosts: [shop.example.com]}
 apps:
-  - {name: web, identities: ["token:sha256:%s"], accounts: [%s], grants: [sign, token, report]}
+  - {name: web, identities: ["token:sha256:%s"], accounts: [%s], grants: [sign, token, report, template, media, oauth, call]}
   - {name: operators, identities: ["token:sha256:%s"], grants: [admin]}
 `, o.path("wxbroker.db"), o.path("database-key"), grpc, o.maxConnections,
 		o.path("broker/tls.crt"), o.path("broker/tls.key"), o.path("ca.crt"), o.wechat.URL,
@@ -175,7 +175,10 @@ func (o *organisation) ask(ctx context.Context, method, path, key, body string) 
 	if key != "" {
 		request.Header.Set("Authorization", "Bearer "+key)
 	}
-	if body != "" {
+	switch {
+	case strings.HasPrefix(body, "{"):
+		request.Header.Set("Content-Type", "application/json")
+	case body != "":
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	response, err := o.client.Do(request)
@@ -197,12 +200,17 @@ func (o *organisation) answerAsWeChat(w http.ResponseWriter, r *http.Request) {
 	recorder := httptest.NewRecorder()
 	o.sim.ServeHTTP(recorder, r)
 	var handed struct {
-		Token  string `json:"access_token"`
-		Ticket string `json:"ticket"`
+		Token   string `json:"access_token"`
+		Ticket  string `json:"ticket"`
+		Renewal string `json:"refresh_token"`
 	}
 	if json.Unmarshal(recorder.Body.Bytes(), &handed) == nil {
 		o.mu.Lock()
-		for what, value := range map[string]string{"token": handed.Token, "ticket": handed.Ticket} {
+		token := "token"
+		if strings.HasPrefix(r.URL.Path, "/sns/") {
+			token = "user's token"
+		}
+		for what, value := range map[string]string{token: handed.Token, "ticket": handed.Ticket, "user's renewal": handed.Renewal} {
 			if value != "" {
 				o.secrets[what+" "+value[:6]+"…"+value[len(value)-6:]] = value
 				o.handed[what] = append(o.handed[what], value)

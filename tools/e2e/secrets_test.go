@@ -79,6 +79,51 @@ func TestTheSearchFindsWhatIsThere(t *testing.T) {
 	}
 }
 
+// call has calls made for the app, in every way, while WeChat echoes what it is
+// asked with: the token, and once the AppSecret. What tells a secret as it
+// should is said so.
+func (o *organisation) call(t *testing.T, round int, ask func(method, path, key, body string, tellsASecret bool)) {
+	t.Helper()
+	if round%2 == 1 {
+		for path, code := range map[string]int{
+			wechatsim.PathUserInfo: 40003, wechatsim.PathTemplateSend: 40003, wechatsim.PathMedia: 40007, wechatsim.PathOAuthToken: 40029, wechatsim.PathMediaUpload: 40005,
+		} {
+			must(t, o.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultEcho, Path: path, Code: code, Count: 1}))
+		}
+	}
+	user := wechatsim.User{OpenID: "o1", Nickname: "Ann", Privilege: []string{}}
+	code := func() string {
+		code, err := o.sim.Authorize(appid, user, wechatsim.ScopeUserInfo)
+		must(t, err)
+		return code
+	}
+	media, err := o.sim.AddMedia(appid, wechatsim.Media{Type: wechatsim.Image, Size: 100_000})
+	must(t, err)
+	const message, post, get = `{"touser":"o1","template_id":"t1","data":{"a":{"value":"b"}}}`, http.MethodPost, http.MethodGet
+	secret := "&secret=" + url.QueryEscape(billingKey)
+	for range 2 { // of which the first may meet an echo
+		ask(post, "/v1/template/send", billingKey, message, false)
+		ask(post, "/v1/template/send", "", message, false)
+		ask(get, "/v1/media/"+media, billingKey, "", false)
+		ask(get, "/v1/media/unknown", billingKey, "", false)
+		ask(get, "/v1/oauth/openid?code="+code(), billingKey, "", false)
+		ask(get, "/v1/oauth/openid?code=guess", billingKey, "", false)
+		ask(get, "/v1/oauth/url?redirect_uri=https%3A%2F%2Fshop.example.com%2F", billingKey, "", false)
+		ask(get, "/cgi-bin/user/info?openid=o1", billingKey, "", false)
+		ask(get, "/cgi-bin/user/info?openid=o1&access_token="+o.newest("token"), "", "", false)
+		ask(post, "/cgi-bin/message/template/send?access_token="+o.newest("token"), "", message, false)
+		ask(get, "/cgi-bin/media/get?media_id="+media+"&access_token="+o.newest("token"), "", "", false)
+		ask(post, "/cgi-bin/media/upload?type=image", billingKey, "what=ever", false)
+		ask(get, "/cgi-bin/clear_quota?access_token="+o.newest("token"), "", "", false)
+		ask(get, "/cgi-bin/token?grant_type=client_credential&appid="+appid+secret, "", "", true)
+		ask(get, "/cgi-bin/token?grant_type=client_credential&appid="+appid+secret+"x", "", "", false)
+		ask(post, "/cgi-bin/stable_token", "", `{"grant_type":"client_credential","appid":"`+appid+`","secret":"`+billingKey[1:]+`"}`, false)
+		ask(get, "/cgi-bin/ticket/getticket?type=jsapi&access_token=x", "", "", false)
+		ask(get, "/sns/oauth2/access_token?code="+code()+"&grant_type=authorization_code&appid="+appid+secret, "", "", true)
+		ask(get, "/sns/userinfo?openid=o1&access_token="+o.newest("user's token"), "", "", false)
+	}
+}
+
 // TestNoSecretIsSeen: the whole of a run under faults, with values that live
 // for seconds, is searched for every secret that it knew: logs at their most
 // talkative, metrics, answers, what operators are told, and the files of the
@@ -126,6 +171,7 @@ func TestNoSecretIsSeen(t *testing.T) {
 		ask(http.MethodPost, "/v1/report", billingKey, url.Values{"kind": {"access_token"}, "value": {token}}.Encode(), false)
 		ask(http.MethodPost, "/v1/report", billingKey, url.Values{"kind": {token}, "value": {o.newest("ticket")}}.Encode(), false)
 		ask(http.MethodGet, "/v1/jsapi/config?url=https%3A%2F%2Fshop.example.com%2F&noncestr=a&timestamp="+url.QueryEscape(o.newest("ticket")), "", "", false)
+		o.call(t, round, ask)
 		for _, command := range [][]string{{"status"}, {"status", "--json"}, {"quota"}, {"quota", "--json"}, {"refresh"}, {"refresh", "--force", "--yes"}} {
 			note("what operators are told", o.operate(t, command...))
 		}
@@ -198,6 +244,11 @@ func TestNoSecretIsSeen(t *testing.T) {
 		note("the file "+filepath.Base(path), string(raw))
 	}
 	secrets := o.known()
+	for _, line := range []string{"action=template outcome=granted", "action=media outcome=granted", "action=oauth outcome=granted", "action=call outcome=granted"} {
+		if !strings.Contains(outputs["the log of wxbroker"], line) {
+			t.Errorf("no call was made with %s", line)
+		}
+	}
 	if len(secrets) < 18 || len(outputs["the file wxbroker.db"]) < 1000 || len(outputs["the log of wxbroker"]) < 10_000 || !strings.Contains(outputs["the log of wxedge"], "msg=audit") {
 		t.Errorf("not much of a run: %d secrets", len(secrets))
 	}
