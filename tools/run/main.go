@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -67,6 +68,10 @@ func run() (err error) {
 	if err != nil {
 		return err
 	}
+	key, keyFile, err := a.writeKey()
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancelCause(told)
 	defer cancel(nil)
 	programs := &programs{ctx: ctx, failed: cancel}
@@ -83,7 +88,8 @@ func run() (err error) {
 	if err := answers(ctx, "http://"+brokerOpsAddress+"/readyz"); err != nil {
 		return err
 	}
-	programs.start("wxedge", nil, "serve", "--broker", brokerAddress, "--listen", edgeAddress, "--ops-listen", edgeOpsAddress)
+	programs.start("wxedge", nil, "serve", "--broker", brokerAddress, "--listen", edgeAddress, "--ops-listen", edgeOpsAddress,
+		"--local-key-file", keyFile)
 	if err := answers(ctx, "http://"+edgeOpsAddress+"/readyz"); err != nil {
 		return err
 	}
@@ -92,7 +98,7 @@ func run() (err error) {
 		return err
 	}
 	defer site.Close()
-	fmt.Print(greeting(simulated))
+	fmt.Print(greeting(a.appid, key, simulated))
 	<-ctx.Done()
 	return context.Cause(ctx)
 }
@@ -119,6 +125,13 @@ func (a account) writeConfig() (path string, err error) {
 	}
 	path = filepath.Join(a.data, "wxbroker.yaml")
 	return path, os.WriteFile(path, []byte(text), 0o600)
+}
+
+// writeKey makes a local key for this run.
+func (a account) writeKey() (key, path string, err error) {
+	key = rand.Text()
+	path = filepath.Join(a.data, "local-key")
+	return key, path, os.WriteFile(path, []byte(key+"\n"), 0o600)
 }
 
 // answers waits until url answers 200, which takes as long as it takes: the
@@ -148,7 +161,15 @@ func answers(ctx context.Context, url string) error {
 	}
 }
 
-func greeting(simulated bool) string {
+func greeting(appid, key string, simulated bool) string {
+	message := "" // to a real account's users nobody should send by trying
+	if simulated {
+		message = fmt.Sprintf(`
+Send a template message, with the token that the broker has:
+
+  curl -H 'Authorization: Bearer %s' --json '{"touser":"o1","template_id":"t1","data":{}}' http://%s/v1/template/send
+`, key, edgeAddress)
+	}
 	what := "This is a REAL account: the tokens and tickets below are WeChat's own."
 	if simulated {
 		what = `WeChat is SIMULATED here (bin/wxsim): no signature below works in the real WeChat.
@@ -165,8 +186,11 @@ Sign a page:
 Open a page that signs itself:
 
   http://%s/
+%s
+Point a WeChat SDK at it: API host http://%s, appid %s,
+and in place of the AppSecret the local key of this run, %s
 
 Ctrl-C ends all of it.
 ────────────────────────────────────────────────────────────────────────────────
-`, what, edgeAddress, siteAddress)
+`, what, edgeAddress, siteAddress, message, edgeAddress, appid, key)
 }

@@ -962,7 +962,7 @@ type CallRequest_Head struct {
 }
 
 type CallRequest_Body struct {
-	// At most 256 KiB each.
+	// At most 256 KiB each; below 32 KiB takes the least memory.
 	Body []byte `protobuf:"bytes,2,opt,name=body,proto3,oneof"`
 }
 
@@ -973,7 +973,8 @@ func (*CallRequest_Body) isCallRequest_Part() {}
 // CallHead says what to call.
 type CallHead struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Appid string                 `protobuf:"bytes,1,opt,name=appid,proto3" json:"appid,omitempty"`
+	// May be absent where an OAuth token tells it: see proven.
+	Appid string `protobuf:"bytes,1,opt,name=appid,proto3" json:"appid,omitempty"`
 	// GET or POST.
 	Method string `protobuf:"bytes,2,opt,name=method,proto3" json:"method,omitempty"`
 	// Such as /cgi-bin/message/custom/send.
