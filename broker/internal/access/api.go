@@ -42,16 +42,14 @@ func CleanAPI(raw string) (string, error) {
 	return cleaned, nil
 }
 
-// closedWords are the parts of a path by which one hands out, checks or resets
-// credentials and quotas, whatever comes before and after them: /cgi-bin/token,
-// stable_token and ticket/getticket, clear_quota and openapi/quota/clear,
-// component/api_…_token of third-party platforms, openapi/rid/get, which shows
-// requests with the token in them, sns/jscode2session, which takes the
-// AppSecret, and resetusersessionkey.
-var closedWords = []string{
-	"token", "stable_token", "access_token", "refresh_token", "gettoken", "ticket", "getticket", "get_jsapi_ticket",
-	"component", "clear_quota", "rid", "jscode2session", "checksession", "resetusersessionkey",
-}
+// closedWords are the parts of a path by which one hands out or resets
+// credentials, or clears quotas, whatever comes before and after them:
+// clear_quota, component/api_query_auth of third-party platforms,
+// openapi/rid/get, which shows requests with the token in them,
+// sns/jscode2session, which takes the AppSecret, and resetusersessionkey. So is
+// every part that ends with token or ticket: token, stable_token,
+// ticket/getticket, getqcloudtoken.
+var closedWords = []string{"component", "clear_quota", "rid", "jscode2session", "checksession", "resetusersessionkey"}
 
 // Closed reports whether nobody calls that API, as CleanAPI returns it, whatever
 // they were granted. OAuth is open: its tokens are the users'.
@@ -60,10 +58,11 @@ func Closed(api string) bool {
 		return false
 	}
 	lower := strings.ToLower(api)
-	words := strings.Split(lower, "/")
-	return strings.HasPrefix(lower, "/sns/") || lower == "/sns" ||
-		strings.HasPrefix(lower, "/cgi-bin/openapi/quota/clear") ||
-		slices.ContainsFunc(closedWords, func(word string) bool { return slices.Contains(words, word) })
+	closed := func(word string) bool {
+		return strings.HasSuffix(word, "token") || strings.HasSuffix(word, "ticket") || slices.Contains(closedWords, word)
+	}
+	return strings.HasPrefix(lower, "/sns/") || lower == "/sns" || strings.HasPrefix(lower, "/cgi-bin/openapi/quota/clear") ||
+		slices.ContainsFunc(strings.Split(lower, "/"), closed)
 }
 
 // IsOAuth reports whether an API, as CleanAPI returns it, is about a page's user
@@ -85,7 +84,7 @@ func ParsePattern(s string) (Pattern, error) {
 	case err != nil || cleaned != fixed:
 		return "", errors.New("is no path such as /cgi-bin/message/custom/send, and no /cgi-bin/message/* for all below one")
 	case !below && Closed(fixed):
-		return "", errors.New("hands out, checks or resets credentials or quotas, which is never called for an app")
+		return "", errors.New("hands out or resets credentials, or clears quotas, and is never called for an app")
 	}
 	return Pattern(s), nil
 }

@@ -48,7 +48,7 @@ func TestClosed(t *testing.T) {
 		"/cgi-bin/ticket/getticket": true, "/cgi-bin/ticket/other": true, "/cgi-bin/clear_quota": true, "/cgi-bin/clear_quota/v2": true,
 		"/cgi-bin/openapi/quota/clear": true, "/cgi-bin/openapi/quota/get": false, "/cgi-bin/openapi/rid/get": true,
 		"/cgi-bin/component/api_query_auth": true, "/sns/jscode2session": true, "/sns/oauth2/component/access_token": true, "/sns": true, "/sns/other": true,
-		"/wxa/resetusersessionkey": true, "/wxa/msg_sec_check": false,
+		"/wxa/resetusersessionkey": true, "/tcb/getqcloudtoken": true, "/cgi-bin/gettoken": true, "/cgi-bin/tokens": false, "/wxa/msg_sec_check": false,
 		"/sns/oauth2/access_token": false, "/sns/userinfo": false, "/sns/auth": false, "/sns/oauth2/refresh_token": false, "/SNS/oauth2/access_token": true,
 		"/cgi-bin/message/template/send": false, "/cgi-bin/media/get": false, "/card/create": false, "/datacube/getusersummary": false,
 		"/cgi-bin/get_api_domain_ip": false, "/customservice/kfaccount/add": false,

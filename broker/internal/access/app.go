@@ -4,6 +4,7 @@ import (
 	"errors"
 	"regexp"
 	"slices"
+	"sync/atomic"
 
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc/codes"
@@ -31,7 +32,9 @@ type App struct {
 	// CallsPerDay.
 	PerDay map[string]int
 
-	calls *rate.Limiter // what is left of them, set by NewPolicy
+	// Set by NewPolicy; an app without them is not limited.
+	calls *rate.Limiter // what is left of the calls a second
+	under *atomic.Int64 // calls under way that move bodies
 }
 
 // DefaultPerSecond is how many calls a second an app may make that has no
@@ -47,14 +50,31 @@ func rated(a App) *App {
 	if a.PerSecond == 0 {
 		a.PerSecond = DefaultPerSecond
 	}
-	a.calls = rate.NewLimiter(rate.Limit(a.PerSecond), burst*a.PerSecond)
+	a.calls, a.under = rate.NewLimiter(rate.Limit(a.PerSecond), burst*a.PerSecond), new(atomic.Int64)
 	return &a
+}
+
+// maxUnder bounds an app's calls under way that move bodies: each takes some
+// hundred KiB.
+const maxUnder = 500
+
+// Enter begins a call that moves a body, or returns RESOURCE_EXHAUSTED when
+// there are too many. leave ends it.
+func (a *App) Enter() (leave func(), err error) {
+	if a.under == nil {
+		return func() {}, nil
+	}
+	if a.under.Add(1) > maxUnder {
+		a.under.Add(-1)
+		return nil, status.Errorf(codes.ResourceExhausted, "the app %s has %d calls under way", a.Name, maxUnder)
+	}
+	return func() { a.under.Add(-1) }, nil
 }
 
 // Spend counts a call, and returns RESOURCE_EXHAUSTED when the app makes more
 // than it may.
 func (a *App) Spend() error {
-	if !a.calls.Allow() {
+	if a.calls != nil && !a.calls.Allow() {
 		return status.Errorf(codes.ResourceExhausted, "the app %s makes more than %d calls a second", a.Name, a.PerSecond)
 	}
 	return nil

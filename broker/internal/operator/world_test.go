@@ -36,7 +36,8 @@ type world struct {
 	*operator.Service
 	sim *wechatsim.Sim
 
-	stop func() // ends the keepers
+	running map[string]*keeper.Keeper
+	stop    func() // ends the keepers
 }
 
 // memory keeps nothing: no keeper is started twice here.
@@ -60,13 +61,13 @@ func newWorld(t *testing.T, before func(*wechatsim.Sim), appids ...string) *worl
 		Upstreams: []*url.URL{{Scheme: "http", Host: "127.0.0.1:1"}, {Scheme: "http", Host: "127.0.0.1:2"}},
 		Dial:      func(ctx context.Context, _, _ string) (net.Conn, error) { return listener.DialContext(ctx) },
 	})
-	w := &world{sim: sim, Service: &operator.Service{
+	w := &world{sim: sim, running: map[string]*keeper.Keeper{}, Service: &operator.Service{
 		Version: "v1.2.3", Started: time.Now(), Clock: credential.WallClock, Edges: new(rpc.Edges), Upstreams: client.Upstreams,
 	}}
 	var states fanout.Fanout
 	w.Relay = relay.New(relay.Options{
 		WeChat: client, Account: states.Account, Store: memory{}, Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
-		Keeper: func(string) *keeper.Keeper { return nil }, // no token dies here
+		Keeper: func(appid string) *keeper.Keeper { return w.running[appid] },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
@@ -81,6 +82,7 @@ func newWorld(t *testing.T, before func(*wechatsim.Sim), appids ...string) *worl
 			Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
 		})
 		keepers = append(keepers, k)
+		w.running[appid] = k
 		running.Go(func() { k.Run(ctx) })
 	}
 	w.stop = func() {

@@ -62,13 +62,13 @@ func (a *AliasKeys) account(appid string) []byte {
 
 func (a *AliasKeys) load(appid string) *aliasKey {
 	stored, err := a.Store.All(appid)
-	if err != nil {
-		a.Log.Error("cannot read the key of aliases, making a new one", "appid", appid, "error", err)
+	if err != nil { // the one that is there is not to be overwritten
+		a.Log.Error("cannot read the key of aliases: those that are handed out now end with the broker", "appid", appid, "error", err)
 	}
 	if value := stored[storedAliasKey]; len(value) == sha256.Size {
 		return &aliasKey{value: value}
 	}
 	value := make([]byte, sha256.Size)
 	_, _ = rand.Read(value) // never fails
-	return &aliasKey{value: value, unsaved: true}
+	return &aliasKey{value: value, unsaved: err == nil}
 }

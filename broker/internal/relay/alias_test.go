@@ -31,7 +31,7 @@ func TestAliasKeys(t *testing.T) {
 	if !unsaved.Of("wx1", "shop").Equal(kept) {
 		t.Error("a key that cannot be written changes")
 	}
-	one.full = false
+	one.fill(false)
 	if !unsaved.Of("wx1", "shop").Equal(kept) {
 		t.Error("it changes once it can be written")
 	}

@@ -6,8 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,10 +47,15 @@ type tally struct {
 	Calls map[string]int `json:"calls"`
 
 	unsaved bool
+	// unread is set where the store could not be read: what it has is not to be
+	// overwritten.
+	unread bool
 }
 
 // key is where the store has an app's tally.
-func (t tallied) key() string { return "calls/" + t.app }
+func (t tallied) key() string { return callsPrefix + t.app }
+
+const callsPrefix = "calls/"
 
 // zone is where WeChat's day begins: UTC+8 without daylight saving.
 var zone = time.FixedZone("UTC+8", 8*60*60)
@@ -100,7 +105,7 @@ func (d *day) tally(of tallied) *tally {
 		d.tallies[of] = t
 	}
 	if t.Day != today {
-		*t = tally{Day: today, Calls: make(map[string]int)}
+		*t = tally{Day: today, Calls: make(map[string]int), unread: t.unread}
 	}
 	return t
 }
@@ -113,7 +118,7 @@ func (d *day) load(of tallied) *tally {
 	}
 	if err != nil {
 		d.log.Error("cannot read how many calls were made today, counting from nought", "appid", of.appid, "app", of.app, "error", err)
-		return new(tally)
+		return &tally{unread: true}
 	}
 	if t.Calls == nil {
 		t.Calls = make(map[string]int)
@@ -126,7 +131,7 @@ func (d *day) save() {
 	d.mu.Lock()
 	raw := make(map[tallied][]byte)
 	for of, t := range d.tallies {
-		if t.unsaved {
+		if t.unsaved && !t.unread {
 			raw[of], _ = json.Marshal(t) // a string and numbers
 			t.unsaved = false
 		}
@@ -171,19 +176,27 @@ type Calls struct {
 	Used     int
 }
 
-// Today returns the calls that were made today on an account since the broker
-// started, and before by the apps that have called since; by app and API.
+// Today returns the calls that were made today on an account, by app and API.
 func (r *Relay) Today(appid string) []Calls {
 	d := r.day
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var list []Calls
-	for of := range d.tallies {
-		if of.appid != appid {
-			continue
+	stored, _ := d.store.All(appid) // what cannot be read is not known, and was said
+	apps := make(map[string]bool)
+	for key := range stored {
+		if app, ok := strings.CutPrefix(key, callsPrefix); ok {
+			apps[app] = true
 		}
-		for api, used := range maps.All(d.tally(of).Calls) {
-			list = append(list, Calls{of.app, api, used})
+	}
+	for of := range d.tallies {
+		if of.appid == appid {
+			apps[of.app] = true
+		}
+	}
+	var list []Calls
+	for app := range apps {
+		for api, used := range d.tally(tallied{appid, app}).Calls {
+			list = append(list, Calls{app, api, used})
 		}
 	}
 	slices.SortFunc(list, func(a, b Calls) int { return cmp.Or(cmp.Compare(a.App, b.App), cmp.Compare(a.API, b.API)) })

@@ -2,8 +2,10 @@ package relay_test
 
 import (
 	"fmt"
-	"maps"
+	"io"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
 
@@ -57,10 +60,11 @@ func TestCallsOfADay(t *testing.T) {
 			t.Errorf("without a limit: %v", err)
 		}
 		time.Sleep(10 * time.Second)
-		if raw := string(store.all["calls/shop"]); raw != `{"day":"2000-01-01","calls":{"/cgi-bin/message/template/send":3}}` {
+		if raw := store.get("calls/shop"); raw != `{"day":"2000-01-01","calls":{"/cgi-bin/message/template/send":3}}` {
 			t.Errorf("the store has %s", raw)
 		}
-		again := newWorld(t, &memory{all: maps.Clone(store.all)})
+		stored, _ := store.All("")
+		again := newWorld(t, &memory{all: stored})
 		synctest.Wait()
 		if _, err := again.send(app); err == nil {
 			t.Error("a restart forgets what was spent")
@@ -97,21 +101,17 @@ func TestCountsAreWrittenInBatches(t *testing.T) {
 		if n := written() - before; n != 1 {
 			t.Errorf("written %d times in the minute after 100 calls", n)
 		}
-		w.store.mu.Lock()
-		w.store.full = true
-		w.store.mu.Unlock()
+		w.store.fill(true)
 		if _, err := w.send(limited(200, 0)); err != nil {
 			t.Errorf("a full disk keeps calls from being made: %v", err)
 		}
 		time.Sleep(time.Minute)
-		w.store.mu.Lock()
-		w.store.full = false
-		w.store.mu.Unlock()
+		w.store.fill(false)
 		time.Sleep(time.Minute)
-		if raw := string(w.store.all["calls/shop"]); !strings.Contains(raw, "101") {
+		if raw := w.store.get("calls/shop"); !strings.Contains(raw, "101") {
 			t.Errorf("the store has %s", raw)
 		}
-		if n := strings.Count(string(w.log.out), "how many calls were made for apps"); n != 2 {
+		if n := strings.Count(w.log.String(), "how many calls were made for apps"); n != 2 {
 			t.Errorf("the log says %d times that counts cannot be written or can again", n)
 		}
 	})
@@ -218,6 +218,9 @@ func TestOneTries(t *testing.T) {
 		if n := w.count(path, "") - before; n != 1 {
 			t.Errorf("%d tried", n)
 		}
+		if got, want := fmt.Sprint(w.Today(appid)), "[{shop "+path+" 2}]"; got != want {
+			t.Errorf("today %s, want %s: those that did not try are not counted", got, want)
+		}
 	})
 }
 
@@ -233,6 +236,193 @@ func TestStopEndsWithTheDay(t *testing.T) {
 		_, err := w.get(path, "openid=o1")
 		if _, said := refusal(t, err); time.Until(said.GetRetryTime().AsTime()) != 10*time.Minute {
 			t.Errorf("until %v", said.GetRetryTime().AsTime())
+		}
+	})
+}
+
+// TestSpentAppsHoldNoStop: an app that has made its calls keeps nobody else from
+// finding out how an API is after a stop, and what is not called is not counted.
+func TestSpentAppsHoldNoStop(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		spent := limited(0, 0)
+		spent.Name = "spent"
+		if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultCode, Path: access.TemplateAPI, Code: 45011, Count: 1}); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = w.send(shop)
+		time.Sleep(time.Minute)
+		for range 3 {
+			_, err := w.send(spent)
+			if _, said := refusal(t, err); said.GetErrcode() != 45009 {
+				t.Errorf("the app that has made its calls is told %v", err)
+			}
+		}
+		if _, err := w.send(shop); err != nil {
+			t.Errorf("another app: %v", err)
+		}
+		if got, want := fmt.Sprint(w.Today(appid)), "[{shop "+access.TemplateAPI+" 2}]"; got != want {
+			t.Errorf("today %s, want %s", got, want)
+		}
+	})
+}
+
+// TestTrialThatComesToNothing does not keep the others waiting.
+func TestTrialThatComesToNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		for _, f := range []wechatsim.Fault{
+			{Kind: wechatsim.FaultCode, Code: 45011, Count: 1}, {Kind: wechatsim.FaultReset, Count: 1},
+		} {
+			f.Path = access.TemplateAPI
+			if err := w.sim.Inject(f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, _ = w.send(shop)
+		time.Sleep(time.Minute)
+		if _, err := w.send(shop); err == nil {
+			t.Fatal("the trial is answered")
+		}
+		if _, err := w.send(shop); err != nil {
+			t.Errorf("the next one: %v", err)
+		}
+	})
+}
+
+// TestStopAndWhatBeganBefore: an answer to a call that began before a stop says
+// nothing about it.
+func TestStopAndWhatBeganBefore(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		var calls atomic.Int64
+		w.answer(func(rw http.ResponseWriter, _ *http.Request) {
+			if calls.Add(1) == 1 {
+				time.Sleep(3 * time.Second)
+				_, _ = io.WriteString(rw, `{"errcode":0,"msgid":1}`)
+				return
+			}
+			_, _ = io.WriteString(rw, `{"errcode":45009,"errmsg":"reach max api daily quota limit"}`)
+		})
+		slow := make(chan error, 1)
+		go func() { _, err := w.send(shop); slow <- err }()
+		synctest.Wait()
+		if _, err := w.send(shop); err == nil {
+			t.Fatal("no quota is spent")
+		}
+		if err := <-slow; err != nil {
+			t.Fatal(err)
+		}
+		if len(w.Stops(appid)) != 1 {
+			t.Error("the API is not stopped any more")
+		}
+	})
+}
+
+// TestTooManyRequests: HTTP's way to say it stops an API too.
+func TestTooManyRequests(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultStatus, Path: access.TemplateAPI, Status: 429, Count: 1}); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			_, err := w.send(shop)
+			if code, said := refusal(t, err); code != codes.ResourceExhausted || said.GetErrcode() != 45011 || time.Until(said.GetRetryTime().AsTime()) != time.Minute {
+				t.Errorf("%v %v", code, said)
+			}
+		}
+		if n := w.count(access.TemplateAPI, ""); n != 1 {
+			t.Errorf("WeChat was asked %d times", n)
+		}
+	})
+}
+
+// TestNothingIsCounted of what is never called: without a token, and of accounts
+// that are not kept.
+func TestNothingIsCounted(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		everywhere := *shop
+		everywhere.Accounts = []string{access.EveryAccount}
+		for _, of := range []string{"", "wx-invented"} {
+			_, template := w.SendTemplate(t.Context(), &everywhere, of, relay.Template{})
+			_, oauth := w.OAuth(t.Context(), &everywhere, of, access.UserInfoAPI, "access_token=x&openid=y", true)
+			_, openid := w.OpenID(t.Context(), &everywhere, of, "code")
+			for _, err := range []error{template, oauth, openid} {
+				if code, _ := refusal(t, err); code != codes.NotFound && code != codes.InvalidArgument {
+					t.Errorf("%q: %v", of, err)
+				}
+			}
+			if len(w.Today(of)) != 0 {
+				t.Errorf("%q is counted", of)
+			}
+		}
+		if err := w.sim.KillToken(appid, wechatsim.Stable); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultCode, Path: wechatsim.PathStableToken, Code: 40125}); err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			_, _ = w.send(shop)
+		}
+		if got, want := fmt.Sprint(w.Today(appid)), "[{shop "+access.TemplateAPI+" 1}]"; got != want {
+			t.Errorf("today %s, want %s: the first found out", got, want)
+		}
+	})
+}
+
+// TestWhatIsLeftAtTheEnd: counts are written, and a stop is one account's.
+func TestWhatIsLeftAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &memory{all: map[string][]byte{}}
+		w := newWorld(t, store)
+		synctest.Wait()
+		if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultCode, Path: access.TemplateAPI, Code: 45009, Count: 1}); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = w.send(shop)
+		w.Resume("wx2")
+		if len(w.Stops(appid)) != 1 {
+			t.Error("the stop ended with another account's")
+		}
+		w.stop()
+		if raw := store.get("calls/shop"); !strings.Contains(raw, `":1`) {
+			t.Errorf("the store has %q", raw)
+		}
+		again := newWorld(t, store)
+		synctest.Wait()
+		if len(again.Today(appid)) != 1 {
+			t.Errorf("after a restart it is not known who has called: %v", again.Today(appid))
+		}
+	})
+}
+
+// TestUnreadableCounts are not overwritten.
+func TestUnreadableCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &memory{all: map[string][]byte{"calls/shop": []byte("{")}}
+		w := newWorld(t, store)
+		synctest.Wait()
+		if _, err := w.send(shop); err != nil {
+			t.Fatal(err)
+		}
+		w.stop()
+		if raw := store.get("calls/shop"); raw != "{" {
+			t.Errorf("the store has %q", raw)
+		}
+	})
+}
+
+// TestLimitsWhateverTheCase: how an API is written changes nothing about it.
+func TestLimitsWhateverTheCase(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.answer(func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, "{}") })
+		app := limited(1, 9)
+		for i, path := range []string{access.TemplateAPI, "/cgi-bin/message/template/Send"} {
+			answer, err := w.Do(t.Context(), app, relay.Call{AppID: appid, Kind: wechat.CallAPI, Method: http.MethodGet, Path: path})
+			if (err == nil) != (i == 0) {
+				t.Errorf("%s: %v", path, err)
+			}
+			if answer != nil {
+				_ = answer.Body.Close()
+			}
 		}
 	})
 }

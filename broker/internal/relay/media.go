@@ -10,7 +10,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 
@@ -30,6 +29,9 @@ type Media struct {
 
 // Media opens a file. Range is a Range header, "" for the whole file.
 func (r *Relay) Media(ctx context.Context, app *access.App, appid, api, mediaID, wanted string) (*Media, error) {
+	if part, err := parseRange(wanted, maxSize); part == nil && err == nil {
+		wanted = "" // WeChat may read something into what is no range
+	}
 	answer, err := r.Do(ctx, app, Call{
 		AppID: appid, Kind: wechat.MediaAPI, Method: http.MethodGet, Path: api,
 		Query: url.Values{"media_id": {mediaID}}.Encode(), Range: wanted,
@@ -56,7 +58,7 @@ func (r *Relay) media(answer *wechat.Answer, wanted string) (*Media, error) {
 	if _, parameters, err := mime.ParseMediaType(answer.Header.Get("Content-Disposition")); err == nil {
 		m.FileName = parameters["filename"]
 	} else if first, err := body.Peek(1); err == nil && first[0] == '{' {
-		raw, err := io.ReadAll(io.LimitReader(body, maxOAuth))
+		raw, err := io.ReadAll(io.LimitReader(body, maxAnswer))
 		var video struct {
 			URL string `json:"video_url"`
 		}
@@ -72,16 +74,11 @@ func (r *Relay) media(answer *wechat.Answer, wanted string) (*Media, error) {
 		}
 		return m, nil
 	case http.StatusPartialContent:
-		var first, last int64
-		size := answer.Header.Get("Content-Range")
-		if n, err := fmt.Sscanf(size, "bytes %d-%d/", &first, &last); n != 2 || err != nil || first < 0 || last < first {
-			return unexpected("has a range that cannot be read")
+		said := answer.Header.Get("Content-Range")
+		if m.Part, m.Size = partIn(said, wanted); m.Part == nil {
+			return unexpected("has the range %q, which is not the one that was asked for", said)
 		}
-		m.Part, m.Size = &Part{First: first, Length: last - first + 1}, -1
-		_, total, _ := strings.Cut(size, "/")
-		if n, err := fmt.Sscan(total, &m.Size); n != 1 || err != nil || m.Size <= last {
-			m.Size = -1
-		}
+		m.Body = closing{&skipping{from: m.Body, left: m.Part.Length}, m.Body}
 		return m, nil
 	case http.StatusRequestedRangeNotSatisfiable:
 		return nil, refuse(codes.OutOfRange, refusal{message: "the file has not that range"})

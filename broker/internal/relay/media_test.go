@@ -1,7 +1,6 @@
 package relay_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -70,6 +69,7 @@ func TestMediaRanges(t *testing.T) {
 // TestRangesThatAreNone stand for the whole file.
 func TestRangesThatAreNone(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
+		w.sim.Change(func(s *wechatsim.Settings) { s.MediaRanges = true })
 		id := w.media(wechatsim.Media{Type: wechatsim.Image, Content: []byte(alphabet)})
 		for _, wanted := range []string{"bytes", "bytes=", "bytes=a-b", "bytes=4-2", "bytes=0-1,3-4", "lines=0-1", "bytes=--1", "bytes=+1-2", "bytes=1", "=0-1"} {
 			m, err := w.Media(t.Context(), shop, appid, access.MediaAPI, id, wanted)
@@ -160,6 +160,48 @@ func TestMediaAnswers(t *testing.T) {
 	}
 }
 
+// TestPartsThatAreOthers: what is answered has to be what was asked for.
+func TestPartsThatAreOthers(t *testing.T) {
+	for _, tt := range []struct {
+		wanted, said, body string
+		want               string // "" for a refusal
+	}{
+		{"bytes=0-1", "bytes 0-1/10", "ab", "ab"},
+		{"bytes=0-1", "bytes 0-1/*", "ab", "ab"},
+		{"bytes=0-", "bytes 0-1/2", "ab", "ab"},
+		{"bytes=-2", "bytes 8-9/10", "ab", "ab"},
+		{"bytes=0-1", "bytes 0-1/10", "abcdef", "ab"},
+		{"bytes=0-5", "bytes 0-5/10", "ab", ""},
+		{"bytes=0-1", "bytes 5-9/10", "abcde", ""},
+		{"bytes=0-1", "bytes 0-99/100", "abc", ""},
+		{"bytes=-2", "bytes 0-1/*", "ab", ""},
+		{"bytes=0-", "bytes 0-9223372036854775807/*", "ab", ""},
+		{"bytes=0-1", "bytes 0-1/1", "ab", ""},
+		{"bytes=0-1", "bytes 1-0/10", "ab", ""},
+		{"bytes=0-1", "", "ab", ""},
+		{"", "bytes 0-1/10", "ab", ""},
+	} {
+		inBubble(t, func(t *testing.T, w *world) {
+			w.answer(func(rw http.ResponseWriter, _ *http.Request) {
+				rw.Header().Set("Content-Range", tt.said)
+				rw.WriteHeader(http.StatusPartialContent)
+				_, _ = io.WriteString(rw, tt.body)
+			})
+			m, err := w.Media(t.Context(), shop, appid, access.MediaAPI, "m", tt.wanted)
+			got := ""
+			if err == nil {
+				var raw []byte
+				raw, err = io.ReadAll(m.Body)
+				_ = m.Body.Close()
+				got = string(raw)
+			}
+			if (err == nil) != (tt.want != "") || err == nil && got != tt.want {
+				t.Errorf("%q answered with %q and %q: %q, %v", tt.wanted, tt.said, tt.body, got, err)
+			}
+		})
+	}
+}
+
 // TestHalfAFile: is none.
 func TestHalfAFile(t *testing.T) {
 	for _, wanted := range []string{"", "bytes=1-", "bytes=60000-"} {
@@ -197,7 +239,7 @@ func TestEchoesOfTheToken(t *testing.T) {
 		account, _ := w.states.Account(appid)
 		held, _ := account.Credential(credential.AccessToken)
 		token := held.Value.Reveal()
-		if strings.Contains(answer, token) || bytes.Contains(w.log.out, []byte(token)) {
+		if strings.Contains(answer, token) || strings.Contains(w.log.String(), token) {
 			t.Error("the answer or the log has the token in it")
 		}
 		if n := strings.Count(answer, strings.Repeat("*", len(token))); n != 200 {

@@ -23,8 +23,8 @@ const (
 	// codeTimeout bounds the one call that a code is good for. It goes on when
 	// whoever asked first has left.
 	codeTimeout = 15 * time.Second
-	// maxOAuth bounds an answer about a user, in bytes.
-	maxOAuth = 64 << 10
+	// maxAnswer bounds an answer that is read whole, in bytes.
+	maxAnswer = 64 << 10
 )
 
 // codesUsed are the codes that are being turned into tokens.
@@ -41,28 +41,45 @@ type Page struct {
 	OpenID       string `json:"openid"`
 	UnionID      string `json:"unionid"`
 	Scope        string `json:"scope"`
-	Snapshot     int    `json:"is_snapshotuser"`
+	Snapshot     flag   `json:"is_snapshotuser"`
 	AccessToken  string `json:"access_token"`
 	RefreshToken string `json:"refresh_token"`
+}
+
+// flag is 1 where WeChat documents it, and may be written otherwise: a code that
+// is used up is not to be lost over that.
+type flag bool
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (f *flag) UnmarshalJSON(raw []byte) error {
+	switch strings.Trim(string(raw), `"`) {
+	case "1", "true":
+		*f = true
+	}
+	return nil
 }
 
 // Code turns the code of a page into OAuth tokens, with WeChat's answer as it
 // is. Whoever asks for the same code at the same time shares the one call.
 func (r *Relay) Code(ctx context.Context, app *access.App, appid, code string) (*Said, Page, error) {
+	secret, err := r.secret(appid)
+	if err != nil {
+		return nil, Page{}, err
+	}
 	if err := r.admit(app, appid, access.CodeAPI); err != nil { // before it joins another app's call
 		return nil, Page{}, err
 	}
 	flight := r.codes.flights.DoChan(appid+"\x00"+code, func() (any, error) {
 		bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), codeTimeout)
 		defer cancel()
-		secret, err := r.secret(appid)
-		if err != nil {
-			return nil, err
-		}
-		return r.read(bound, Call{
+		said, err := r.read(bound, Call{
 			AppID: appid, Path: access.CodeAPI,
 			Query: url.Values{"appid": {appid}, "code": {code}, "grant_type": {"authorization_code"}}.Encode(),
 		}, secret)
+		if bound.Err() != nil && err != nil {
+			err = refuse(codes.Unavailable, refusal{message: "system error: WeChat did not answer in time, and the code may be used up"})
+		}
+		return said, err
 	})
 	select {
 	case <-ctx.Done():
@@ -124,9 +141,12 @@ func (r *Relay) read(ctx context.Context, c Call, secret credential.Secret) (*Sa
 		return nil, err
 	}
 	defer answer.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(answer.Body, maxOAuth))
-	if err != nil {
+	raw, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
+	switch {
+	case err != nil:
 		return nil, r.failed(ctx, err)
+	case len(raw) > maxAnswer:
+		return nil, refuse(codes.Unavailable, refusal{message: "system error: WeChat's answer about a user is larger than any"})
 	}
 	return &Said{answer, raw}, nil
 }
@@ -194,6 +214,12 @@ func (r *Relay) OAuth(ctx context.Context, app *access.App, appid, api, query st
 			return nil, refuse(codes.PermissionDenied, refusal{code: unknown, message: "invalid credential: this app was given no such token here, or the broker has forgotten it"})
 		}
 		appid = owner
+		if err := app.Spend(); err != nil { // guesses come no further than this, and cost the app nothing
+			return nil, err
+		}
+	}
+	if appid == "" {
+		return nil, Refuse(codes.InvalidArgument, "the account is missing: say its appid")
 	}
 	if !app.Serves(appid) {
 		return nil, NotGranted(app, appid, api)

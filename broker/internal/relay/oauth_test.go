@@ -2,6 +2,8 @@ package relay_test
 
 import (
 	"context"
+	"io"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -189,4 +191,43 @@ func TestUsersTokens(t *testing.T) {
 			t.Error("it is known for ever")
 		}
 	})
+}
+
+// TestFlightsOfAccounts: each is one account's, and ends.
+func TestFlightsOfAccounts(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultDelay, Path: access.CodeAPI, Duration: 20 * time.Second}); err != nil {
+			t.Fatal(err)
+		}
+		code := w.code("snsapi_base")
+		start := time.Now()
+		_, err := w.OpenID(t.Context(), shop, appid, code)
+		if is, said := refusal(t, err); is != codes.Unavailable || said.GetErrcode() != -1 || time.Since(start) != 15*time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		everywhere := *shop
+		everywhere.Accounts = []string{access.EveryAccount}
+		first := make(chan error, 1)
+		go func() { _, err := w.OpenID(t.Context(), shop, appid, code); first <- err }()
+		synctest.Wait()
+		if _, err := w.OpenID(t.Context(), &everywhere, "wx2", code); status.Code(err) != codes.NotFound {
+			t.Errorf("another account's: %v", err)
+		}
+		<-first
+	})
+}
+
+// TestSnapshotFlag: however it is written, the code is not lost.
+func TestSnapshotFlag(t *testing.T) {
+	for raw, want := range map[string]bool{"1": true, `"1"`: true, "true": true, "0": false, `""`: false, "null": false, "{}": false} {
+		inBubble(t, func(t *testing.T, w *world) {
+			w.answer(func(rw http.ResponseWriter, _ *http.Request) {
+				_, _ = io.WriteString(rw, `{"openid":"o","scope":"snsapi_base","is_snapshotuser":`+raw+`}`)
+			})
+			page, err := w.OpenID(t.Context(), shop, appid, "c")
+			if err != nil || bool(page.Snapshot) != want || page.OpenID != "o" {
+				t.Errorf("%s: %+v, %v", raw, page, err)
+			}
+		})
+	}
 }

@@ -63,3 +63,34 @@ func position(s string) (int64, bool) {
 func outOfRange(size int64) error {
 	return fmt.Errorf("the file has %d bytes, and not that range", size)
 }
+
+// maxSize is beyond the size of every file, in bytes.
+const maxSize = 1 << 50
+
+// partIn returns the part that a Content-Range tells of and the size of the
+// whole file, -1 if that is not told; nil for a part that is not the one that
+// was wanted.
+func partIn(header, wanted string) (part *Part, size int64) {
+	var first, last int64
+	var total string
+	if n, err := fmt.Sscanf(header, "bytes %d-%d/%s", &first, &last, &total); n != 3 || err != nil || first < 0 || last < first || last >= maxSize {
+		return nil, -1
+	}
+	part, size = &Part{first, last - first + 1}, -1
+	if total != "*" {
+		n, ok := position(total)
+		if !ok || n <= last || n > maxSize {
+			return nil, -1
+		}
+		size = n
+		if asked, err := parseRange(wanted, size); err != nil || asked == nil || *asked != *part {
+			return nil, -1
+		}
+		return part, size
+	}
+	asked, err := parseRange(wanted, maxSize)
+	if err != nil || asked == nil || strings.Contains(wanted, "=-") || asked.First != first || part.Length > asked.Length {
+		return nil, -1
+	}
+	return part, size
+}

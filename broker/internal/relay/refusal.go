@@ -81,8 +81,8 @@ func contextEnded(ctx context.Context) error { return status.FromContextError(ct
 
 // statuses are the status for WeChat's codes where the class does not say it.
 var statuses = map[int]codes.Code{
-	invalidMedia: codes.NotFound,
-	48001:        codes.PermissionDenied, 48004: codes.PermissionDenied, 48008: codes.PermissionDenied,
+	invalidMedia:  codes.NotFound,
+	notAuthorized: codes.PermissionDenied, 48004: codes.PermissionDenied, 48008: codes.PermissionDenied,
 	50001: codes.PermissionDenied, 50002: codes.PermissionDenied,
 	// What the broker sent of its own, and what a person has to change.
 	40002: codes.FailedPrecondition, 40013: codes.FailedPrecondition, 40125: codes.FailedPrecondition, 40243: codes.FailedPrecondition,

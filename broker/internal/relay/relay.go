@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -63,6 +64,9 @@ type Call struct {
 	Query, ContentType, Range string
 	Body                      io.Reader // nil for none
 	Length                    int64     // of the body, -1 if it is not known
+	// Still says whether the call may be made, once its body has come, which can
+	// take a while; nil for one that was asked just now.
+	Still func() error
 }
 
 // tokenTimeout bounds how long a call waits for a token that is on its way.
@@ -78,52 +82,78 @@ const maxKept = 256 << 10
 // it and replaces it if need be; then the call is made once more, if its body can
 // be sent again.
 func (r *Relay) Do(ctx context.Context, app *access.App, c Call) (*wechat.Answer, error) {
+	if err := r.stops.check(c.AppID, c.Path); err != nil { // before a body is waited for
+		return nil, err
+	}
 	body, err := keep(c)
 	if err != nil {
 		return nil, refuse(codes.InvalidArgument, refusal{message: err.Error()})
 	}
-	if err := r.admit(app, c.AppID, c.Path); err != nil {
-		return nil, err
+	if c.Still != nil {
+		if err := c.Still(); err != nil {
+			return nil, err
+		}
 	}
 	for first := true; ; first = false {
 		token, err := r.token(ctx, c.AppID)
 		if err != nil {
 			return nil, err
 		}
-		answer, err := r.pass(ctx, c, wechat.Request{Body: body.reader(), Length: body.length, Token: token.Value})
+		if first { // a call that cannot be made is not counted
+			if err := r.admit(app, c.AppID, c.Path); err != nil {
+				return nil, err
+			}
+		}
+		answer, err := r.pass(ctx, c, body.request(token.Value))
 		if err != nil {
 			return nil, err
 		}
-		if answer.Refusal == nil || answer.Refusal.Class != wechat.RefusedToken {
+		if !first || answer.Refusal == nil || answer.Refusal.Class != wechat.RefusedToken {
 			return answer, nil
 		}
-		renewed := r.renewed(ctx, c.AppID, token)
-		if !first || !renewed || !body.whole {
+		if renewed := r.renewed(ctx, c.AppID, token); !renewed || !body.whole {
 			return answer, nil
 		}
 		_ = answer.Body.Close() // nobody reads it
 	}
 }
 
-// admit counts a call, unless the API is stopped or the app has made its calls
-// of today.
+// admit counts a call, unless its account is not kept, the app has made its
+// calls of today, or the API is stopped.
 func (r *Relay) admit(app *access.App, appid, api string) error {
-	if err := r.stops.check(appid, api); err != nil {
+	if r.Keeper(appid) == nil {
+		return notKept(appid)
+	}
+	key := counted(api)
+	if err := r.stops.take(appid, key); err != nil {
 		return err
 	}
-	return r.day.spend(app, appid, api)
+	if err := r.day.spend(app, appid, key); err != nil {
+		r.stops.release(appid, key)
+		return err
+	}
+	return nil
 }
+
+// counted returns what an API is counted and stopped as, however it is written.
+func counted(api string) string { return strings.ToLower(api) }
 
 // pass makes a call and takes note of what WeChat says of the API.
 func (r *Relay) pass(ctx context.Context, c Call, request wechat.Request) (*wechat.Answer, error) {
 	request.AppID, request.API = c.AppID, c.Kind
 	request.Method, request.Path, request.Query = c.Method, c.Path, c.Query
 	request.ContentType, request.Range = c.ContentType, c.Range
+	key, began := counted(c.Path), r.Clock()
 	answer, err := r.WeChat.Pass(ctx, request)
+	if known, ok := errors.AsType[*wechat.Error](err); ok && known.Class == wechat.Rate {
+		r.stops.answered(c.AppID, key, began, known)
+	} else if err != nil {
+		r.stops.release(c.AppID, key)
+	}
 	if err != nil {
 		return nil, r.failed(ctx, err)
 	}
-	r.stops.answered(c.AppID, c.Path, answer.Refusal)
+	r.stops.answered(c.AppID, key, began, answer.Refusal)
 	return answer, nil
 }
 
@@ -135,7 +165,7 @@ func (r *Relay) failed(ctx context.Context, err error) error {
 		return r.refused(known)
 	case ctx.Err() != nil:
 		return contextEnded(ctx)
-	case errors.Is(err, wechat.ErrBody):
+	case errors.Is(err, wechat.ErrBody), errors.Is(err, wechat.ErrRequest):
 		return refuse(codes.InvalidArgument, refusal{message: err.Error()})
 	default:
 		return refuse(codes.Unavailable, refusal{message: err.Error()})
@@ -183,6 +213,8 @@ func (r *Relay) renewed(ctx context.Context, appid string, refused credential.Cr
 	if k == nil {
 		return false
 	}
+	ctx, cancel := context.WithTimeout(ctx, tokenTimeout)
+	defer cancel()
 	_, err := k.Report(ctx, credential.AccessToken, sha256.Sum256([]byte(refused.Value.Reveal())))
 	if err != nil && !errors.Is(err, keeper.ErrUnknownValue) {
 		return false
@@ -209,22 +241,24 @@ func keep(c Call) (*kept, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", wechat.ErrBody, err)
+	case c.Length >= 0 && c.Length < int64(len(start)), len(start) <= maxKept && c.Length >= 0 && c.Length != int64(len(start)):
+		return nil, wechat.ErrBody
 	case len(start) > maxKept:
 		return &kept{start: start, rest: c.Body, length: c.Length}, nil
-	case c.Length >= 0 && c.Length != int64(len(start)):
-		return nil, wechat.ErrBody
 	}
 	return &kept{start: start, whole: true, length: int64(len(start))}, nil
 }
 
-// reader returns the body: once, or as often as it is wanted if it is whole.
-func (k *kept) reader() io.Reader {
+// request returns a request with the body: once, or as often as it is wanted if
+// it is whole.
+func (k *kept) request(token credential.Secret) wechat.Request {
+	again := func() io.Reader { return bytes.NewReader(k.start) }
 	switch {
 	case k.none:
-		return nil
+		return wechat.Request{Token: token}
 	case k.whole:
-		return bytes.NewReader(k.start)
+		return wechat.Request{Token: token, Body: again(), Length: k.length, Again: again}
 	default:
-		return io.MultiReader(bytes.NewReader(k.start), k.rest)
+		return wechat.Request{Token: token, Body: io.MultiReader(again(), k.rest), Length: k.length}
 	}
 }

@@ -41,6 +41,9 @@ type Stop struct {
 	API   string
 	Code  int // WeChat's
 	Until time.Time
+
+	since time.Time // when it began, or began anew
+	trial bool      // somebody finds out how it is
 }
 
 // until returns when a call makes sense again that WeChat refused so.
@@ -58,19 +61,43 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// check returns RESOURCE_EXHAUSTED while the API is not to be called. The first
-// caller after that finds out how it is now.
+// check returns RESOURCE_EXHAUSTED while the API is not to be called.
 func (s *stops) check(appid, api string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key, now := stopped{appid, api}, s.clock()
-	stop, ok := s.all[key]
-	if !ok {
-		return nil
+	return s.refusal(stopped{appid, api})
+}
+
+// take is check for who is about to call: the first of them after a stop finds
+// out how it is now, and the others wait for what comes of that.
+func (s *stops) take(appid, api string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := stopped{appid, api}
+	if err := s.refusal(key); err != nil {
+		return err
 	}
-	if !now.Before(stop.Until) {
-		stop.Until = now.Add(trial)
+	if stop, ok := s.all[key]; ok {
+		stop.Until, stop.trial = s.clock().Add(trial), true
 		s.all[key] = stop
+	}
+	return nil
+}
+
+// release lets the next one find out: what was taken came to nothing.
+func (s *stops) release(appid, api string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := stopped{appid, api}
+	if stop, ok := s.all[key]; ok && stop.trial {
+		stop.Until, stop.trial = s.clock(), false
+		s.all[key] = stop
+	}
+}
+
+func (s *stops) refusal(key stopped) error {
+	stop, ok := s.all[key]
+	if !ok || !s.clock().Before(stop.Until) {
 		return nil
 	}
 	why := "WeChat says that it is called too often"
@@ -79,23 +106,27 @@ func (s *stops) check(appid, api string) error {
 	}
 	return refuse(codes.ResourceExhausted, refusal{
 		code: stop.Code, retry: stop.Until,
-		message: fmt.Sprintf("%s is not called until %s: %s", api, stop.Until.UTC().Format(time.RFC3339), why),
+		message: fmt.Sprintf("%s is not called until %s: %s", key.api, stop.Until.UTC().Format(time.RFC3339), why),
 	})
 }
 
-// answered takes note of an answer, nil for one that is no refusal.
-func (s *stops) answered(appid, api string, said *wechat.Error) {
+// answered takes note of the answer to a call that began then: said is nil for
+// one that is no refusal. What began before a stop says nothing about it.
+func (s *stops) answered(appid, api string, began time.Time, said *wechat.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := stopped{appid, api}
-	if said == nil || said.Class != wechat.Quota && said.Class != wechat.Rate {
+	switch {
+	case said != nil && (said.Class == wechat.Quota || said.Class == wechat.Rate):
+		if s.all == nil {
+			s.all = make(map[stopped]Stop)
+		}
+		now := s.clock()
+		s.all[key] = Stop{API: api, Code: cmp.Or(said.Code, tooOften), Until: until(said, now), since: now}
+	case said != nil && said.Class == wechat.RefusedToken: // WeChat may not have looked further
+	case began.After(s.all[key].since):
 		delete(s.all, key)
-		return
 	}
-	if s.all == nil {
-		s.all = make(map[stopped]Stop)
-	}
-	s.all[key] = Stop{api, said.Code, until(said, s.clock())}
 }
 
 // resume forgets the stops of an account.

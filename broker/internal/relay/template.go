@@ -56,7 +56,7 @@ func (r *Relay) SendTemplate(ctx context.Context, app *access.App, appid string,
 	if answer.Refusal != nil {
 		return 0, r.refused(answer.Refusal)
 	}
-	raw, err := io.ReadAll(io.LimitReader(answer.Body, maxOAuth))
+	raw, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	if err != nil {
 		return 0, r.failed(ctx, err)
 	}

@@ -38,6 +38,9 @@ func TestManyMessagesOverADeadToken(t *testing.T) {
 		if n := len(w.sim.Messages(appid)); n != 200 {
 			t.Errorf("%d messages arrived", n)
 		}
+		if m := w.sim.Messages(appid)[0]; m.Data["a"].Value != "<b> & c" {
+			t.Errorf("%+v arrived", m)
+		}
 		if n := w.count(wechatsim.PathStableToken, "") - before; n != 1 {
 			t.Errorf("%d calls for a token", n)
 		}
@@ -111,6 +114,8 @@ func TestBodiesThatCanBeSentAgain(t *testing.T) {
 		{"small, of unknown length", small, -1, 2, 1},
 		{"large", large, large, 1, 0},
 		{"large, of unknown length", large, -1, 1, 0},
+		{"larger than was said", large, 0, 0, 0},
+		{"as large as nothing is", large, 5, 0, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world) {
@@ -118,6 +123,13 @@ func TestBodiesThatCanBeSentAgain(t *testing.T) {
 					t.Fatal(err)
 				}
 				body := append([]byte(`{"touser":"o1","template_id":"t1","data":{}}`), bytes.Repeat([]byte(" "), tt.size)...)[:tt.size]
+				if tt.calls == 0 {
+					_, err := w.Do(t.Context(), shop, relay.Call{AppID: appid, Method: http.MethodPost, Path: access.TemplateAPI, Body: bytes.NewReader(body), Length: tt.length})
+					if code, _ := refusal(t, err); code != codes.InvalidArgument || w.count(access.TemplateAPI, "") != 0 {
+						t.Errorf("%v", err)
+					}
+					return
+				}
 				call := func() string {
 					answer, err := w.Do(t.Context(), shop, relay.Call{
 						AppID: appid, Kind: wechat.CallAPI, Method: http.MethodPost, Path: access.TemplateAPI,

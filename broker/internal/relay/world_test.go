@@ -44,6 +44,7 @@ type world struct {
 	keeper *keeper.Keeper
 	states fanout.Fanout
 	log    journal
+	stop   func() // ends the keeper and the relay
 	// wechat answers instead of the simulator where a test sets it.
 	wechat http.HandlerFunc
 	// dials counts the connections to each upstream; dead is one that cannot be
@@ -89,6 +90,24 @@ func (m *memory) All(string) (map[string][]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return maps.Clone(m.all), nil
+}
+
+func (m *memory) get(key string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return string(m.all[key])
+}
+
+func (m *memory) fill(full bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.full = full
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return string(j.out)
 }
 
 // newWorld starts a keeper, stable or classic, and a relay over what store has.
@@ -144,7 +163,8 @@ func newWorld(t *testing.T, store *memory) *world {
 	var running sync.WaitGroup
 	running.Go(func() { w.keeper.Run(ctx) })
 	running.Go(func() { w.Run(ctx) })
-	t.Cleanup(func() { cancel(); running.Wait() })
+	w.stop = func() { cancel(); running.Wait() }
+	t.Cleanup(w.stop)
 	return w
 }
 

@@ -2,9 +2,11 @@ package rpc
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -19,94 +21,88 @@ import (
 // Call implements [wxbrokerv1.WeChatServiceServer].
 func (c *calls) Call(stream wxbrokerv1.WeChatService_CallServer) (err error) {
 	ctx := stream.Context()
-	head, err := c.head(stream)
+	app := access.AppOf(ctx)
+	told := entry{action: "call"}
+	defer func() { c.tell(ctx, told, err) }()
+	leave, err := app.Enter()
 	if err != nil {
-		c.tell(ctx, entry{action: "call"}, err)
 		return err
 	}
-	app, appid := access.AppOf(ctx), printable(head.GetAppid())
+	defer leave()
+	requests := receiveCall(stream)
+	head, err := requests.head()
+	if err != nil {
+		return err
+	}
+	told.appid = printable(head.GetAppid())
 	api, err := access.CleanAPI(head.GetPath())
-	defer func() { c.tell(ctx, entry{action: "call", appid: appid, api: api}, err) }()
-	users := access.IsOAuth(api)
-	switch {
-	case err != nil:
+	if err != nil {
 		return relay.Refuse(codes.InvalidArgument, "%v", err)
-	case access.Closed(api):
-		return relay.Refuse(codes.PermissionDenied, "api unauthorized: %s hands out, checks or resets credentials or quotas, and is never called for an app", api)
-	case !app.MayCall(api) || !app.Serves(head.GetAppid()) && (!users || head.GetAppid() != ""):
-		return relay.NotGranted(app, appid, api)
-	case !users && !head.GetProven():
-		return relay.Refuse(codes.PermissionDenied, "whoever calls %s has to prove to the edge that it may", api)
-	case head.GetMethod() != http.MethodGet && (head.GetMethod() != http.MethodPost || users):
-		return relay.Refuse(codes.InvalidArgument, "the method is not one that WeChat takes at %s", api)
+	}
+	told.api = api
+	if err := mayCall(app, head, api); err != nil {
+		return err
 	}
 	call := relay.Call{
 		AppID: head.GetAppid(), Kind: wechat.CallAPI, Method: head.GetMethod(), Path: api,
 		ContentType: head.GetContentType(), Range: head.GetRange(), Length: -1,
+		Still: func() error { return c.still(ctx, head.GetAppid(), api) },
 	}
-	without := []string{"access_token"}
-	if users {
-		without = []string{"secret"}
+	without := "access_token"
+	if access.IsOAuth(api) {
+		without = "secret"
 	}
-	if call.Query, err = relay.CleanQuery(head.GetQuery(), without...); err != nil {
+	if call.Query, err = relay.CleanQuery(head.GetQuery(), without); err != nil {
 		return relay.Refuse(codes.InvalidArgument, "%v", err)
-	}
-	if head.GetMethod() == http.MethodPost {
-		call.Body = &body{stream: stream}
-		if head.ContentLength != nil {
-			call.Length = head.GetContentLength()
-		}
 	}
 	if head.GetProven() { // what a stranger tries is not for the app to pay
 		if err := app.Spend(); err != nil {
 			return err
 		}
 	}
-	if users {
+	if access.IsOAuth(api) {
 		said, err := c.relay.OAuth(ctx, app, head.GetAppid(), api, call.Query, head.GetProven())
 		if err != nil {
 			return err
 		}
 		said.Length = int64(len(said.Raw))
-		return c.answer(stream, said.Answer, bytes.NewReader(said.Raw))
+		return c.answer(stream, said.Answer, bytes.NewReader(said.Raw), call.Still)
+	}
+	if head.GetMethod() == http.MethodPost {
+		call.Body = requests
+		if head.ContentLength != nil {
+			call.Length = max(0, head.GetContentLength())
+		}
 	}
 	answer, err := c.relay.Do(ctx, app, call)
+	if failed := requests.failed.Load(); err != nil && failed != nil { // which knows better why the body did not come
+		return *failed
+	}
 	if err != nil {
 		return err
 	}
 	defer answer.Body.Close()
-	return c.answer(stream, answer, answer.Body)
+	return c.answer(stream, answer, answer.Body, call.Still)
 }
 
-// head waits for the first request.
-func (c *calls) head(stream wxbrokerv1.WeChatService_CallServer) (*wxbrokerv1.CallHead, error) {
-	type received struct {
-		*wxbrokerv1.CallRequest
-		err error
+// mayCall says why a call is not made for an app, whatever is in it.
+func mayCall(app *access.App, head *wxbrokerv1.CallHead, api string) error {
+	users := access.IsOAuth(api)
+	switch {
+	case access.Closed(api):
+		return relay.Refuse(codes.PermissionDenied, "api unauthorized: %s hands out or resets credentials, or clears quotas, and is never called for an app", api)
+	case !app.MayCall(api) || !app.Serves(head.GetAppid()) && (!users || head.GetAppid() != ""):
+		return relay.NotGranted(app, printable(head.GetAppid()), api)
+	case !users && !head.GetProven():
+		return relay.Refuse(codes.PermissionDenied, "whoever calls %s has to prove to the edge that it may", api)
+	case head.GetMethod() != http.MethodGet && (head.GetMethod() != http.MethodPost || users):
+		return relay.Refuse(codes.InvalidArgument, "the method is not one that WeChat takes at %s", api)
 	}
-	came := make(chan received, 1)
-	go func() {
-		first, err := stream.Recv()
-		came <- received{first, err}
-	}()
-	timer := time.NewTimer(firstRequest)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil, status.Errorf(codes.DeadlineExceeded, "nothing was said within %v of what to call", firstRequest)
-	case first := <-came:
-		switch {
-		case errors.Is(first.err, io.EOF), first.err == nil && first.GetHead() == nil:
-			return nil, relay.Refuse(codes.InvalidArgument, "the first request has to say what to call")
-		case first.err != nil:
-			return nil, first.err
-		}
-		return first.GetHead(), nil
-	}
+	return nil
 }
 
 // answer sends what WeChat says.
-func (c *calls) answer(stream wxbrokerv1.WeChatService_CallServer, answer *wechat.Answer, from io.Reader) error {
+func (c *calls) answer(stream wxbrokerv1.WeChatService_CallServer, answer *wechat.Answer, from io.Reader, still func() error) error {
 	head := &wxbrokerv1.CallAnswer{Status: int32(answer.Status)}
 	for name, values := range answer.Header {
 		for _, value := range values {
@@ -119,29 +115,85 @@ func (c *calls) answer(stream wxbrokerv1.WeChatService_CallServer, answer *wecha
 	if err := stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Answer{Answer: head}}); err != nil {
 		return err
 	}
-	return c.copy(stream.Context(), from, func(piece []byte) error {
+	return c.copy(stream.Context(), from, still, func(piece []byte) error {
 		return stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Body{Body: piece}})
 	})
 }
 
-// body reads what comes after the head.
-type body struct {
-	stream wxbrokerv1.WeChatService_CallServer
+// callRequests are the requests of a Call, received on a goroutine of their own
+// so that nobody is waited for without end. It is the reader of the body.
+type callRequests struct {
+	ctx    context.Context
+	came   chan callRequest
 	piece  []byte
+	failed atomic.Pointer[error] // why the body did not come, unless its caller has left
 }
 
-func (b *body) Read(p []byte) (int, error) {
-	for len(b.piece) == 0 {
-		next, err := b.stream.Recv()
+type callRequest struct {
+	*wxbrokerv1.CallRequest
+	err error
+}
+
+func receiveCall(stream wxbrokerv1.WeChatService_CallServer) *callRequests {
+	r := &callRequests{ctx: stream.Context(), came: make(chan callRequest)}
+	go func() {
+		for {
+			request, err := stream.Recv()
+			select {
+			case r.came <- callRequest{request, err}:
+			case <-r.ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return r
+}
+
+// next waits for the next request.
+func (r *callRequests) next(wait time.Duration) (*wxbrokerv1.CallRequest, error) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case request := <-r.came:
+		return request.CallRequest, request.err
+	case <-timer.C:
+		return nil, status.Errorf(codes.DeadlineExceeded, "nothing more of the call came within %v", wait)
+	case <-r.ctx.Done():
+		return nil, status.FromContextError(r.ctx.Err()).Err()
+	}
+}
+
+// head waits for the first request.
+func (r *callRequests) head() (*wxbrokerv1.CallHead, error) {
+	first, err := r.next(firstRequest)
+	switch {
+	case errors.Is(err, io.EOF), err == nil && first.GetHead() == nil:
+		return nil, relay.Refuse(codes.InvalidArgument, "the first request has to say what to call")
+	case err != nil:
+		return nil, err
+	}
+	return first.GetHead(), nil
+}
+
+// Read reads what comes after the head.
+func (r *callRequests) Read(p []byte) (int, error) {
+	for len(r.piece) == 0 {
+		next, err := r.next(standstill)
+		if err == nil && next.GetHead() != nil {
+			err = relay.Refuse(codes.InvalidArgument, "only the first request says what to call")
+		}
 		if err != nil {
+			if !errors.Is(err, io.EOF) && r.ctx.Err() == nil {
+				r.failed.Store(&err)
+			}
 			return 0, err // io.EOF at its end
 		}
-		if next.GetHead() != nil {
-			return 0, status.Error(codes.InvalidArgument, "only the first request says what to call")
-		}
-		b.piece = next.GetBody()
+		r.piece = next.GetBody()
 	}
-	n := copy(p, b.piece)
-	b.piece = b.piece[n:]
+	n := copy(p, r.piece)
+	r.piece = r.piece[n:]
 	return n, nil
 }

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
@@ -27,13 +28,15 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// caller's calls, on real time: a WeChat that takes everything, and the
+// callSite is a server on real time: a WeChat that takes everything, and the
 // audit.
 type callSite struct {
 	wxbrokerv1.WeChatServiceClient
-	audit  *journal
-	states *fanout.Fanout
-	stop   context.CancelFunc
+	audit   *journal
+	states  *fanout.Fanout
+	control *access.Control
+	stop    context.CancelFunc
+	token   string // that pass presents
 }
 
 func newCallSite(t *testing.T) *callSite {
@@ -46,9 +49,9 @@ func newCallSite(t *testing.T) *callSite {
 			Expiry: credential.Clock(credential.WallClock).Now().Add(time.Hour),
 		}},
 	})
-	s := &callSite{audit: new(journal), states: states}
+	s := &callSite{audit: new(journal), states: states, control: access.NewControl(access.Open(), credential.WallClock)}
 	server := rpc.NewServer(rpc.Options{
-		Fanout: states, Edges: new(rpc.Edges), Access: access.NewControl(access.Open(), credential.WallClock), Relay: relayed(t, states),
+		Fanout: states, Edges: new(rpc.Edges), Access: s.control, Relay: relayed(t, states),
 		Audit: audit.New(slog.New(slog.NewTextHandler(s.audit, nil)), "wxbroker", "app"), Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
 	})
 	listener := bufconn.Listen(64 << 10)
@@ -75,7 +78,11 @@ func newCallSite(t *testing.T) *callSite {
 // pass makes a call with a body in pieces, and returns the answer's body.
 func (s *callSite) pass(t *testing.T, head *wxbrokerv1.CallHead, pieces ...string) (*wxbrokerv1.CallAnswer, string, error) {
 	t.Helper()
-	stream, err := s.Call(t.Context())
+	ctx := t.Context()
+	if s.token != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+s.token)
+	}
+	stream, err := s.Call(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,6 +258,147 @@ func TestGetOpenIDRefuses(t *testing.T) {
 	}
 	got, err := s.GetOpenID(t.Context(), &wxbrokerv1.GetOpenIDRequest{Appid: "wx1", Code: "c"})
 	if err != nil || got.GetOpenid() != "o" || got.GetUserinfo() != nil || strings.Contains(got.String(), `"u"`) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// TestSecondHead ends a call.
+func TestSecondHead(t *testing.T) {
+	s := newCallSite(t)
+	stream, err := s.Call(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		_ = stream.Send(&wxbrokerv1.CallRequest{Part: &wxbrokerv1.CallRequest_Head{Head: head("POST", "/cgi-bin/echo", "")}})
+	}
+	if _, err := stream.Recv(); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "only the first request") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestBodyThatDoesNotCome: nobody waits for it without end.
+func TestBodyThatDoesNotCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.publish("wx1", token(1, "t"))
+		stream, err := wxbrokerv1.NewWeChatServiceClient(w.conn).Call(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = stream.Send(&wxbrokerv1.CallRequest{Part: &wxbrokerv1.CallRequest_Head{Head: head("POST", "/cgi-bin/echo", "")}})
+		start := time.Now()
+		if _, err := stream.Recv(); status.Code(err) != codes.DeadlineExceeded || time.Since(start) != 30*time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+	})
+}
+
+// TestCallsEndWithTheirGrant: one whose body comes after it was revoked is not
+// made, and a download that is under way ends.
+func TestCallsEndWithTheirGrant(t *testing.T) {
+	s := newCallSite(t)
+	secret, id := access.NewToken()
+	granted := func(grants ...access.Grant) {
+		t.Helper()
+		policy, err := access.NewPolicy([]access.App{{Name: "web", Identities: []access.Identity{id}, Accounts: []string{"wx1"}, Grants: grants}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.control.Use(policy)
+	}
+	granted(access.Call, access.Media)
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+secret.Reveal())
+	stream, err := s.Call(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = stream.Send(&wxbrokerv1.CallRequest{Part: &wxbrokerv1.CallRequest_Head{Head: head("POST", "/cgi-bin/echo", "")}})
+	_ = stream.Send(&wxbrokerv1.CallRequest{Part: &wxbrokerv1.CallRequest_Body{Body: []byte("a")}})
+	download, err := s.GetMedia(ctx, &wxbrokerv1.GetMediaRequest{Appid: "wx1", MediaId: "endless"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := download.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	granted(access.Sign)
+	_ = stream.CloseSend()
+	if _, err := stream.Recv(); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("the call: %v", err)
+	}
+	if err := drained(download.Recv); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("the download: %v", err)
+	}
+}
+
+// TestStuckReaders: a download that nobody reads ends, and the audit is told.
+func TestStuckReaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.relayTo(endless)
+		w.publish("wx1", token(1, "t"))
+		stream, err := wxbrokerv1.NewWeChatServiceClient(w.conn).GetMedia(t.Context(), &wxbrokerv1.GetMediaRequest{Appid: "wx1", MediaId: "m"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Recv(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(35 * time.Second)
+		w.tells("action=media outcome=failed")
+	})
+}
+
+// TestAnswersThatBreakOff are not taken for whole ones.
+func TestAnswersThatBreakOff(t *testing.T) {
+	s := newCallSite(t)
+	stream, err := s.GetMedia(t.Context(), &wxbrokerv1.GetMediaRequest{Appid: "wx1", MediaId: "half"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := drained(stream.Recv); status.Code(err) != codes.Unavailable {
+		t.Errorf("a file: %v", err)
+	}
+	if _, _, err := s.pass(t, head("GET", access.MediaAPI, "media_id=half")); status.Code(err) != codes.Unavailable {
+		t.Errorf("a call: %v", err)
+	}
+}
+
+// TestCallsAreRated: each proven one counts, and guesses of strangers do not.
+func TestCallsAreRated(t *testing.T) {
+	s := newCallSite(t)
+	secret, id := access.NewToken()
+	policy, err := access.NewPolicy([]access.App{{Name: "web", Identities: []access.Identity{id}, Accounts: []string{"wx1"}, Grants: access.Grants(), PerSecond: 1}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.control.Use(policy)
+	s.token = secret.Reveal()
+	for range 30 {
+		_, _, err := s.pass(t, &wxbrokerv1.CallHead{Method: "GET", Path: access.UserInfoAPI, Query: "access_token=guess"})
+		if status.Code(err) != codes.PermissionDenied {
+			t.Fatalf("a guess: %v", err)
+		}
+	}
+	refused := 0
+	for range 30 {
+		if _, _, err := s.pass(t, head("GET", "/cgi-bin/echo", "")); status.Code(err) == codes.ResourceExhausted {
+			refused++
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if refused < 15 {
+		t.Errorf("of 30 calls at once %d were refused, with one a second allowed", refused)
+	}
+}
+
+// TestUserInfoThatFails does not cost the code.
+func TestUserInfoThatFails(t *testing.T) {
+	s := newCallSite(t)
+	got, err := s.GetOpenID(t.Context(), &wxbrokerv1.GetOpenIDRequest{Appid: "wx1", Code: "with-userinfo"})
+	if err != nil || got.GetOpenid() != "o" || got.GetUserinfo() != nil || got.GetUserinfoRefusal().GetErrcode() != 48001 {
 		t.Errorf("%v, %v", got, err)
 	}
 }

@@ -102,6 +102,7 @@ func NewServer(o Options) *Server {
 			grpc.ReadBufferSize(4<<10),
 			// What is uploaded waits here for WeChat, and no more of each than this.
 			grpc.StaticStreamWindowSize(uploadWindow),
+			grpc.StaticConnWindowSize(16*uploadWindow),
 		),
 		health:   health.NewServer(),
 		stopping: make(chan struct{}),

@@ -177,14 +177,46 @@ func answers(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `{"errcode":0,"errmsg":"ok","msgid":1}`)
 	case access.MediaAPI:
 		w.Header().Set("Content-Disposition", `attachment; filename="m.jpg"`)
-		fmt.Fprint(w, "a picture")
+		switch r.FormValue("media_id") {
+		case "half":
+			w.Header().Set("Content-Length", "100000")
+			_, _ = w.Write(make([]byte, 50_000))
+		case "endless":
+			endless(w, r)
+		default:
+			fmt.Fprint(w, "a picture")
+		}
+	case access.UserInfoAPI:
+		if r.FormValue("lang") != "" { // as the broker asks, not an SDK
+			fmt.Fprint(w, `{"errcode":48001,"errmsg":"api unauthorized"}`)
+			return
+		}
+		echo(w, r)
 	case access.CodeAPI:
+		if r.FormValue("code") == "with-userinfo" {
+			fmt.Fprint(w, `{"access_token":"u","openid":"o","scope":"snsapi_userinfo"}`) // whose userinfo is refused
+			return
+		}
 		fmt.Fprint(w, `{"access_token":"u","expires_in":7200,"refresh_token":"r","openid":"o","scope":"snsapi_base"}`)
-	default: // what it got
-		body, _ := io.ReadAll(r.Body)
-		w.Header().Set("Content-Type", "text/x-answer")
-		w.WriteHeader(http.StatusCreated)
-		fmt.Fprintf(w, "%s %s %s %d %s", r.Method, r.RequestURI, r.Header.Get("Content-Type"), r.ContentLength, body)
+	default:
+		echo(w, r)
+	}
+}
+
+// echo answers with what it got.
+func echo(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	w.Header().Set("Content-Type", "text/x-answer")
+	w.WriteHeader(http.StatusCreated)
+	fmt.Fprintf(w, "%s %s %s %d %s", r.Method, r.RequestURI, r.Header.Get("Content-Type"), r.ContentLength, body)
+}
+
+// endless answers until its client leaves.
+func endless(w http.ResponseWriter, _ *http.Request) {
+	for {
+		if _, err := w.Write(make([]byte, 10_000)); err != nil {
+			return
+		}
 	}
 }
 
@@ -203,7 +235,11 @@ func relayed(t *testing.T, states *fanout.Fanout) *relay.Relay {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := wechat.New(wechat.Options{Upstreams: []*url.URL{upstream}})
+	return relayOver(wechat.New(wechat.Options{Upstreams: []*url.URL{upstream}}), states)
+}
+
+// relayOver returns a relay over a client.
+func relayOver(client *wechat.Client, states *fanout.Fanout) *relay.Relay {
 	log := slog.New(slog.DiscardHandler)
 	return relay.New(relay.Options{
 		WeChat: client, Account: states.Account, Store: memory{}, Clock: credential.WallClock, Log: log,

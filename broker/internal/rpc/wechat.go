@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"regexp"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -21,6 +22,14 @@ type calls struct {
 	relay *relay.Relay
 	guard guard
 }
+
+const (
+	// standstill is how long nothing may move before a transfer is ended.
+	standstill = 30 * time.Second
+	// betweenLooks is how often it is asked, while a body moves, whether it still
+	// may: what is revoked ends within five seconds.
+	betweenLooks = 4 * time.Second
+)
 
 // pieces is how much of a body is sent at once, in bytes: just below 32 KiB with
 // what is around it, since gRPC's next larger buffer has 1 MiB.
@@ -56,6 +65,11 @@ func (c *calls) GetMedia(r *wxbrokerv1.GetMediaRequest, stream wxbrokerv1.WeChat
 		api = access.HDVoiceAPI
 	}
 	defer func() { c.tell(ctx, entry{action: "media", appid: printable(r.GetAppid()), api: api}, err) }()
+	leave, err := app.Enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
 	switch {
 	case !app.Serves(r.GetAppid()):
 		return relay.NotGranted(app, printable(r.GetAppid()), api)
@@ -79,7 +93,8 @@ func (c *calls) GetMedia(r *wxbrokerv1.GetMediaRequest, stream wxbrokerv1.WeChat
 	if err := stream.Send(&wxbrokerv1.GetMediaResponse{Part: &wxbrokerv1.GetMediaResponse_Head{Head: head}}); err != nil || media.Body == nil {
 		return err
 	}
-	return c.copy(ctx, media.Body, func(piece []byte) error {
+	still := func() error { return c.still(ctx, r.GetAppid(), api) }
+	return c.copy(ctx, media.Body, still, func(piece []byte) error {
 		return stream.Send(&wxbrokerv1.GetMediaResponse{Part: &wxbrokerv1.GetMediaResponse_Chunk{Chunk: piece}})
 	})
 }
@@ -101,7 +116,7 @@ func (c *calls) GetOpenID(ctx context.Context, r *wxbrokerv1.GetOpenIDRequest) (
 		return nil, err
 	}
 	answer := &wxbrokerv1.GetOpenIDResponse{
-		Openid: page.OpenID, Unionid: page.UnionID, Scope: page.Scope, IsSnapshotuser: page.Snapshot != 0,
+		Openid: page.OpenID, Unionid: page.UnionID, Scope: page.Scope, IsSnapshotuser: bool(page.Snapshot),
 	}
 	if !page.HasUserInfo() {
 		return answer, nil
@@ -134,8 +149,46 @@ func refusalIn(err error) *wxbrokerv1.Refusal {
 	return &wxbrokerv1.Refusal{Errcode: -1, Errmsg: status.Convert(err).Message()}
 }
 
-// copy sends a body in pieces.
-func (c *calls) copy(ctx context.Context, body io.Reader, send func([]byte) error) error {
+// still says why a call is not to go on that was let in a while ago: what its
+// caller may has changed.
+func (c *calls) still(ctx context.Context, appid, api string) error {
+	app, _, err := c.guard.access.App(access.CallerOf(ctx))
+	switch {
+	case err != nil:
+		return err
+	case !app.MayCall(api) || appid != "" && !app.Serves(appid):
+		return relay.NotGranted(app, printable(appid), api)
+	}
+	return nil
+}
+
+// copy sends a body in pieces, as long as it moves and still may. A send that
+// is stuck ends with the handler, which is why it is not made here.
+func (c *calls) copy(ctx context.Context, body io.Reader, still func() error, send func([]byte) error) error {
+	stuck := time.NewTimer(standstill)
+	defer stuck.Stop()
+	look := time.NewTicker(betweenLooks)
+	defer look.Stop()
+	ended := make(chan error, 1)
+	go func() { ended <- pump(ctx, body, send, stuck) }()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+			return status.FromContextError(ctx.Err()).Err()
+		case <-stuck.C:
+			return status.Errorf(codes.DeadlineExceeded, "nothing of the answer has moved for %v", standstill)
+		case <-look.C:
+			if err := still(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// pump sends a body in pieces and puts off stuck with each.
+func pump(ctx context.Context, body io.Reader, send func([]byte) error, stuck *time.Timer) error {
 	buffer := make([]byte, pieces)
 	for {
 		n, err := body.Read(buffer)
@@ -143,6 +196,7 @@ func (c *calls) copy(ctx context.Context, body io.Reader, send func([]byte) erro
 			if err := send(buffer[:n]); err != nil {
 				return err
 			}
+			stuck.Reset(standstill)
 		}
 		switch {
 		case errors.Is(err, io.EOF):

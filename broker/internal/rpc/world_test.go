@@ -8,6 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"testing"
@@ -24,6 +26,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
@@ -53,6 +56,7 @@ type world struct {
 
 	mu     sync.Mutex
 	claims []string
+	wechat http.HandlerFunc
 }
 
 func newWorld(t *testing.T) *world {
@@ -63,7 +67,7 @@ func newWorld(t *testing.T) *world {
 		Report: func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v rpc.Versions, known bool, err error) {
 			return w.report(ctx, appid, kind, hash)
 		},
-		Relay: new(relay.Relay), // which nobody asks
+		Relay: w.relay(),
 		AliasKey: func(appid, app string) credential.Secret {
 			return credential.NewSecret("alias key of " + app + " for " + appid)
 		},
@@ -86,6 +90,30 @@ func newWorld(t *testing.T) *world {
 		cancel()
 	})
 	return w
+}
+
+// relay returns a relay to a WeChat in memory.
+func (w *world) relay() *relay.Relay {
+	listener := bufconn.Listen(64 << 10)
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.mu.Lock()
+		answer := w.wechat
+		w.mu.Unlock()
+		answer(rw, r)
+	})}
+	go func() { _ = server.Serve(listener) }()
+	w.t.Cleanup(func() { _ = server.Close() })
+	return relayOver(wechat.New(wechat.Options{
+		Upstreams: []*url.URL{{Scheme: "http", Host: "127.0.0.1:1"}},
+		Dial:      func(ctx context.Context, _, _ string) (net.Conn, error) { return listener.DialContext(ctx) },
+	}), &w.fanout)
+}
+
+// relayTo sets who answers as WeChat.
+func (w *world) relayTo(answer http.HandlerFunc) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wechat = answer
 }
 
 func (w *world) claim(appid string, kind credential.Kind, version int64) {

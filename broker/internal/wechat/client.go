@@ -93,8 +93,9 @@ type Options struct {
 
 // Client calls WeChat. It is safe for concurrent use.
 type Client struct {
-	http      *http.Client // for the broker itself, and what must not be repeated
+	http      *http.Client // for the broker itself
 	passing   *http.Client // for apps
+	once      *http.Client // for apps, where net/http would repeat a call
 	upstreams *upstreams
 	done      func(string, API, *Error)
 }
@@ -124,7 +125,8 @@ func New(o Options) *Client {
 			// The query holds the secret: it goes to no other address.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		passing:   newPassing(transport),
+		passing:   newPassing(transport, true),
+		once:      newPassing(transport, false),
 		upstreams: newUpstreams(o.Upstreams),
 		done:      o.Done,
 	}

@@ -23,6 +23,9 @@ const (
 	// standstill is how long nothing may move, in either direction, before a
 	// call that is passed on is broken off.
 	standstill = 30 * time.Second
+	// idle is how long a connection is kept for the next call: less than WeChat
+	// keeps it, or calls would meet ones that it has just closed.
+	idle = 5 * time.Second
 	// maxRefusal bounds an answer that is looked into, in bytes. Refusals have
 	// under 1 KiB.
 	maxRefusal = 8 << 10
@@ -37,6 +40,10 @@ type Request struct {
 	ContentType, Range  string
 	Body                io.Reader // nil for none
 	Length              int64     // of the body, -1 if it is not known
+	// Again returns the body anew, nil where it cannot be had again: net/http
+	// asks for it when it finds that a connection was closed before anything was
+	// written to it.
+	Again func() io.Reader
 	// Token and Secret are put into the query as access_token and secret, unless
 	// they are zero.
 	Token, Secret credential.Secret
@@ -58,14 +65,21 @@ type Answer struct {
 // answerHeaders are what is passed on of an answer's headers.
 var answerHeaders = []string{"Content-Type", "Content-Disposition", "Content-Range", "Accept-Ranges", "Last-Modified", "Etag"}
 
-// ErrBody says that a request's body did not come, or has another length than
-// was said: nobody else is to blame.
-var ErrBody = errors.New("the body did not arrive whole")
+var (
+	// ErrBody says that a request's body did not come, or has another length than
+	// was said: nobody else is to blame.
+	ErrBody = errors.New("the body did not arrive whole")
+	// ErrRequest says that a request is none that HTTP can carry.
+	ErrRequest = errors.New("the request has what no request can have")
+)
 
 // Pass makes a call for an app. It is made once, and at another upstream only
 // where the first could not be connected to. The error is an *Error, or the
-// context's when that ended first, or [ErrBody].
+// context's when that ended first, [ErrBody] or [ErrRequest].
 func (c *Client) Pass(ctx context.Context, r Request) (*Answer, error) {
+	if !isHeader(r.ContentType) || !isHeader(r.Range) {
+		return nil, fmt.Errorf("calling %s: %w", r.Path, ErrRequest)
+	}
 	body := &sending{from: r.Body, left: r.Length}
 	if r.Body != nil {
 		r.Body = body
@@ -84,7 +98,10 @@ func (c *Client) Pass(ctx context.Context, r Request) (*Answer, error) {
 			told = answer.Refusal
 		}
 		c.done(r.AppID, r.API, told)
-		c.upstreams.called(upstream, failure, time.Now())
+		// Of an answer to one app's call, a strange one says little of the host.
+		if failure == nil || failure.HTTPStatus == 0 || failure.HTTPStatus >= 500 {
+			c.upstreams.called(upstream, failure, time.Now())
+		}
 		if failure == nil {
 			return answer, nil
 		}
@@ -92,6 +109,13 @@ func (c *Client) Pass(ctx context.Context, r Request) (*Answer, error) {
 			return nil, failure
 		}
 	}
+}
+
+// maxHeaderValue bounds a header that an app has a say in, in bytes.
+const maxHeaderValue = 256
+
+func isHeader(value string) bool {
+	return len(value) <= maxHeaderValue && !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 // pass makes a call at one upstream. sent is whether WeChat may have seen it.
@@ -109,8 +133,8 @@ func (c *Client) pass(ctx context.Context, upstream *url.URL, r Request) (_ *Ans
 		return nil, false, failed(Transient, 0, withoutURL(err))
 	}
 	client := c.passing
-	if r.API == OAuthAPI { // a code can be used once, and net/http repeats a GET whose kept-alive connection breaks
-		client = c.http
+	if r.Method == http.MethodGet && r.API != MediaAPI { // net/http repeats a GET whose kept-alive connection breaks
+		client = c.once
 	}
 	resp, err := client.Do(req)
 	if err != nil {
@@ -172,6 +196,9 @@ func (r Request) request(ctx context.Context, upstream *url.URL, moved *time.Tim
 	}
 	if r.Body != nil {
 		req.ContentLength = r.Length
+	}
+	if r.Again != nil {
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(moving{r.Again(), moved}), nil }
 	}
 	if req.ContentLength == 0 {
 		req.Body = http.NoBody // net/http takes 0 beside a body for not known
@@ -335,12 +362,12 @@ func (m *masked) mask() {
 }
 
 // newPassing returns the client for calls of apps: many at a time, some of them
-// long.
-func newPassing(like *http.Transport) *http.Client {
+// long. Without kept connections each call is sent once, whatever becomes of it.
+func newPassing(like *http.Transport, keep bool) *http.Client {
 	transport := like.Clone()
-	transport.DisableKeepAlives = false
+	transport.DisableKeepAlives = !keep
 	transport.MaxIdleConnsPerHost = 100
-	transport.IdleConnTimeout = time.Minute
+	transport.IdleConnTimeout = idle
 	transport.ResponseHeaderTimeout = standstill
 	return &http.Client{
 		Transport:     transport,

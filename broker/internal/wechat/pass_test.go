@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,34 +106,35 @@ func TestPassFails(t *testing.T) {
 		handler http.HandlerFunc
 		class   wechat.Class
 		says    string
+		blamed  bool // the host
 	}{
-		{"out of order", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, wechat.Transient, "HTTP 502"},
-		{"too often", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) }, wechat.Rate, "HTTP 429"},
+		{"out of order", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, wechat.Transient, "HTTP 502", true},
+		{"too often", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) }, wechat.Rate, "HTTP 429", false},
 		{"elsewhere", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
-		}, wechat.Transient, "redirect"},
-		{"no answer", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, wechat.Transient, ""},
+		}, wechat.Transient, "redirect", false},
+		{"no answer", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, wechat.Transient, "", true},
 		{"half a refusal", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			fmt.Fprint(w, `{"errcode":`)
-		}, wechat.Transient, "reading the answer"},
+		}, wechat.Transient, "reading the answer", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			calls := 0
-			first := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { calls++; tt.handler(w, r) }))
-			second := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls++ }))
+			var calls atomic.Int64
+			first := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { calls.Add(1); tt.handler(w, r) }))
+			second := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls.Add(1) }))
 			client := wechat.New(wechat.Options{Upstreams: []*url.URL{first, second}})
 			_, _, err := passed(t, client, wechat.Request{Method: http.MethodGet, Path: "/cgi-bin/x", Token: credential.NewSecret("hunter2")})
 			e := asError(t, err)
 			if e.Class != tt.class || !strings.Contains(e.Error(), tt.says) || strings.Contains(e.Error(), "hunter2") {
 				t.Errorf("%s: %v", e.Class, e)
 			}
-			if calls != 1 {
-				t.Errorf("sent %d times", calls)
+			if n := calls.Load(); n != 1 {
+				t.Errorf("sent %d times", n)
 			}
-			want := second.Host
-			if tt.class == wechat.Rate {
-				want = first.Host
+			want := first.Host
+			if tt.blamed {
+				want = second.Host
 			}
 			if client.Upstream() != want {
 				t.Errorf("the next call goes to %s, want %s", client.Upstream(), want)
@@ -163,6 +165,57 @@ func TestBodiesThatFail(t *testing.T) {
 				t.Error("the host is blamed")
 			}
 		})
+	}
+}
+
+// TestRequestsThatAreNone are not sent, and nobody is blamed.
+func TestRequestsThatAreNone(t *testing.T) {
+	calls := 0
+	host := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls++ }))
+	client := wechat.New(wechat.Options{Upstreams: []*url.URL{host, {Scheme: "http", Host: "127.0.0.1:2"}}})
+	for _, r := range []wechat.Request{{ContentType: "a\nb"}, {Range: "bytes=0-1\r\nX: y"}, {ContentType: strings.Repeat("a", 300)}, {ContentType: "text/图"}} {
+		r.Method, r.Path = http.MethodGet, "/cgi-bin/x"
+		if _, _, err := passed(t, client, r); !errors.Is(err, wechat.ErrRequest) {
+			t.Errorf("%q %q: %v", r.ContentType, r.Range, err)
+		}
+	}
+	if calls != 0 || client.Upstream() != host.Host {
+		t.Errorf("%d were sent, and the next goes to %s", calls, client.Upstream())
+	}
+}
+
+// TestConnections: POSTs share one, and each GET has its own, since net/http
+// would repeat one whose kept connection breaks.
+func TestConnections(t *testing.T) {
+	var opened atomic.Int64
+	server := httptest.NewUnstartedServer(body("{}"))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	host, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := wechat.New(wechat.Options{Upstreams: []*url.URL{host}})
+	for method, want := range map[string]int64{http.MethodPost: 1, http.MethodGet: 5} {
+		opened.Store(0)
+		for range 5 {
+			again := func() io.Reader { return strings.NewReader("a") }
+			r := wechat.Request{Method: method, Path: "/x"}
+			if method == http.MethodPost {
+				r.Body, r.Length, r.Again = again(), 1, again
+			}
+			if _, _, err := passed(t, client, r); err != nil {
+				t.Error(err)
+			}
+		}
+		if n := opened.Load(); n != want {
+			t.Errorf("five calls by %s opened %d connections, want %d", method, n, want)
+		}
 	}
 }
 

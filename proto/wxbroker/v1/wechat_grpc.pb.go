@@ -55,6 +55,10 @@ const (
 //	                     has to see to it: `wxbroker status` says how.
 //	UNAVAILABLE          WeChat cannot be reached or there is no token just now,
 //	                     or the broker stops. What was sent may have been done.
+//	DEADLINE_EXCEEDED    the caller's request does not come, or its answer is
+//	                     not taken.
+//
+// What is revoked ends calls under way within five seconds.
 //
 // The header `wxbroker-local-key`, if there is one, names on whose behalf an
 // edge calls, for the broker's audit.
@@ -79,10 +83,11 @@ type WeChatServiceClient interface {
 	// Call makes any other call and answers as WeChat does, its refusals
 	// included. The first request is the CallHead and the others are the body; the
 	// first response is the CallAnswer and the others are its body. It takes the
-	// grant call, with the path among those that the app may call; and what a
-	// grant above is for, that grant.
+	// grant call, with the path among those that the app may call. For template
+	// messages and media their own grant does as well, and the paths under /sns/
+	// take the grant oauth.
 	//
-	// Nobody may call what hands out, checks or resets credentials and quotas.
+	// Nobody may call what hands out or resets credentials, or clears quotas.
 	Call(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[CallRequest, CallResponse], error)
 }
 
@@ -176,6 +181,10 @@ type WeChatService_CallClient = grpc.BidiStreamingClient[CallRequest, CallRespon
 //	                     has to see to it: `wxbroker status` says how.
 //	UNAVAILABLE          WeChat cannot be reached or there is no token just now,
 //	                     or the broker stops. What was sent may have been done.
+//	DEADLINE_EXCEEDED    the caller's request does not come, or its answer is
+//	                     not taken.
+//
+// What is revoked ends calls under way within five seconds.
 //
 // The header `wxbroker-local-key`, if there is one, names on whose behalf an
 // edge calls, for the broker's audit.
@@ -200,10 +209,11 @@ type WeChatServiceServer interface {
 	// Call makes any other call and answers as WeChat does, its refusals
 	// included. The first request is the CallHead and the others are the body; the
 	// first response is the CallAnswer and the others are its body. It takes the
-	// grant call, with the path among those that the app may call; and what a
-	// grant above is for, that grant.
+	// grant call, with the path among those that the app may call. For template
+	// messages and media their own grant does as well, and the paths under /sns/
+	// take the grant oauth.
 	//
-	// Nobody may call what hands out, checks or resets credentials and quotas.
+	// Nobody may call what hands out or resets credentials, or clears quotas.
 	Call(grpc.BidiStreamingServer[CallRequest, CallResponse]) error
 	mustEmbedUnimplementedWeChatServiceServer()
 }
