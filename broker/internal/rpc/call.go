@@ -106,7 +106,7 @@ func (c *calls) answer(stream wxbrokerv1.WeChatService_CallServer, answer *wecha
 	head := &wxbrokerv1.CallAnswer{Status: int32(answer.Status)}
 	for name, values := range answer.Header {
 		for _, value := range values {
-			head.Headers = append(head.Headers, &wxbrokerv1.CallHeader{Name: name, Value: value})
+			head.Headers = append(head.Headers, &wxbrokerv1.CallHeader{Name: name, Value: printable(value)})
 		}
 	}
 	if answer.Length >= 0 {

@@ -240,6 +240,16 @@ func TestGetMedia(t *testing.T) {
 			t.Errorf("%s: %q", tt.wanted, body)
 		}
 	}
+	gbk, err := s.GetMedia(t.Context(), &wxbrokerv1.GetMediaRequest{Appid: "wx1", MediaId: "gbk"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first, err := gbk.Recv(); err != nil || first.GetHead().GetFileName() != "_.jpg" {
+		t.Errorf("a name that is not UTF-8: %v, %v", first, err)
+	}
+	if _, _, err := s.pass(t, head("GET", access.MediaAPI, "media_id=gbk")); err != nil {
+		t.Errorf("headers that are not UTF-8: %v", err)
+	}
 	stream, err := s.GetMedia(t.Context(), &wxbrokerv1.GetMediaRequest{Appid: "wx1", MediaId: "../m"})
 	if err != nil {
 		t.Fatal(err)

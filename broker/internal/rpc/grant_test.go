@@ -93,6 +93,8 @@ func TestCallsOnTheStream(t *testing.T) {
 		w.watchAs(secret.Reveal(), both("wx1")).checkRefused(codes.PermissionDenied) // it does not ask for calls
 		stream := w.watchAs(secret.Reveal(), asking)
 		check(stream.checkNext("wx1"), "alias key of web for wx1", wxbrokerv1.CallGrant_CALL_GRANT_MEDIA, wxbrokerv1.CallGrant_CALL_GRANT_CALL)
+		noKinds := w.watchAs(secret.Reveal(), &wxbrokerv1.Subscription{Calls: true})
+		check(noKinds.checkNext("wx1"), "alias key of web for wx1", wxbrokerv1.CallGrant_CALL_GRANT_MEDIA, wxbrokerv1.CallGrant_CALL_GRANT_CALL)
 		w.grant(id, []string{"wx1"}, access.Sign, access.Template)
 		check(stream.checkNext("wx1", "wx1 jsapi_ticket 2 k"), "alias key of web for wx1", wxbrokerv1.CallGrant_CALL_GRANT_TEMPLATE)
 		plain := w.watchAs(secret.Reveal(), both("wx1"))

@@ -39,8 +39,8 @@ func readSubscription(request *wxbrokerv1.WatchRequest) (subscription, error) {
 		return invalid("the first request has to be one")
 	case len(in.GetAppids()) > maxAppIDs:
 		return invalid("%d appids, at most %d are allowed", len(in.GetAppids()), maxAppIDs)
-	case len(in.GetKinds()) == 0:
-		return invalid("no kind of credential is wanted")
+	case len(in.GetKinds()) == 0 && !in.GetCalls():
+		return invalid("no kind of credential is wanted, and no calls")
 	case len(in.GetEdgeName()) > maxName || len(in.GetEdgeVersion()) > maxVersion:
 		return invalid("edge_name or edge_version is too long")
 	}

@@ -181,6 +181,9 @@ func answers(w http.ResponseWriter, r *http.Request) {
 		case "half":
 			w.Header().Set("Content-Length", "100000")
 			_, _ = w.Write(make([]byte, 50_000))
+		case "gbk":
+			w.Header().Set("Content-Type", "image/jpeg;\xff")
+			w.Header().Set("Content-Disposition", "attachment; filename=\"\xcd\xff.jpg\"")
 		case "endless":
 			endless(w, r)
 		default:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"regexp"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -80,7 +81,9 @@ func (c *calls) GetMedia(r *wxbrokerv1.GetMediaRequest, stream wxbrokerv1.WeChat
 	if err != nil {
 		return err
 	}
-	head := &wxbrokerv1.MediaHead{ContentType: media.ContentType, FileName: media.FileName, VideoUrl: media.VideoURL}
+	head := &wxbrokerv1.MediaHead{ // in UTF-8, as WeChat's headers need not be
+		ContentType: printable(media.ContentType), FileName: strings.ToValidUTF8(media.FileName, "_"), VideoUrl: printable(media.VideoURL),
+	}
 	if media.Size >= 0 {
 		head.Size = &media.Size
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"mime"
 	"regexp"
+	"strings"
 
 	"google.golang.org/grpc/status"
 
@@ -24,7 +25,7 @@ type mediaCommand struct {
 }
 
 type mediaGetCommand struct {
-	MediaID string `arg:"" name:"MEDIA_ID" help:"Which file: what wx.uploadImage, wx.uploadVoice or media/upload answered."`
+	MediaID string `arg:"" name:"MEDIA_ID" help:"Which file: what wx.uploadImage, wx.uploadVoice or media/upload answered. One that begins with a dash stands last, after --."`
 	Output  string `short:"o" required:"" placeholder:"FILE|DIR" help:"Where to save it. In a directory it gets the name that WeChat has for it."`
 	Force   bool   `help:"Replace a file that is there."`
 	HD      bool   `name:"hd" help:"Voice as it was recorded (speex, 16 kHz), not the AMR of it."`
@@ -61,6 +62,8 @@ func (c mediaGetCommand) Run(r daemon.Running) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("downloading %s: %w", c.MediaID, inWords(err))
+	case strings.ContainsFunc(video, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return errors.New("nothing was saved: it is a video, and its address is none that can be shown")
 	case video != "":
 		fmt.Fprintln(r.Stdout, video)
 		return errors.New("nothing was saved: a video has an address of its own to be downloaded from, the one above")

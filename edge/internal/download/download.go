@@ -86,6 +86,9 @@ func (t *Target) Commit() (path string, err error) {
 		reserved.Close()
 	}
 	if err := t.root.Rename(t.partName, t.name); err != nil {
+		if !t.force { // what was reserved holds nothing
+			_ = t.root.Remove(t.name)
+		}
 		return "", t.explain(err)
 	}
 	return t.path(), nil

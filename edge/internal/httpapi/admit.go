@@ -28,22 +28,32 @@ func (a *API) admit(r *http.Request, token string) (caller, error) {
 	if !a.Keys.Current().Any() {
 		return caller{}, say(errToken, noKeys)
 	}
-	if name, ok := a.bearer(r); ok {
-		return caller{name: name, key: name, proven: true}, nil
-	}
-	if token == "" && r.Header.Get("Authorization") == "" {
+	who, known := a.byToken(token)
+	name, bearer := a.bearer(r)
+	switch {
+	case bearer: // and the token, if there is one, says of which account
+		return caller{name, name, who.appid, true}, nil
+	case known:
+		return who, nil
+	case token == "" && r.Header.Get("Authorization") == "":
 		return caller{}, say(errNoToken, "")
 	}
+	return caller{}, say(errToken, "")
+}
+
+// byToken returns who presents an access_token that this edge knows, or an
+// alias of one.
+func (a *API) byToken(token string) (caller, bool) {
 	now := time.Now()
 	for _, account := range a.State.Accounts() {
 		if name, _, ok := alias.Open(account.AliasKey, account.AppID, token, now); ok {
-			return caller{name, name, account.AppID, true}, nil
+			return caller{name, name, account.AppID, true}, true
 		}
 	}
 	if appid, ok := a.State.TokenOf(token); ok {
-		return caller{audit.SharedToken, "", appid, true}, nil
+		return caller{audit.SharedToken, "", appid, true}, true
 	}
-	return caller{}, say(errToken, "")
+	return caller{}, false
 }
 
 // admitCall lets in who may have a call made.
@@ -57,7 +67,11 @@ func (a *API) admitCall(r *http.Request, path string, q query, entry *audit.Entr
 	if err != nil || who.appid != "" || !who.proven {
 		return who, err
 	}
-	who.appid, err = a.State.Caller(a.served(q.appid), credential.Call)
+	named, err := a.served(q.appid)
+	if err != nil {
+		return who, err
+	}
+	who.appid, err = a.State.Caller(named, credential.Call)
 	entry.AppID = who.appid
 	return who, unsaid(err)
 }

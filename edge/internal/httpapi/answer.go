@@ -20,6 +20,8 @@ type refusal struct {
 	// ends, if known.
 	errcode int
 	retry   time.Time
+	// once is set where asking again may do it once more.
+	once bool
 }
 
 func (r *refusal) Error() string { return r.message }
@@ -45,6 +47,7 @@ func failure(w http.ResponseWriter, err error) (int, any) {
 	switch {
 	case errors.As(err, &known) && !known.retry.IsZero():
 		w.Header().Set("Retry-After", secondsUntil(known.retry))
+	case known != nil && known.once: // nobody is told to repeat what may have been done
 	case retryAfter[status] != "":
 		w.Header().Set("Retry-After", retryAfter[status])
 	}

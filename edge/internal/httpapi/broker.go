@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"cmp"
+	"errors"
 	"net/http"
 
 	"google.golang.org/grpc/codes"
@@ -43,6 +44,16 @@ func brokerSays(err error, asked string) error {
 		return refuse(code, "the broker cannot be asked: %s", message)
 	}
 	return refuse(code, "%s", message)
+}
+
+// onlyOnce returns an error of brokerSays for what may have been done although
+// it failed: a message may be on its way, and a code used up.
+func onlyOnce(err error) error {
+	var known *refusal
+	if errors.As(err, &known) && known.status == http.StatusServiceUnavailable {
+		known.once = true
+	}
+	return err
 }
 
 // refusalOf returns what WeChat says, nil if it is not WeChat that says it.

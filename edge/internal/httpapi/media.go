@@ -136,7 +136,7 @@ func attachment(said string) string {
 	}, name)
 	disposition := `attachment; filename="` + ascii + `"`
 	if ascii != name {
-		disposition += "; filename*=UTF-8''" + url.PathEscape(name)
+		disposition += "; filename*=UTF-8''" + strings.ReplaceAll(url.QueryEscape(name), "+", "%20") // RFC 8187 has fewer characters than a path
 	}
 	return disposition
 }

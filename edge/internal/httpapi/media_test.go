@@ -59,6 +59,9 @@ func TestMedia(t *testing.T) {
 		{"of a Chinese name", "/v1/media/abc", nil, &wxbrokerv1.MediaHead{FileName: `../发票 "1".pdf`}, nil, 200, http.Header{
 			"Content-Disposition": {`attachment; filename="__ _1_.pdf"; filename*=UTF-8''%E5%8F%91%E7%A5%A8%20%221%22.pdf`},
 		}, ""},
+		{"of a name with what RFC 8187 wants escaped", "/v1/media/abc", nil, &wxbrokerv1.MediaHead{FileName: "图:片@=1+ .jpg"}, nil, 200, http.Header{
+			"Content-Disposition": {`attachment; filename="_:_@=1+ .jpg"; filename*=UTF-8''%E5%9B%BE%3A%E7%89%87%40%3D1%2B%20.jpg`},
+		}, ""},
 		{"of a name that would be another header", "/v1/media/abc", nil, &wxbrokerv1.MediaHead{FileName: "a\r\nSet-Cookie: b"}, nil, 200, http.Header{
 			"Content-Disposition": {`attachment; filename="aSet-Cookie: b"`}, "Set-Cookie": {""},
 		}, ""},

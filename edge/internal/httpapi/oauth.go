@@ -69,7 +69,7 @@ func (a *API) openID(r *http.Request) (answer any, err error) {
 	}
 	user, err := a.Calls.GetOpenID(r.Context(), entry.LocalKey, &wxbrokerv1.GetOpenIDRequest{Appid: entry.AppID, Code: code, Lang: lang})
 	if err != nil {
-		return nil, brokerSays(err, "call")
+		return nil, onlyOnce(brokerSays(err, "call"))
 	}
 	return openIDOf(user), nil
 }

@@ -83,7 +83,7 @@ func (a *API) template(r *http.Request) (answer any, err error) {
 	}
 	sent, err := a.Calls.SendTemplate(r.Context(), entry.LocalKey, m.wire(entry.AppID))
 	if err != nil {
-		return nil, brokerSays(err, "call")
+		return nil, onlyOnce(brokerSays(err, "call"))
 	}
 	return templateAnswer{strconv.FormatInt(sent.GetMsgid(), 10)}, nil
 }

@@ -137,7 +137,11 @@ func TestErrorsOfCalls(t *testing.T) {
 			for _, r := range []*http.Request{post(sendPath, jsonType, "{}"), get("/v1/media/abc", ""), get("/v1/oauth/openid", "code=abc")} {
 				rec := w.call(withKey(r))
 				code, message := refusalIn(t, rec)
-				if rec.Code != test.status || code != test.errcode || message != test.errmsg || rec.Header().Get("Retry-After") != test.retry {
+				retry := test.retry
+				if test.status == http.StatusServiceUnavailable && r.URL.Path != "/v1/media/abc" {
+					retry = "" // it may have been done, so nobody is told to ask again
+				}
+				if rec.Code != test.status || code != test.errcode || message != test.errmsg || rec.Header().Get("Retry-After") != retry {
 					t.Errorf("%s: HTTP %d after %q: %s", r.URL.Path, rec.Code, rec.Header().Get("Retry-After"), rec.Body)
 				}
 				if w.audited[0].Status != test.status || w.audited[0].Reason != test.errmsg {

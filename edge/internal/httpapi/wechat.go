@@ -85,6 +85,7 @@ const (
 	errNotGet        = 43001
 	errNotPost       = 43002
 	errTooLarge      = 45001
+	errQuota         = 45009
 	errRate          = 45011
 	errFormat        = 47001
 	errNotAuthorized = 48001
@@ -162,7 +163,7 @@ func (s *said) status() int {
 		return http.StatusUnauthorized
 	case errNotAuthorized:
 		return http.StatusForbidden
-	case errRate:
+	case errQuota, errRate:
 		return http.StatusTooManyRequests
 	default:
 		return http.StatusBadRequest

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"time"
 
@@ -138,13 +139,22 @@ func (a *API) wechatTicket(r *http.Request, entry *audit.Entry) (any, error) {
 		return nil, err
 	case !known:
 		return nil, say(errTicketType, "type has to be jsapi or wx_card")
-	case who.appid == "":
-		who.appid = a.served(q.Get("appid"))
+	}
+	named := q.Get("appid")
+	switch {
+	case who.appid != "":
+	case named == "" || appidForm.MatchString(named):
+		who.appid = named
+	default:
+		return nil, say(errAppID, "")
 	}
 	appid, err := a.State.AppID(who.appid, kind)
 	entry.AppID = cmp.Or(appid, who.appid)
-	if err != nil {
+	switch {
+	case err != nil && who.appid == "":
 		return nil, unsaid(err)
+	case err != nil:
+		return nil, inWeChatsWords(err)
 	}
 	value, left, err := a.State.Reveal(appid, kind)
 	switch {
@@ -156,11 +166,19 @@ func (a *API) wechatTicket(r *http.Request, entry *audit.Entry) (any, error) {
 	return wechatTicketAnswer{0, "ok", value.Reveal(), int64(left / time.Second)}, nil
 }
 
-// served returns appid if it names an account that is served here. Some APIs
-// have a parameter of that name with another meaning.
-func (a *API) served(appid string) string {
-	if account, err := a.State.Account(appid); err == nil {
-		return account.AppID
+// wechatAppID is what every appid of WeChat's looks like.
+var wechatAppID = regexp.MustCompile(`^wx[0-9a-f]{16}$`)
+
+// served returns appid if it names an account that is served here, "" where it
+// has another meaning, as for some APIs it has. What names another account is
+// refused: nobody means this one by it.
+func (a *API) served(appid string) (string, error) {
+	account, err := a.State.Account(appid)
+	switch {
+	case err == nil:
+		return account.AppID, nil
+	case wechatAppID.MatchString(appid):
+		return "", inWeChatsWords(err)
 	}
-	return ""
+	return "", nil
 }

@@ -232,7 +232,8 @@ type Subscription struct {
 	// may have, including ones added later. An account that the broker does not
 	// know or does not grant is absent from the states, not an error.
 	Appids []string `protobuf:"bytes,1,rep,name=appids,proto3" json:"appids,omitempty"`
-	// Kinds wanted. At least one; each is sent only where it is granted.
+	// Kinds wanted. At least one, unless calls is set; each is sent only where it
+	// is granted.
 	Kinds []CredentialKind `protobuf:"varint,2,rep,packed,name=kinds,proto3,enum=wxbroker.v1.CredentialKind" json:"kinds,omitempty"`
 	// What the caller holds from an earlier stream. A version above the
 	// broker's own proves that the broker's database is stale: the broker reads
