@@ -29,9 +29,9 @@ type period struct {
 // periodOf names the period in which WeChat counts a call.
 func periodOf(api wechat.API, wall time.Time) string {
 	if api == wechat.ClearQuotaAPI {
-		return wall.In(quotaZone).Format("2006-01")
+		return wall.In(wechat.Zone).Format("2006-01")
 	}
-	return wall.In(quotaZone).Format(time.DateOnly)
+	return wall.In(wechat.Zone).Format(time.DateOnly)
 }
 
 // count returns the calls of a period.
@@ -55,14 +55,11 @@ func (s *spending) set(name string, count int) {
 	s.Periods = periods
 }
 
-// quotaZone is where WeChat's day begins: UTC+8 without daylight saving.
-var quotaZone = time.FixedZone("UTC+8", 8*60*60)
-
 // resetTime returns when WeChat counts an API anew.
 func resetTime(api wechat.API, wall time.Time) time.Time {
-	year, month, day := wall.In(quotaZone).Date()
 	if api == wechat.ClearQuotaAPI {
-		return time.Date(year, month+1, 1, 0, 0, 0, 0, quotaZone)
+		year, month, _ := wall.In(wechat.Zone).Date()
+		return time.Date(year, month+1, 1, 0, 0, 0, 0, wechat.Zone)
 	}
-	return time.Date(year, month, day+1, 0, 0, 0, 0, quotaZone)
+	return wechat.DayEnd(wall)
 }

@@ -8,7 +8,7 @@ import (
 )
 
 func TestBackoff(t *testing.T) {
-	noon := time.Date(2026, 11, 21, 12, 0, 0, 0, quotaZone)
+	noon := time.Date(2026, 11, 21, 12, 0, 0, 0, wechat.Zone)
 	for _, tt := range []struct {
 		name     string
 		err      wechat.Error

@@ -15,6 +15,7 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
@@ -57,15 +58,6 @@ func (t tallied) key() string { return callsPrefix + t.app }
 
 const callsPrefix = "calls/"
 
-// zone is where WeChat's day begins: UTC+8 without daylight saving.
-var zone = time.FixedZone("UTC+8", 8*60*60)
-
-// dayEnd returns when WeChat's day of that moment ends.
-func dayEnd(now time.Time) time.Time {
-	year, month, date := now.In(zone).Date()
-	return time.Date(year, month, date+1, 0, 0, 0, 0, zone)
-}
-
 // spend counts a call that is about to be made, or returns RESOURCE_EXHAUSTED
 // when the app has made as many today as it may.
 func (d *day) spend(app *access.App, appid, api string) error {
@@ -74,7 +66,7 @@ func (d *day) spend(app *access.App, appid, api string) error {
 	t := d.tally(tallied{appid, app.Name})
 	name := t.name(api)
 	if limit, ok := app.CallsPerDay(api); ok && t.Calls[name] >= limit {
-		end := dayEnd(d.clock())
+		end := wechat.DayEnd(d.clock())
 		return refuse(codes.ResourceExhausted, refusal{
 			code: dayIsSpent, retry: end,
 			message: fmt.Sprintf("the app %s has made its %d calls of %s today, and may make more from %s", app.Name, limit, api, end.UTC().Format(time.RFC3339)),
@@ -95,7 +87,7 @@ func (t *tally) name(api string) string {
 
 // tally returns an app's tally of today. d.mu is held.
 func (d *day) tally(of tallied) *tally {
-	today := d.clock().In(zone).Format(time.DateOnly)
+	today := d.clock().In(wechat.Zone).Format(time.DateOnly)
 	t, known := d.tallies[of]
 	if !known {
 		t = d.load(of)

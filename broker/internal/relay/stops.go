@@ -51,7 +51,7 @@ func until(e *wechat.Error, now time.Time) time.Time {
 	if e.Class == wechat.Rate {
 		return now.Add(ratePause)
 	}
-	return earlier(now.Add(quotaPause), dayEnd(now))
+	return earlier(now.Add(quotaPause), wechat.DayEnd(now))
 }
 
 func earlier(a, b time.Time) time.Time {
