@@ -37,7 +37,9 @@ func ServeHTTP(ctx context.Context, listener net.Listener, handler http.Handler,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		// Else one stalled upload takes all that a connection may have on its way.
+		HTTP2:    &http.HTTP2Config{MaxReceiveBufferPerStream: 128 << 10, MaxReceiveBufferPerConnection: 4 << 20},
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		ConnState: func(conn net.Conn, state http.ConnState) {
 			silent.note(conn, state)
 			note(conn, state)

@@ -233,33 +233,14 @@ func TestAbuse(t *testing.T) {
 			if !p.http {
 				first = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frameSettings + "\x00\x20" // and the beginning of a frame of 8 KiB
 			}
-			_, _, before := connections(t, p)
-			ctx, stop := context.WithCancel(t.Context())
-			var senders sync.WaitGroup
-			defer senders.Wait()
-			defer stop()
-			for range limit + 1 {
-				senders.Go(func() {
-					until(ctx, func() bool {
-						o.sendSlowly(ctx, p, first)
-						return false // thrown out, and soon back
-					})
-				})
-			}
-			for i := range 10 {
-				when := fmt.Sprint("beside slow senders, time ", i)
-				full, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-				isFull := until(full, func() bool { open, _, _ := connections(t, p); return open >= limit })
-				cancel()
-				if !isFull {
-					t.Fatalf("%s: they do not get %d connections", when, limit)
-				}
-				p.served(t, 10*time.Second, when)
-			}
-			open, _, after := connections(t, p)
-			if open > limit || after <= before {
-				t.Errorf("%d connections are open, %d at most; %d were turned away, %d before", open, limit, after, before)
-			}
+			o.besideSlow(t, p, limit, first, 10)
+		})
+
+		if p.address != o.listen {
+			continue
+		}
+		t.Run(p.name+"/slow senders of a body", func(t *testing.T) { // to the one path where who asks may be anybody
+			o.besideSlow(t, p, limit, "POST /sns/userinfo?access_token=x HTTP/1.1\r\nHost: x\r\nContent-Length: 65536\r\n\r\n", 3)
 		})
 	}
 	if said := o.edge.rest(); strings.Contains(said, "stream from the broker ended") {
@@ -271,5 +252,38 @@ func TestAbuse(t *testing.T) {
 			t.Errorf("%s ended", p.command.Path)
 		default:
 		}
+	}
+}
+
+// besideSlow uses a port that is full of slow senders, so many times. Each of
+// them begins with first.
+func (o *organisation) besideSlow(t *testing.T, p port, limit int, first string, times int) {
+	t.Helper()
+	_, _, before := connections(t, p)
+	ctx, stop := context.WithCancel(t.Context())
+	var senders sync.WaitGroup
+	defer senders.Wait()
+	defer stop()
+	for range limit + 1 {
+		senders.Go(func() {
+			until(ctx, func() bool {
+				o.sendSlowly(ctx, p, first)
+				return false // thrown out, and soon back
+			})
+		})
+	}
+	for i := range times {
+		when := fmt.Sprint("beside slow senders, time ", i)
+		full, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		isFull := until(full, func() bool { open, _, _ := connections(t, p); return open >= limit })
+		cancel()
+		if !isFull {
+			t.Fatalf("%s: they do not get %d connections", when, limit)
+		}
+		p.served(t, 10*time.Second, when)
+	}
+	open, _, after := connections(t, p)
+	if open > limit || after <= before {
+		t.Errorf("%d connections are open, %d at most; %d were turned away, %d before", open, limit, after, before)
 	}
 }

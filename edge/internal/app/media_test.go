@@ -40,8 +40,8 @@ func (mediaBroker) Watch(stream grpc.BidiStreamingServer[wxbrokerv1.WatchRequest
 	if err != nil {
 		return err
 	}
-	if len(first.GetSubscription().GetKinds()) == 0 {
-		return status.Error(codes.InvalidArgument, "no kind is asked for")
+	if s := first.GetSubscription(); len(s.GetKinds()) > 0 || !s.GetCalls() {
+		return status.Error(codes.InvalidArgument, "a credential is asked for, or no calls")
 	}
 	may := func(appid string, grants ...wxbrokerv1.CallGrant) *wxbrokerv1.Account {
 		return &wxbrokerv1.Account{Appid: appid, Calls: grants}

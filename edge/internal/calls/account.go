@@ -13,21 +13,20 @@ import (
 )
 
 // OnlyAccount returns the account for which the broker makes such calls, if
-// there is only one. It is for who follows no stream, and so does not know; name
-// tells the broker's operator who that is.
+// there is only one. It is for who follows no stream, and so does not know, and
+// is about to download; name tells the broker's operator who that is.
 func (c *Client) OnlyAccount(ctx context.Context, name string, grant credential.CallGrant) (appid string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
 	var state *wxbrokerv1.WatchResponse
-	err = c.Use(func(conn *grpc.ClientConn) error {
+	err = c.media.Use(func(conn *grpc.ClientConn) error {
 		stream, err := wxbrokerv1.NewCredentialServiceClient(conn).Watch(ctx)
 		if err != nil {
 			return err
 		}
-		// A kind has to be asked for; what comes of it is of no account here.
-		_ = stream.Send(&wxbrokerv1.WatchRequest{Request: &wxbrokerv1.WatchRequest_Subscription{Subscription: &wxbrokerv1.Subscription{
-			Kinds: []wxbrokerv1.CredentialKind{credential.JSAPITicket.Wire()}, EdgeName: name, Calls: true,
-		}}}) // of a failure, Recv will say why
+		_ = stream.Send(&wxbrokerv1.WatchRequest{Request: &wxbrokerv1.WatchRequest_Subscription{
+			Subscription: &wxbrokerv1.Subscription{EdgeName: name, Calls: true}, // and no credential
+		}}) // of a failure, Recv will say why
 		state, err = stream.Recv()
 		return err
 	})

@@ -21,16 +21,20 @@ func (c *Client) Call(ctx context.Context, key string, head *wxbrokerv1.CallHead
 	u := upload{head: head, rest: body}
 	if body != nil {
 		defer body.Close()
-		if err := u.begin(); err != nil {
+		if err := u.begin(); err != nil { // before it takes a place: a small one may take long to arrive
 			return err
 		}
 	}
+	if err := c.calls.begin(); err != nil {
+		return err
+	}
+	defer c.calls.end()
 	ctx, dog, cancel := watched(line.OnBehalf(ctx, key))
 	defer cancel()
 	u.dog = dog
 	a := answer[*wxbrokerv1.CallAnswer]{to: to, dog: dog}
 	var refused error
-	return a.once(c.Use, func(conn *grpc.ClientConn) error {
+	return a.once(c.calls.Use, func(conn *grpc.ClientConn) error {
 		if refused != nil && u.rest != nil { // the connection is another, but what was read is gone
 			return refused
 		}

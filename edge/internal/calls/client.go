@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/edge/internal/line"
 	"github.com/wxbroker/wxbroker/pkg/watch"
@@ -34,25 +36,66 @@ const (
 	// gRPC would widen them to 16 MiB each where the network is fast.
 	streamWindow = 256 << 10
 	connWindow   = 4 << 20
+	// maxTransfers bounds the transfers under way on one connection. The broker
+	// takes 250 on one, and one more would wait until somebody's slow client is
+	// through.
+	maxTransfers = 200
 )
 
 // Client makes calls. Every error of its methods is a gRPC status unless they
 // say otherwise. Key is the name of the local key that a call is made for, ""
 // where it is not known. Make it with New.
-type Client struct{ *line.Line }
-
-// New returns a Client with a connection of its own, so that no transfer holds
-// up the stream or a report. It connects with the first call.
-func New(target string, dial []grpc.DialOption) (*Client, error) {
-	way, err := line.New(func() (*grpc.ClientConn, error) {
-		options := append(watch.DialOptions(), grpc.WithStaticStreamWindowSize(streamWindow), grpc.WithStaticConnWindowSize(connWindow))
-		return grpc.NewClient(target, append(options, dial...)...)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("setting up the connection for calls: %w", err)
-	}
-	return &Client{way}, nil
+//
+// What takes as long as somebody's client wants it to has a connection of its
+// own, and so holds up nothing else: neither messages and codes, nor the stream
+// or a report. So have downloads: an SDK sends its messages with Call.
+type Client struct {
+	short        *line.Line // of answers in one piece
+	media, calls transfers
 }
+
+// New returns a Client. It connects with the first call of each kind.
+func New(target string, dial []grpc.DialOption) (*Client, error) {
+	c := &Client{media: transfers{places: make(chan struct{}, maxTransfers)}, calls: transfers{places: make(chan struct{}, maxTransfers)}}
+	for _, way := range []**line.Line{&c.short, &c.media.Line, &c.calls.Line} {
+		var err error
+		*way, err = line.New(func() (*grpc.ClientConn, error) {
+			options := append(watch.DialOptions(), grpc.WithStaticStreamWindowSize(streamWindow), grpc.WithStaticConnWindowSize(connWindow))
+			return grpc.NewClient(target, append(options, dial...)...)
+		})
+		if err != nil { // and none before: what they are made of is the same
+			return nil, fmt.Errorf("setting up the connections for calls: %w", err)
+		}
+	}
+	return c, nil
+}
+
+// Close ends what is under way.
+func (c *Client) Close() {
+	c.short.Close()
+	c.media.Close()
+	c.calls.Close()
+}
+
+// transfers are those of a kind.
+type transfers struct {
+	*line.Line
+
+	places chan struct{} // one is in it for each that is under way
+}
+
+// begin takes a place, until end, or refuses where there is none. Nobody waits
+// for one: for how long, nobody knows.
+func (t transfers) begin() error {
+	select {
+	case t.places <- struct{}{}:
+		return nil
+	default:
+		return status.Errorf(codes.ResourceExhausted, "%d such transfers of this edge are under way, as many as may be", maxTransfers)
+	}
+}
+
+func (t transfers) end() { <-t.places }
 
 // SendTemplate sends a template message.
 func (c *Client) SendTemplate(ctx context.Context, key string, r *wxbrokerv1.SendTemplateRequest) (*wxbrokerv1.SendTemplateResponse, error) {
@@ -71,7 +114,7 @@ func (c *Client) GetOpenID(ctx context.Context, key string, r *wxbrokerv1.GetOpe
 func unary[T any](ctx context.Context, c *Client, key string, call func(context.Context, wxbrokerv1.WeChatServiceClient) (*T, error)) (answer *T, err error) {
 	ctx, cancel := context.WithTimeout(line.OnBehalf(ctx, key), Timeout)
 	defer cancel()
-	err = c.Use(func(conn *grpc.ClientConn) error {
+	err = c.short.Use(func(conn *grpc.ClientConn) error {
 		var err error
 		answer, err = call(ctx, wxbrokerv1.NewWeChatServiceClient(conn))
 		return err

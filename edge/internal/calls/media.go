@@ -24,10 +24,14 @@ type Sink[H any] struct {
 
 // GetMedia downloads a file.
 func (c *Client) GetMedia(ctx context.Context, key string, r *wxbrokerv1.GetMediaRequest, to Sink[*wxbrokerv1.MediaHead]) error {
+	if err := c.media.begin(); err != nil {
+		return err
+	}
+	defer c.media.end()
 	ctx, dog, cancel := watched(line.OnBehalf(ctx, key))
 	defer cancel()
 	a := answer[*wxbrokerv1.MediaHead]{to: to, dog: dog}
-	return a.once(c.Use, func(conn *grpc.ClientConn) error {
+	return a.once(c.media.Use, func(conn *grpc.ClientConn) error {
 		stream, err := wxbrokerv1.NewWeChatServiceClient(conn).GetMedia(ctx, r)
 		if err != nil {
 			return err

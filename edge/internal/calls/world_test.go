@@ -109,7 +109,7 @@ func inBubble(t *testing.T, b *broker, test func(*testing.T, *calls.Client)) {
 	synctest.Test(t, func(t *testing.T) {
 		listener := bufconn.Listen(64 << 10)
 		// As the broker's: what the client's keepalive sends must not count as abuse.
-		server := grpc.NewServer(grpc.StatsHandler(b), grpc.WaitForHandlers(true),
+		server := grpc.NewServer(grpc.StatsHandler(b), grpc.WaitForHandlers(true), grpc.MaxConcurrentStreams(250),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))
 		wxbrokerv1.RegisterWeChatServiceServer(server, b)
 		go func() { _ = server.Serve(listener) }()

@@ -9,6 +9,7 @@ import (
 	grpcstatus "google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
+	"github.com/wxbroker/wxbroker/edge/internal/calls"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 )
 
@@ -17,7 +18,9 @@ const (
 	// something to be taken or sent. The server's own timeouts bound whole
 	// requests, and would cut off what is large.
 	clientStall = 20 * time.Second
-	// portion is how much a client has to take in that time at least, in bytes.
+	// portion is how much of what is large a client has to take or to send in that
+	// time at least, in bytes. The last of an answer may wait in the sockets'
+	// buffers, so one that fits in them is not waited for at all.
 	portion = 32 << 10
 )
 
@@ -49,6 +52,9 @@ func (f *flow) begin(status int, length int64) {
 	h := f.w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
+	// What follows is somebody else's. A browser that shows it must not take it
+	// for a page of this origin.
+	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
 	if h["Content-Type"] == nil {
 		h["Content-Type"] = nil // or net/http would guess one
 	}
@@ -57,6 +63,7 @@ func (f *flow) begin(status int, length int64) {
 	}
 	f.status = status
 	f.w.WriteHeader(status)
+	await(f.w, calls.Stall)
 }
 
 // piece sends a piece.
@@ -70,7 +77,11 @@ func (f *flow) piece(piece []byte) error {
 		part := piece[:min(portion, len(piece))]
 		piece = piece[len(part):]
 		_ = f.control.SetWriteDeadline(time.Now().Add(clientStall)) // as in await
-		if _, err := f.w.Write(part); err != nil {
+		_, err := f.w.Write(part)
+		// Over HTTP/2 a deadline that passes ends the answer, whether or not
+		// anything is being written.
+		await(f.w, calls.Stall)
+		if err != nil {
 			return errClient
 		}
 	}
@@ -80,6 +91,7 @@ func (f *flow) piece(piece []byte) error {
 // end tells the audit what came of a request, and refuses it if nothing was
 // sent yet. It returns what a route's stream does.
 func (a *API) end(f *flow, r *http.Request, entry audit.Entry, err error) (status int, whole bool) {
+	await(f.w, 0) // what was waited for has come, or never will
 	var known *refusal
 	if err != nil && f.status != 0 && !errors.As(err, &known) {
 		err = refuse(http.StatusServiceUnavailable, "the answer broke off: %s", grpcstatus.Convert(err).Message())

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
@@ -19,6 +20,11 @@ import (
 
 // maxUpload bounds the body of a call, in bytes. WeChat takes no file as large.
 const maxUpload = 64 << 20
+
+// unwanted is how long the body may still arrive of a call that is refused, or
+// that is a stranger's. Until then its connection counts as in use, and strangers
+// must not hold many.
+const unwanted = 2 * time.Second
 
 // forward has the broker make any call that no other path is for, and answers
 // as WeChat does.
@@ -48,27 +54,22 @@ func refusedCall(err error) error {
 }
 
 func (a *API) relay(f *flow, r *http.Request, path string, entry *audit.Entry) error {
-	if r.Method != http.MethodGet && r.Method != http.MethodPost {
-		return say(errNotPost, "or GET")
+	head, key, err := a.callOf(r, path, entry)
+	if !head.GetProven() && r.Body != http.NoBody { // without a body net/http is reading already, and minds the deadline
+		_ = f.control.SetReadDeadline(time.Now().Add(unwanted)) // as in await
 	}
-	q, err := readQuery(r.URL.RawQuery, strings.HasPrefix(path, snsPaths))
 	if err != nil {
 		return err
-	}
-	who, err := a.admitCall(r, path, q, entry)
-	if err != nil {
-		return err
-	}
-	head := &wxbrokerv1.CallHead{
-		Appid: who.appid, Method: r.Method, Path: path, Query: q.raw, Proven: who.proven,
-		ContentType: header(r, "Content-Type"), Range: header(r, "Range"),
 	}
 	to := calls.Sink[*wxbrokerv1.CallAnswer]{Head: f.callHead, Piece: f.piece}
-	await(f.w, calls.Stall)
 	if r.Method == http.MethodGet {
-		err = a.Calls.Call(r.Context(), who.key, head, nil, to)
+		if err := drain(f.w, r); err != nil {
+			return err
+		}
+		await(f.w, calls.Stall)
+		err = a.Calls.Call(r.Context(), key, head, nil, to)
 	} else {
-		err = a.upload(f, r, who.key, head, to)
+		err = a.upload(f, r, key, head, to)
 	}
 	if err == nil {
 		err = f.whole()
@@ -76,19 +77,47 @@ func (a *API) relay(f *flow, r *http.Request, path string, entry *audit.Entry) e
 	return err
 }
 
+// callOf returns the call that a request asks for, and the name of the local key
+// that it is made for. It reads no body: who asks may be anybody.
+func (a *API) callOf(r *http.Request, path string, entry *audit.Entry) (head *wxbrokerv1.CallHead, key string, err error) {
+	users := strings.HasPrefix(path, snsPaths)
+	switch {
+	case users && r.Method != http.MethodGet: // WeChat has no other there, and a stranger no body
+		return nil, "", say(errNotGet, "")
+	case r.Method != http.MethodGet && r.Method != http.MethodPost:
+		return nil, "", say(errNotPost, "or GET")
+	}
+	q, err := readQuery(r.URL.RawQuery, users)
+	if err != nil {
+		return nil, "", err
+	}
+	who, err := a.admitCall(r, path, q, entry)
+	if err != nil {
+		return nil, "", err
+	}
+	head = &wxbrokerv1.CallHead{
+		Appid: who.appid, Method: r.Method, Path: path, Query: q.raw, Proven: who.proven,
+		ContentType: header(r, "Content-Type"),
+	}
+	if r.Header["If-Range"] == nil { // which is not passed on, so nobody could say whether a part is still of the same
+		head.Range = header(r, "Range")
+	}
+	return head, who.key, nil
+}
+
 // upload makes a call with the request's body.
 func (a *API) upload(f *flow, r *http.Request, key string, head *wxbrokerv1.CallHead, to calls.Sink[*wxbrokerv1.CallAnswer]) error {
-	limit := int64(maxUpload)
-	if !head.GetProven() { // it may yet be a stranger
-		limit = maxBody
-	}
 	switch {
-	case r.ContentLength > limit:
-		return &bodyError{&http.MaxBytesError{Limit: limit}}
+	case r.ContentLength > maxUpload:
+		return &bodyError{&http.MaxBytesError{Limit: maxUpload}}
 	case r.ContentLength >= 0:
 		head.ContentLength = &r.ContentLength
 	}
-	body := &upload{body: http.MaxBytesReader(f.w, r.Body, limit), control: f.control, waits: calls.Stall}
+	if r.Body == http.NoBody { // nothing to be read, nor for net/http to read behind
+		await(f.w, calls.Stall)
+		return a.Calls.Call(r.Context(), key, head, nil, to)
+	}
+	body := newUpload(f, http.MaxBytesReader(f.w, r.Body, maxUpload))
 	// While WeChat's answer to half a body is passed on, the server takes the
 	// client for gone: then a write says whether it is.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))

@@ -56,15 +56,19 @@ func TestForward(t *testing.T) {
 			withToken := holding(pay, onlyToken, live(credential.AccessToken, token, time.Hour, 0))
 			withToken.Calls, withToken.AliasKey = everyCall, aliasKey(pay)
 			w.state.Apply([]credential.Account{callsOnly(shop), withToken})
-			r := post(test.path, jsonType, `{"a":1}`)
-			r.URL.RawQuery = test.query
+			r, body := get(test.path, test.query), ""
+			if !strings.HasPrefix(test.path, "/sns/") {
+				body = `{"a":1}`
+				r = post(test.path, jsonType, body)
+				r.URL.RawQuery = test.query
+			}
 			r.Header.Set("Cookie", "a=b")
 			r.Header.Set("Range", "bytes=0-1")
 			if test.key {
 				withKey(r)
 			}
 			rec := w.call(r)
-			if rec.Code != http.StatusOK || rec.Body.String() != `{"a":1}` || rec.Header().Get("Content-Type") != "text/plain" {
+			if rec.Code != http.StatusOK || rec.Body.String() != body || rec.Header().Get("Content-Type") != "text/plain" {
 				t.Fatalf("HTTP %d: %s", rec.Code, rec.Body)
 			}
 			w.wasAudited(audit.Entry{LocalKey: test.holder, Action: audit.Call, AppID: test.appid, Path: test.path, Status: 200})
@@ -72,8 +76,10 @@ func TestForward(t *testing.T) {
 				t.Errorf("counted as %q, made for %q", w.answered, b.keys)
 			}
 			want := &wxbrokerv1.CallHead{
-				Appid: test.appid, Method: "POST", Path: test.path, Query: test.wants, ContentType: jsonType, Range: "bytes=0-1",
-				ContentLength: proto.Int64(7), Proven: test.proven,
+				Appid: test.appid, Method: r.Method, Path: test.path, Query: test.wants, Range: "bytes=0-1", Proven: test.proven,
+			}
+			if body != "" {
+				want.ContentType, want.ContentLength = jsonType, proto.Int64(7)
 			}
 			if !proto.Equal(b.heads[0], want) {
 				t.Errorf("the broker was asked %v, want %v", b.heads[0], want)
@@ -117,6 +123,8 @@ func TestForwardIsRefused(t *testing.T) {
 		{"a code with another secret, of an account that is not served", "GET", "/sns/oauth2/access_token", "appid=wxother&secret=x&code=c", "", 40125, 401},
 		{"a code of an account that is not served", "GET", "/sns/oauth2/access_token", "appid=wxother&secret=k&code=c", "", 40013, 400},
 		{"no user's token", "GET", "/sns/userinfo", "openid=o1", "", 41001, 401},
+		{"a POST with a user's token", "POST", "/sns/userinfo", "access_token=u", "", 43001, 400},
+		{"a POST with a user's token, and the key", "POST", "/sns/userinfo", "access_token=u", "Bearer k", 43001, 400},
 		{"no mini-program's secret", "GET", "/sns/jscode2session", "appid=" + shop + "&secret=x&js_code=c", "", 40125, 401},
 	}
 	for _, test := range tests {
@@ -196,7 +204,7 @@ func TestPathsOfWeChats(t *testing.T) {
 func TestAnswersOfWeChats(t *testing.T) {
 	b := &fakeBroker{call: func(_ *wxbrokerv1.CallHead, stream callStream) error {
 		return answerCall(stream, 400, "\x89PNG", "content-type", "image/png", "X-A", "1", "x-a", "2", "Content-Disposition", `attachment; filename="a.png"`,
-			"Connection", "close", "Transfer-Encoding", "chunked", "Access-Control-Allow-Origin", "*", "Cache-Control", "public")
+			"Content-Security-Policy", "default-src *", "Connection", "close", "Transfer-Encoding", "chunked", "Access-Control-Allow-Origin", "*", "Cache-Control", "public")
 	}}
 	w := callsWorld(t, b)
 	rec := w.call(withKey(get("/wxa/getwxacode", "")))
@@ -205,6 +213,7 @@ func TestAnswersOfWeChats(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"Content-Type": "image/png", "X-A": "1,2", "Content-Disposition": `attachment; filename="a.png"`, "Connection": "", "Transfer-Encoding": "",
+		"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'",
 	} {
 		if got := strings.Join(rec.Header()[name], ","); got != want {
 			t.Errorf("%s: %q", name, got)
@@ -212,6 +221,54 @@ func TestAnswersOfWeChats(t *testing.T) {
 	}
 	if b.heads[0].GetMethod() != http.MethodGet || b.heads[0].ContentLength != nil {
 		t.Errorf("asked %v", b.heads[0])
+	}
+}
+
+// An answer that has no type gets none, and one that has no body may say how
+// long that of a GET would be.
+func TestAnswersWithout(t *testing.T) {
+	for name, test := range map[string]struct {
+		status       int
+		body, length string
+	}{
+		"a type": {200, "<html>", "6"}, "a body": {304, "", ""}, "anything": {204, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := callsWorld(t, &fakeBroker{call: func(_ *wxbrokerv1.CallHead, stream callStream) error {
+				head := &wxbrokerv1.CallAnswer{Status: int32(test.status), ContentLength: proto.Int64(6)}
+				return errors.Join(
+					stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Answer{Answer: head}}),
+					stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Body{Body: []byte(test.body)}}))
+			}})
+			w.quiet()
+			server := httptest.NewServer(w.api)
+			defer server.Close()
+			r, _ := http.NewRequest(http.MethodGet, server.URL+"/cgi-bin/x", nil)
+			response, err := server.Client().Do(withKey(r))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			body, err := io.ReadAll(response.Body)
+			if response.StatusCode != test.status || string(body) != test.body || err != nil || response.Header.Get("Content-Length") != test.length {
+				t.Errorf("HTTP %d, Content-Length %q: %q, %v", response.StatusCode, response.Header.Get("Content-Length"), body, err)
+			}
+			if kind, given := response.Header["Content-Type"]; given {
+				t.Errorf("Content-Type %q", kind)
+			}
+		})
+	}
+}
+
+// What is the same still, for a part of it to be sent, nobody could say.
+func TestRangeOnACondition(t *testing.T) {
+	b := &fakeBroker{call: echo}
+	r := withKey(get("/cgi-bin/media/get", "media_id=1"))
+	r.Header.Set("Range", "bytes=5-")
+	r.Header.Set("If-Range", `"etag"`)
+	callsWorld(t, b).call(r)
+	if got := b.heads[0].GetRange(); got != "" {
+		t.Errorf("asked for the range %q", got)
 	}
 }
 
@@ -243,26 +300,29 @@ func TestErrorsOfForwardedCalls(t *testing.T) {
 	}
 }
 
-// A body has a bound, which for who is not known is that of any other request.
+// A body has a bound.
 func TestBodiesOfCalls(t *testing.T) {
 	tests := []struct {
-		name, path, query string
-		size              int64
-		known             bool
-		errcode           int
+		name, method string
+		size         int64
+		known        bool
+		errcode      int
+		passedOn     bool
 	}{
-		{"large", "/cgi-bin/media/upload", "", 64 << 20, true, 0},
-		{"of unknown length", "/cgi-bin/media/upload", "", 64 << 20, false, 0},
-		{"too large", "/cgi-bin/media/upload", "", 64<<20 + 1, true, 45001},
-		{"too large, of unknown length", "/cgi-bin/media/upload", "", 64<<20 + 1, false, 45001},
-		{"of a stranger", "/sns/userinfo", "access_token=u", 64 << 10, false, 0},
-		{"too large, of a stranger", "/sns/userinfo", "access_token=u", 64<<10 + 1, false, 45001},
+		{"large", "POST", 64 << 20, true, 0, true},
+		{"of unknown length", "POST", 64 << 20, false, 0, true},
+		{"too large", "POST", 64<<20 + 1, true, 45001, false},
+		{"too large, of unknown length", "POST", 64<<20 + 1, false, 45001, false},
+		{"of a GET", "GET", 64 << 10, true, 0, false},
+		{"of a GET, of unknown length", "GET", 64 << 10, false, 0, false},
+		{"too large, of a GET", "GET", 64<<10 + 1, true, 45001, false},
+		{"too large, of a GET, of unknown length", "GET", 64<<10 + 1, false, 45001, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var got int64
 			b := &fakeBroker{call: func(head *wxbrokerv1.CallHead, stream callStream) error {
-				if (head.ContentLength != nil) != test.known {
+				if (head.ContentLength != nil) != (test.known && test.passedOn) {
 					t.Errorf("the length is %v", head.ContentLength)
 				}
 				for {
@@ -280,20 +340,17 @@ func TestBodiesOfCalls(t *testing.T) {
 			w.quiet()
 			server := httptest.NewServer(w.api)
 			defer server.Close()
-			r, _ := http.NewRequest(http.MethodPost, server.URL+test.path+"?"+test.query, io.LimitReader(zeros{}, test.size))
+			r, _ := http.NewRequest(test.method, server.URL+"/cgi-bin/media/upload", io.LimitReader(zeros{}, test.size))
 			if test.known {
 				r.ContentLength = test.size
 			}
-			if test.query == "" {
-				withKey(r)
-			}
-			response, err := server.Client().Do(r)
+			response, err := server.Client().Do(withKey(r))
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer response.Body.Close()
 			answer, _ := io.ReadAll(response.Body)
-			if code := decoded[tokenBody](t, answer).ErrCode; code != test.errcode || code == 0 && got != test.size {
+			if code := decoded[tokenBody](t, answer).ErrCode; code != test.errcode || code == 0 && (got == test.size) != test.passedOn {
 				t.Errorf("%s after %d bytes", answer, got)
 			}
 		})
@@ -304,13 +361,13 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
-// A client may take its time to send, if it sends something all the time; one
-// that does not is cut off. WeChat's answer to half a body is passed on.
+// A client may take its time to send, if it sends enough all the time; one that
+// does not is cut off. WeChat's answer to half a body is passed on.
 func TestSlowUploads(t *testing.T) {
-	const head = "POST /cgi-bin/x HTTP/1.1\r\nHost: edge\r\nAuthorization: Bearer k\r\nContent-Length: 400000\r\n\r\n"
+	const head = "POST /cgi-bin/x HTTP/1.1\r\nHost: edge\r\nAuthorization: Bearer k\r\nContent-Length: 1200000\r\n\r\n"
 	tests := []struct {
 		name  string
-		sends int // pieces of 10 kB, one every 15 s
+		sends int // pieces of 30 kB, one every 15 s
 		call  func(*wxbrokerv1.CallHead, callStream) error
 		says  string
 	}{
@@ -340,7 +397,7 @@ func TestSlowUploads(t *testing.T) {
 				_, _ = io.WriteString(conn, head)
 				go func() {
 					for range test.sends {
-						if _, err := conn.Write(make([]byte, 10_000)); err != nil {
+						if _, err := conn.Write(make([]byte, 30_000)); err != nil {
 							return
 						}
 						time.Sleep(15 * time.Second)

@@ -6,41 +6,68 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/wxbroker/wxbroker/edge/internal/calls"
 )
 
-// upload is a request's body on its way elsewhere. Its client has to send
-// something all the time.
+// upload is a request's body on its way elsewhere. Its client has to send a
+// portion in clientStall, else it is not waited for any longer: a byte now and
+// then would hold a connection for days.
 type upload struct {
 	body    io.Reader
 	control *http.ResponseController
-	waits   time.Duration // for the answer, once all has been sent
+	// patience is how long its client may still keep us waiting. It wears off
+	// while nothing arrives, and grows with what does.
+	patience time.Duration
 
 	mu     sync.Mutex
-	ended  bool // what Read returned
+	end    error // what Read returned at last, nil until then
 	closed bool
+}
+
+func newUpload(f *flow, body io.Reader) *upload {
+	return &upload{body: body, control: f.control, patience: clientStall}
 }
 
 // Read reads on, within bounds of its own.
 func (u *upload) Read(p []byte) (int, error) {
-	u.mu.Lock()
-	if u.closed {
-		u.mu.Unlock()
-		return 0, http.ErrBodyReadAfterClose
-	}
-	now := time.Now()
-	_ = u.control.SetReadDeadline(now.Add(clientStall)) // as in await
-	_ = u.control.SetWriteDeadline(now.Add(clientStall + u.waits + clientStall))
-	u.mu.Unlock()
-	n, err := u.body.Read(p)
+	began, err := u.begin()
 	if err != nil {
-		u.mu.Lock()
-		u.ended = true
-		u.mu.Unlock()
+		return 0, err
 	}
+	n, err := u.body.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = &bodyError{err}
 	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.patience = min(clientStall, u.patience-time.Since(began)+time.Duration(n)*clientStall/portion)
+	switch {
+	case err != nil:
+		u.end = err
+	case !u.closed:
+		// Over HTTP/2 it would go on, and end the body while the broker is waited for.
+		_ = u.control.SetReadDeadline(time.Time{}) // as in await
+	}
 	return n, err
+}
+
+// begin bounds a Read, or says why there is none. Past the end net/http reads
+// by itself, and takes a deadline for the client's departure.
+func (u *upload) begin() (time.Time, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case u.end != nil:
+		return time.Time{}, u.end
+	case u.closed:
+		return time.Time{}, http.ErrBodyReadAfterClose
+	}
+	now := time.Now()
+	_ = u.control.SetReadDeadline(now.Add(u.patience)) // as in await
+	// The broker may take its time for this piece, and then for the answer.
+	_ = u.control.SetWriteDeadline(now.Add(u.patience + 2*calls.Stall + clientStall))
+	return now, nil
 }
 
 // bodyError says why a request's body could not be read.
@@ -53,7 +80,7 @@ func (e *bodyError) Unwrap() error { return e.error }
 func (u *upload) Close() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if !u.ended && !u.closed {
+	if u.end == nil && !u.closed {
 		u.closed = true
 		_ = u.control.SetReadDeadline(time.Unix(1, 0)) // as in await
 	}
@@ -65,4 +92,16 @@ func (u *upload) interrupted() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.closed
+}
+
+// drain reads the body of a GET, which means nothing: only behind it net/http
+// notices that a client leaves. The server's own timeout bounds it.
+func drain(w http.ResponseWriter, r *http.Request) error {
+	if r.ContentLength > maxBody {
+		return &bodyError{&http.MaxBytesError{Limit: maxBody}}
+	}
+	if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
+		return &bodyError{err}
+	}
+	return nil
 }

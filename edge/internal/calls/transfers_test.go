@@ -1,0 +1,97 @@
+package calls_test
+
+import (
+	"io"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/wxbroker/wxbroker/edge/internal/calls"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+// So many transfers of a kind may be under way, and any more are refused at
+// once. However slow they are, they hold up nothing else.
+func TestManySlowTransfers(t *testing.T) {
+	const most, more = 200, 100
+	slow := make(chan struct{})
+	b := &broker{
+		media: func(_ *wxbrokerv1.GetMediaRequest, stream mediaStream) error {
+			_ = stream.Send(mediaHead())
+			<-slow
+			return nil
+		},
+		call: func(stream callStream) error {
+			request, err := stream.Recv()
+			if err == nil {
+				err = stream.Send(head(""))
+			}
+			if request.GetHead().GetPath() == "/cgi-bin/slow" {
+				<-slow
+			}
+			return err
+		},
+	}
+	kinds := map[string]func(*testing.T, *calls.Client, bool) error{
+		"media": func(t *testing.T, c *calls.Client, _ bool) error {
+			return c.GetMedia(t.Context(), "", nil, sink[*wxbrokerv1.MediaHead](new(saved)))
+		},
+		"calls": func(t *testing.T, c *calls.Client, isSlow bool) error {
+			asked := &wxbrokerv1.CallHead{Method: "POST", Path: "/cgi-bin/x"}
+			if isSlow {
+				asked.Path = "/cgi-bin/slow"
+			}
+			return c.Call(t.Context(), "", asked, body("{}", io.EOF), sink[*wxbrokerv1.CallAnswer](new(saved)))
+		},
+	}
+	for name, transfer := range kinds {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, b, func(t *testing.T, c *calls.Client) {
+				slow = make(chan struct{})
+				refused := make(chan error, most+more)
+				var transfers sync.WaitGroup
+				for range most + more {
+					transfers.Go(func() {
+						if err := transfer(t, c, true); err != nil {
+							refused <- err
+						}
+					})
+				}
+				synctest.Wait()
+				if len(refused) != more {
+					t.Errorf("%d are refused at once", len(refused))
+				}
+				began := time.Now()
+				if _, err := c.SendTemplate(t.Context(), "", new(wxbrokerv1.SendTemplateRequest)); err != nil {
+					t.Errorf("a message: %v", err)
+				}
+				if _, err := c.GetOpenID(t.Context(), "", new(wxbrokerv1.GetOpenIDRequest)); err != nil {
+					t.Errorf("a code: %v", err)
+				}
+				if name == "media" {
+					if err := kinds["calls"](t, c, false); err != nil {
+						t.Errorf("a call: %v", err)
+					}
+				}
+				if took := time.Since(began); took > time.Second {
+					t.Errorf("what is short takes %v", took)
+				}
+				close(slow)
+				transfers.Wait()
+				close(refused)
+				for err := range refused {
+					if status.Code(err) != codes.ResourceExhausted {
+						t.Errorf("ended with %v", err)
+					}
+				}
+				if err := transfer(t, c, true); err != nil {
+					t.Errorf("once they are through: %v", err)
+				}
+			})
+		})
+	}
+}
