@@ -25,7 +25,7 @@ func (c *Client) Call(ctx context.Context, key string, head *wxbrokerv1.CallHead
 			return err
 		}
 	}
-	if err := c.calls.begin(); err != nil {
+	if err := c.calls.begin(ctx); err != nil {
 		return err
 	}
 	defer c.calls.end()

@@ -40,6 +40,8 @@ const (
 	// takes 250 on one, and one more would wait until somebody's slow client is
 	// through.
 	maxTransfers = 200
+	// placeWait is how long one more waits for a place among them.
+	placeWait = 5 * time.Second
 )
 
 // Client makes calls. Every error of its methods is a gRPC status unless they
@@ -84,14 +86,18 @@ type transfers struct {
 	places chan struct{} // one is in it for each that is under way
 }
 
-// begin takes a place, until end, or refuses where there is none. Nobody waits
-// for one: for how long, nobody knows.
-func (t transfers) begin() error {
+// begin takes a place, until end. It waits a little for one, as a burst of short
+// calls is soon over, and then refuses: how long slow ones take, nobody knows.
+func (t transfers) begin(ctx context.Context) error {
+	timer := time.NewTimer(placeWait)
+	defer timer.Stop()
 	select {
 	case t.places <- struct{}{}:
 		return nil
-	default:
+	case <-timer.C:
 		return status.Errorf(codes.ResourceExhausted, "%d such transfers of this edge are under way, as many as may be", maxTransfers)
+	case <-ctx.Done():
+		return status.FromContextError(ctx.Err()).Err()
 	}
 }
 

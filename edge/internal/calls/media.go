@@ -24,7 +24,7 @@ type Sink[H any] struct {
 
 // GetMedia downloads a file.
 func (c *Client) GetMedia(ctx context.Context, key string, r *wxbrokerv1.GetMediaRequest, to Sink[*wxbrokerv1.MediaHead]) error {
-	if err := c.media.begin(); err != nil {
+	if err := c.media.begin(ctx); err != nil {
 		return err
 	}
 	defer c.media.end()

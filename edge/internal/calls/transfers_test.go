@@ -4,7 +4,6 @@ import (
 	"io"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -14,8 +13,8 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// So many transfers of a kind may be under way, and any more are refused at
-// once. However slow they are, they hold up nothing else.
+// So many transfers of a kind may be under way, and any more wait a little and
+// are refused. However slow they are, they hold up nothing else.
 func TestManySlowTransfers(t *testing.T) {
 	const most, more = 200, 100
 	slow := make(chan struct{})
@@ -61,9 +60,13 @@ func TestManySlowTransfers(t *testing.T) {
 						}
 					})
 				}
-				synctest.Wait()
-				if len(refused) != more {
+				time.Sleep(4 * time.Second)
+				if len(refused) != 0 {
 					t.Errorf("%d are refused at once", len(refused))
+				}
+				time.Sleep(2 * time.Second)
+				if len(refused) != more {
+					t.Errorf("%d are refused", len(refused))
 				}
 				began := time.Now()
 				if _, err := c.SendTemplate(t.Context(), "", new(wxbrokerv1.SendTemplateRequest)); err != nil {
@@ -94,4 +97,23 @@ func TestManySlowTransfers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A burst of short calls is no reason to refuse any.
+func TestBurstOfCalls(t *testing.T) {
+	b := &broker{call: func(stream callStream) error {
+		time.Sleep(100 * time.Millisecond)
+		return stream.Send(head(""))
+	}}
+	inBubble(t, b, func(t *testing.T, c *calls.Client) {
+		var burst sync.WaitGroup
+		for range 1000 {
+			burst.Go(func() {
+				if err := c.Call(t.Context(), "", aCall, body("{}", io.EOF), sink[*wxbrokerv1.CallAnswer](new(saved))); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		burst.Wait()
+	})
 }
