@@ -118,7 +118,7 @@ const EachAPI = "*"
 // CallsPerDay returns how many calls of an API are made for the app in a day,
 // and false where there is no limit.
 func (a *App) CallsPerDay(api string) (int, bool) {
-	if n, ok := a.PerDay[api]; ok {
+	if n, ok := a.PerDay[strings.ToLower(api)]; ok {
 		return n, true
 	}
 	n, ok := a.PerDay[EachAPI]

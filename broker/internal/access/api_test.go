@@ -130,7 +130,7 @@ func TestMayCall(t *testing.T) {
 
 func TestCallsPerDay(t *testing.T) {
 	app := access.App{PerDay: map[string]int{access.TemplateAPI: 100, access.EachAPI: 7}}
-	for api, want := range map[string]int{access.TemplateAPI: 100, "/card/create": 7} {
+	for api, want := range map[string]int{access.TemplateAPI: 100, "/cgi-bin/message/template/Send": 100, "/card/create": 7} {
 		if n, ok := app.CallsPerDay(api); n != want || !ok {
 			t.Errorf("%s: %d, %v", api, n, ok)
 		}

@@ -28,8 +28,8 @@ type App struct {
 	PerSecond int
 	// Calls are the APIs that the grant call holds for, none for every one.
 	Calls []Pattern
-	// PerDay is how many calls of an API are made for it in a day, by API; see
-	// CallsPerDay.
+	// PerDay is how many calls of an API are made for it in a day, by API in small
+	// letters; see CallsPerDay.
 	PerDay map[string]int
 
 	// Set by NewPolicy; an app without them is not limited.

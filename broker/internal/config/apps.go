@@ -124,7 +124,7 @@ func (r *reader) calls(key string, written fileApp, app *access.App) {
 		case n < 0 || n > 100_000_000:
 			r.wrongf(key+".limits.per_day", "the calls of %s are not between 0 and 100000000 a day", api)
 		}
-		app.PerDay[api] = n
+		app.PerDay[strings.ToLower(api)] = n
 	}
 }
 
