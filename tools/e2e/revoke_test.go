@@ -56,7 +56,7 @@ func (o *organisation) honoured(token string) bool {
 func TestRevoked(t *testing.T) {
 	o := startOrganisation(t, wechatsim.Settings{}, 100)
 	app := regexp.MustCompile(`(?m)^  - \{name: web, .*\n`)
-	const both, signOnly = "grants: [sign, token, report]", "grants: [sign]"
+	const both, signOnly = "grants: [sign, token, report, template, media, oauth, call]", "grants: [sign]"
 	answer := o.becomes(t, http.StatusOK, "/token", billingKey)
 	kept := regexp.MustCompile(`"token":"([^"]+)"`).FindStringSubmatch(answer)[1]
 	o.becomes(t, http.StatusOK, signPath, "")
