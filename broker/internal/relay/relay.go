@@ -82,7 +82,7 @@ const maxKept = 256 << 10
 // it and replaces it if need be; then the call is made once more, if its body can
 // be sent again.
 func (r *Relay) Do(ctx context.Context, app *access.App, c Call) (*wechat.Answer, error) {
-	if err := r.stops.check(c.AppID, c.Path); err != nil { // before a body is waited for
+	if err := r.stops.check(c.AppID, counted(c.Path)); err != nil { // before a body is waited for
 		return nil, err
 	}
 	body, err := keep(c)
