@@ -4,6 +4,7 @@ import (
 	"io"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -65,6 +66,7 @@ func TestManySlowTransfers(t *testing.T) {
 					t.Errorf("%d are refused at once", len(refused))
 				}
 				time.Sleep(2 * time.Second)
+				synctest.Wait()
 				if len(refused) != more {
 					t.Errorf("%d are refused", len(refused))
 				}
