@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/singleflight"
 	"google.golang.org/grpc/codes"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
@@ -26,9 +25,6 @@ const (
 	// maxAnswer bounds an answer that is read whole, in bytes.
 	maxAnswer = 64 << 10
 )
-
-// codesUsed are the codes that are being turned into tokens.
-type codesUsed struct{ flights singleflight.Group }
 
 // Said is a short answer, read to its end.
 type Said struct {
@@ -69,7 +65,7 @@ func (r *Relay) Code(ctx context.Context, app *access.App, appid, code string) (
 	if err := r.admit(app, appid, access.CodeAPI); err != nil { // before it joins another app's call
 		return nil, Page{}, err
 	}
-	flight := r.codes.flights.DoChan(appid+"\x00"+code, func() (any, error) {
+	flight := r.codes.DoChan(appid+"\x00"+code, func() (any, error) {
 		bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), codeTimeout)
 		defer cancel()
 		said, err := r.read(bound, Call{

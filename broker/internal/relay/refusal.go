@@ -73,6 +73,9 @@ func notKept(appid string) error {
 
 // NotGranted says that an app may not call an API of an account.
 func NotGranted(app *access.App, appid, api string) error {
+	if access.Closed(api) {
+		return Refuse(codes.PermissionDenied, "api unauthorized: %s hands out or resets credentials, or clears quotas, and is never called for an app", api)
+	}
 	return Refuse(codes.PermissionDenied, "api unauthorized: the app %s has not been granted %s of %s", app.Name, api, appid)
 }
 

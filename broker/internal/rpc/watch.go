@@ -36,8 +36,7 @@ type credentials struct {
 // Watch serves one stream; the .proto file says what it promises.
 func (c *credentials) Watch(stream wxbrokerv1.CredentialService_WatchServer) error {
 	ctx := stream.Context()
-	requests := make(chan request)
-	go receive(stream, requests)
+	requests := receive(stream)
 
 	sub, err := c.subscribe(ctx, requests)
 	if err != nil {
@@ -55,7 +54,7 @@ func (c *credentials) Watch(stream wxbrokerv1.CredentialService_WatchServer) err
 }
 
 // subscribe waits for the first request.
-func (c *credentials) subscribe(ctx context.Context, requests <-chan request) (subscription, error) {
+func (c *credentials) subscribe(ctx context.Context, requests <-chan received[*wxbrokerv1.WatchRequest]) (subscription, error) {
 	timer := time.NewTimer(firstRequest)
 	defer timer.Stop()
 	select {
@@ -72,12 +71,12 @@ func (c *credentials) subscribe(ctx context.Context, requests <-chan request) (s
 		if first.err != nil {
 			return subscription{}, first.err
 		}
-		return readSubscription(first.request)
+		return readSubscription(first.message)
 	}
 }
 
 // serve sends states and takes acknowledgements until the stream's time is up.
-func (c *credentials) serve(stream wxbrokerv1.CredentialService_WatchServer, sub subscription, edge *Edge, requests <-chan request) error {
+func (c *credentials) serve(stream wxbrokerv1.CredentialService_WatchServer, sub subscription, edge *Edge, requests <-chan received[*wxbrokerv1.WatchRequest]) error {
 	opened := stream.Context()
 	life := time.NewTimer(c.life(access.CallerOf(opened)))
 	defer life.Stop()
@@ -123,7 +122,7 @@ func (c *credentials) serve(stream wxbrokerv1.CredentialService_WatchServer, sub
 			if next.err != nil {
 				return endOf(next.err)
 			}
-			held, err := readAcknowledgement(next.request)
+			held, err := readAcknowledgement(next.message)
 			if err != nil {
 				return err
 			}
@@ -178,26 +177,6 @@ func (c *credentials) holds(edge *Edge, said []Holding, app *access.App, kinds [
 		c.Claim(s.appid, s.kind, version)
 	}
 	c.Edges.change(edge, func(e *Edge) { e.Held = held })
-}
-
-// request is one message or the stream's end.
-type request struct {
-	request *wxbrokerv1.WatchRequest
-	err     error
-}
-
-func receive(stream wxbrokerv1.CredentialService_WatchServer, requests chan<- request) {
-	for {
-		r, err := stream.Recv()
-		select {
-		case requests <- request{r, err}:
-		case <-stream.Context().Done():
-			return
-		}
-		if err != nil {
-			return
-		}
-	}
 }
 
 // endOf returns how the stream ends when its caller ended it.
