@@ -161,9 +161,10 @@ func (c *Client) pass(ctx context.Context, upstream *url.URL, r Request) (_ *Ans
 	if err != nil && !errors.Is(err, io.EOF) {
 		return refuse(Transient, "reading the answer: "+withoutURL(err))
 	}
+	hidden := distinct(secrets)
 	answer := &Answer{
-		Status: resp.StatusCode, Header: passedOn(resp.Header, secrets), Length: resp.ContentLength,
-		Body: closing{newMasked(body, secrets), func() error { end(); return resp.Body.Close() }},
+		Status: resp.StatusCode, Header: passedOn(resp.Header, hidden), Length: resp.ContentLength,
+		Body: closing{newMasked(body, hidden), func() error { end(); return resp.Body.Close() }},
 	}
 	if errors.Is(err, io.EOF) && resp.Header.Get("Content-Disposition") == "" {
 		if said, err := decode(head); err == nil && said.ErrCode != 0 {
@@ -212,17 +213,12 @@ func (r Request) request(ctx context.Context, upstream *url.URL, moved *time.Tim
 }
 
 // passedOn returns the headers that are of use, without secrets.
-func passedOn(headers http.Header, secrets []string) http.Header {
+func passedOn(headers http.Header, secrets [][]byte) http.Header {
 	out := make(http.Header)
 	for _, name := range answerHeaders {
-		value := headers.Get(name)
-		for _, s := range secrets {
-			if s != "" {
-				value = strings.ReplaceAll(value, s, strings.Repeat("*", len(s)))
-			}
-		}
-		if value != "" {
-			out.Set(name, value)
+		value := []byte(headers.Get(name))
+		if mask(value, secrets); len(value) > 0 {
+			out.Set(name, string(value))
 		}
 	}
 	return out
@@ -312,13 +308,10 @@ type masked struct {
 // pieces is how much is read at once, in bytes.
 const pieces = 32 << 10
 
-func newMasked(from io.Reader, secrets []string) *masked {
-	m := &masked{from: from}
-	for i, s := range secrets {
-		if s != "" && !slices.Contains(secrets[:i], s) {
-			m.secrets = append(m.secrets, []byte(s))
-			m.longest = max(m.longest, len(s))
-		}
+func newMasked(from io.Reader, secrets [][]byte) *masked {
+	m := &masked{from: from, secrets: secrets}
+	for _, s := range secrets {
+		m.longest = max(m.longest, len(s))
 	}
 	m.room = make([]byte, m.longest+pieces)
 	return m
@@ -344,13 +337,14 @@ func (m *masked) Read(p []byte) (int, error) {
 		kept := copy(m.room, m.held)
 		n, err := m.from.Read(m.room[kept : kept+pieces])
 		m.held, m.err = m.room[:kept+n], err
-		m.mask()
+		mask(m.held, m.secrets)
 	}
 }
 
-func (m *masked) mask() {
-	for _, s := range m.secrets {
-		for rest := m.held; ; {
+// mask puts stars in the place of secrets.
+func mask(text []byte, secrets [][]byte) {
+	for _, s := range secrets {
+		for rest := text; ; {
 			i := bytes.Index(rest, s)
 			if i < 0 {
 				break
@@ -359,6 +353,17 @@ func (m *masked) mask() {
 			rest = rest[i+len(s):]
 		}
 	}
+}
+
+// distinct returns the forms of secrets, each once and none that is empty.
+func distinct(forms []string) [][]byte {
+	var secrets [][]byte
+	for i, s := range forms {
+		if s != "" && !slices.Contains(forms[:i], s) {
+			secrets = append(secrets, []byte(s))
+		}
+	}
+	return secrets
 }
 
 // newPassing returns the client for calls of apps: many at a time, some of them
