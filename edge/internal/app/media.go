@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"mime"
-	"regexp"
 	"strings"
 
 	"google.golang.org/grpc/status"
@@ -34,11 +33,9 @@ type mediaGetCommand struct {
 	uplink.Flags
 }
 
-var mediaID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,256}$`)
-
 // Run downloads and prints the file's path.
 func (c mediaGetCommand) Run(r daemon.Running) error {
-	if !mediaID.MatchString(c.MediaID) {
+	if !calls.IsMediaID(c.MediaID) {
 		return errors.New("MEDIA_ID is not one that WeChat gives: letters, digits, _ and -")
 	}
 	target, err := download.Open(c.Output, c.Force)
@@ -130,10 +127,8 @@ func inWords(err error) error {
 	if !ok {
 		return err
 	}
-	for _, detail := range s.Details() {
-		if said, ok := detail.(*wxbrokerv1.Refusal); ok {
-			return fmt.Errorf("WeChat answers %d: %s", said.GetErrcode(), said.GetErrmsg())
-		}
+	if said := calls.RefusalIn(err); said != nil {
+		return fmt.Errorf("WeChat answers %d: %s", said.GetErrcode(), said.GetErrmsg())
 	}
 	return fmt.Errorf("%s: %s", s.Code(), s.Message())
 }

@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+	"github.com/wxbroker/wxbroker/edge/internal/calls"
 )
 
 // statuses are HTTP's for those of gRPC; for any other it is 503.
@@ -30,7 +30,7 @@ func brokerSays(err error, asked string) error {
 	if !ok {
 		code = http.StatusServiceUnavailable
 	}
-	if wechat := refusalOf(s); wechat != nil {
+	if wechat := calls.RefusalIn(err); wechat != nil {
 		says := &refusal{status: code, message: cmp.Or(wechat.GetErrmsg(), message), errcode: int(wechat.GetErrcode())}
 		if wechat.GetRetryTime().IsValid() {
 			says.retry = wechat.GetRetryTime().AsTime()
@@ -54,14 +54,4 @@ func onlyOnce(err error) error {
 		known.once = true
 	}
 	return err
-}
-
-// refusalOf returns what WeChat says, nil if it is not WeChat that says it.
-func refusalOf(s *status.Status) *wxbrokerv1.Refusal {
-	for _, detail := range s.Details() {
-		if r, ok := detail.(*wxbrokerv1.Refusal); ok {
-			return r
-		}
-	}
-	return nil
 }

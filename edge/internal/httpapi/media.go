@@ -18,12 +18,9 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-var (
-	mediaID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,256}$`)
-	// oneRange is a Range that may be answered with a part. Any other means
-	// the whole, as RFC 9110 lets it.
-	oneRange = regexp.MustCompile(`^bytes=(\d{1,18}-\d{0,18}|-\d{1,18})$`)
-)
+// oneRange is a Range that may be answered with a part. Any other means the
+// whole, as RFC 9110 lets it.
+var oneRange = regexp.MustCompile(`^bytes=(\d{1,18}-\d{0,18}|-\d{1,18})$`)
 
 // errEnough ends a download whose head is all that was wanted.
 var errEnough = errors.New("the head is all that is wanted")
@@ -49,7 +46,7 @@ func (a *API) download(f *flow, r *http.Request, entry *audit.Entry) (err error)
 		return err
 	}
 	path := mediaPath.FindStringSubmatch(r.URL.Path)
-	if !mediaID.MatchString(path[1]) {
+	if !calls.IsMediaID(path[1]) {
 		return refuse(http.StatusBadRequest, "the path does not end with a media_id")
 	}
 	if entry.AppID, err = a.caller(given, credential.Media); err != nil {

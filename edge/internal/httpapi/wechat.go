@@ -13,6 +13,7 @@ import (
 	grpcstatus "google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
+	"github.com/wxbroker/wxbroker/edge/internal/calls"
 	"github.com/wxbroker/wxbroker/edge/internal/signing"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 )
@@ -125,7 +126,7 @@ func inWeChatsWords(err error) error {
 		return say(errSystem, err.Error())
 	}
 	s := grpcstatus.Convert(err)
-	if wechat := refusalOf(s); wechat != nil {
+	if wechat := calls.RefusalIn(err); wechat != nil {
 		says := &said{errcode: int(wechat.GetErrcode()), errmsg: cmp.Or(wechat.GetErrmsg(), s.Message())}
 		if wechat.GetRetryTime().IsValid() {
 			says.retry = wechat.GetRetryTime().AsTime()
