@@ -1,0 +1,107 @@
+package rpc_test
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+
+	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/fanout"
+	"github.com/wxbroker/wxbroker/broker/internal/keeper"
+	"github.com/wxbroker/wxbroker/broker/internal/relay"
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+)
+
+// answers is a WeChat that takes everything.
+func answers(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case access.TemplateAPI:
+		fmt.Fprint(w, `{"errcode":0,"errmsg":"ok","msgid":1}`)
+	case access.MediaAPI:
+		w.Header().Set("Content-Disposition", `attachment; filename="m.jpg"`)
+		switch r.FormValue("media_id") {
+		case "half":
+			w.Header().Set("Content-Length", "100000")
+			_, _ = w.Write(make([]byte, 50_000))
+		case "gbk":
+			w.Header().Set("Content-Type", "image/jpeg;\xff")
+			w.Header().Set("Content-Disposition", "attachment; filename=\"\xcd\xff.jpg\"")
+		case "endless":
+			endless(w, r)
+		default:
+			fmt.Fprint(w, "a picture")
+		}
+	case access.UserInfoAPI:
+		if r.FormValue("lang") != "" { // as the broker asks, not an SDK
+			fmt.Fprint(w, `{"errcode":48001,"errmsg":"api unauthorized"}`)
+			return
+		}
+		echo(w, r)
+	case access.CodeAPI:
+		if r.FormValue("code") == "with-userinfo" {
+			fmt.Fprint(w, `{"access_token":"u","openid":"o","scope":"snsapi_userinfo"}`) // whose userinfo is refused
+			return
+		}
+		fmt.Fprint(w, `{"access_token":"u","expires_in":7200,"refresh_token":"r","openid":"o","scope":"snsapi_base"}`)
+	default:
+		echo(w, r)
+	}
+}
+
+// echo answers with what it got.
+func echo(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	w.Header().Set("Content-Type", "text/x-answer")
+	w.WriteHeader(http.StatusCreated)
+	fmt.Fprintf(w, "%s %s %s %d %s", r.Method, r.RequestURI, r.Header.Get("Content-Type"), r.ContentLength, body)
+}
+
+// endless answers until its client leaves.
+func endless(w http.ResponseWriter, _ *http.Request) {
+	for {
+		if _, err := w.Write(make([]byte, 10_000)); err != nil {
+			return
+		}
+	}
+}
+
+// memory is a store that keeps nothing.
+type memory struct{}
+
+func (memory) Put(string, string, []byte) error { return nil }
+
+func (memory) All(string) (map[string][]byte, error) { return nil, nil }
+
+// relayed returns a relay to a WeChat that takes everything.
+func relayed(t *testing.T, states *fanout.Fanout) *relay.Relay {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(answers))
+	t.Cleanup(server.Close)
+	upstream, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return relayOver(wechat.New(wechat.Options{Upstreams: []*url.URL{upstream}}), states)
+}
+
+// relayOver returns a relay over a client.
+func relayOver(client *wechat.Client, states *fanout.Fanout) *relay.Relay {
+	log := slog.New(slog.DiscardHandler)
+	return relay.New(relay.Options{
+		WeChat: client, Account: states.Account, Store: memory{}, Clock: credential.WallClock, Log: log,
+		Keeper: func(appid string) *keeper.Keeper { // which never runs: its AppSecret is what counts
+			if !states.Has(appid) {
+				return nil
+			}
+			return keeper.New(keeper.Options{
+				Account: wechat.Account{AppID: appid, Secret: credential.NewSecret("an AppSecret")}, WeChat: client,
+				Store: memory{}, Publish: func(credential.Account) {}, Clock: credential.WallClock, Log: log,
+			})
+		},
+	})
+}
