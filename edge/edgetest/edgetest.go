@@ -87,7 +87,7 @@ func (c Config) keys(t testing.TB) *localkey.Source {
 	if err := os.WriteFile(path, []byte(c.LocalKeys), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	keys, _, err := localkey.Load(path)
+	keys, _, err := localkey.Load(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}

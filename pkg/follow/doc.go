@@ -1,17 +1,20 @@
-// Package follow notices that files have changed, so that whoever renews them,
-// be it cert-manager, kubelet or a person, need not tell the program.
+// Package follow reads files that somebody else writes, and notices when they
+// change. Whoever renews them, be it cert-manager, kubelet or a person, need
+// not tell the program.
 //
-// It reads all files every two seconds and compares their content. There is
-// nothing to configure, and it makes no difference whether a file was written
-// in place, renamed into place, or appeared behind a symbolic link as
-// Kubernetes swaps them; whether it is on a local disk, on NFS or in a bind
-// mount; nor what its modification time says.
+// [Group.Run] reads all files every two seconds and compares their content. There
+// is nothing to configure. A file may be written in place, renamed into place,
+// or swapped behind a symbolic link, as Kubernetes does; it may lie on a local
+// disk, on NFS or in a bind mount; its modification time does not matter.
 //
-// Files are not replaced all at once. In-place writers leave a certificate
-// whose key has yet to come, and a list is for a moment shorter than it will
-// be. So a change is taken into use when two looks in a row have found the same
-// content and all of it means something to who uses it. Until then, and for as
-// long as something is wrong with it, what was in use stays in use; what lasts
-// for more than ten seconds is logged. This holds for files that were emptied or
-// deleted too: nobody is shut out by that, and nobody let in.
+// Files are not replaced all at once. A writer in place leaves, for a moment, a
+// certificate without its new key, or a list that is too short. So a change is
+// taken into use when two looks in a row have found the same content and its
+// user accepts it. Until then, and for as long as something is wrong with it,
+// what was in use stays in use. Trouble that lasts more than ten seconds is
+// logged. This holds for files that were emptied or deleted too: that shuts
+// nobody out and lets nobody in.
+//
+// What a group's user is given are the bytes that were compared. It must not
+// read the files again: they may have changed since.
 package follow

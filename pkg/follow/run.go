@@ -10,21 +10,22 @@ import (
 const (
 	// interval is how often the files are looked at.
 	interval = 2 * time.Second
-	// patience is how long files may be unusable before somebody is told. Who
-	// writes them in place needs a moment, and kubelet a longer one.
+	// patience is how long files may be unusable before that is logged: a writer
+	// in place needs a moment, and kubelet a longer one.
 	patience = 10 * time.Second
 )
 
-// Run looks at the files until ctx ends, and calls use with content that is not
-// the current one and has settled. What use takes is the current content from
-// then on; that it changed is for use to log. An error of use, which names the
-// file but quotes nothing of it, leaves what was in use, and use is asked again
-// at the next look: there may be more to it than the content. So it is when
-// the files are back to what is in use, that it may forget what was wrong. What
-// lasts is logged, once for each thing that is wrong, and that it is over too.
-func (f Files) Run(ctx context.Context, log *slog.Logger, current Contents, use func(Contents) error) {
-	w := watcher{files: f, log: log.With("files", f.What), current: current, use: use}
-	w.current.Bytes = nil // only compared
+// Run looks at the files until ctx ends, and calls use with content that has
+// settled and is not in use yet; inUse is the fingerprint of what is. What use
+// accepts is in use from then on; use logs that it has changed.
+//
+// An error of use leaves what was in use. It names the file and quotes nothing
+// of it. Use is then asked again at each look, since its reason may lie outside
+// the files; and once more when the files are back to what is in use, so that it
+// can forget its error. Trouble that lasts is logged once for each cause, and
+// its end too.
+func (g Group) Run(ctx context.Context, log *slog.Logger, inUse Fingerprint, use func(Contents) error) {
+	w := watcher{group: g, log: log.With("files", g.What), inUse: inUse, use: use}
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
@@ -32,25 +33,29 @@ func (f Files) Run(ctx context.Context, log *slog.Logger, current Contents, use 
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			w.look(time.Now())
+			w.look(ctx, time.Now())
 		}
 	}
 }
 
 // watcher is what Run remembers from one look at the files to the next.
 type watcher struct {
-	files   Files
+	group   Group
 	log     *slog.Logger
 	use     func(Contents) error
-	current Contents  // what is in use
-	refused bool      // use has refused something since it took what is in use
-	last    Contents  // what the last look found, if it could read all of it
-	since   time.Time // from when on the files could not be used, or zero
-	told    string    // what of that was logged last
+	inUse   Fingerprint
+	refused bool        // use has refused something since it accepted what is in use
+	last    Fingerprint // what the last look found, zero if a file could not be read
+	since   time.Time   // when the files stopped being usable, or zero
+	told    string      // what was logged last about that
 }
 
-func (w *watcher) look(now time.Time) {
-	if err := w.next(); err != nil {
+func (w *watcher) look(ctx context.Context, now time.Time) {
+	err := w.next(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
 		w.complain(now, err)
 		return
 	}
@@ -63,29 +68,29 @@ func (w *watcher) look(now time.Time) {
 var errUnsettled = errors.New("they keep changing")
 
 // next takes into use what is new and has settled.
-func (w *watcher) next() error {
-	found, err := w.files.Read()
+func (w *watcher) next(ctx context.Context) error {
+	found, err := w.group.Read(ctx)
 	if err != nil {
-		w.last = Contents{}
+		w.last = Fingerprint{}
 		return err
 	}
-	settled := found.Same(w.last)
-	w.last = Contents{sum: found.sum}
+	settled := found.Fingerprint == w.last
+	w.last = found.Fingerprint
 	switch {
-	case found.Same(w.current) && !w.refused:
+	case found.Fingerprint == w.inUse && !w.refused:
 		return nil
 	case !settled:
 		return errUnsettled
 	}
 	err = w.use(found)
 	if w.refused = err != nil; !w.refused {
-		w.current = w.last
+		w.inUse = found.Fingerprint
 	}
 	return err
 }
 
-// complain logs what lasts, once for each thing that is wrong. That files
-// which were wrong are being written again is no news.
+// complain logs trouble that lasts, once for each cause. It says nothing of
+// files that were wrong and are being written again.
 func (w *watcher) complain(now time.Time, err error) {
 	if w.since.IsZero() {
 		w.since = now

@@ -41,13 +41,13 @@ func inBubble(t *testing.T, test func(*testing.T, *world)) {
 		}
 		write(t, w.first, "1")
 		write(t, w.second, "1")
-		files := follow.Files{What: "things", Paths: []string{w.first, "", w.second}, Limit: 100}
-		current := read(t, files)
+		files := follow.Group{What: "things", Paths: []string{w.first, "", w.second}, Limit: 100}
+		inUse := read(t, files).Fingerprint
 		ctx, stop := context.WithCancel(t.Context())
 		w.stop = stop
 		go func() {
 			defer close(w.ended)
-			files.Run(ctx, slog.New(slog.NewTextHandler(w, nil)), current, w.use)
+			files.Run(ctx, slog.New(slog.NewTextHandler(w, nil)), inUse, w.use)
 		}()
 		t.Cleanup(func() { stop(); <-w.ended })
 		test(t, w)
@@ -58,7 +58,7 @@ func (w *world) use(c follow.Contents) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.asked++
-	content := string(c.Bytes[0]) + " " + string(c.Bytes[2])
+	content := string(c.Files[0].Bytes) + " " + string(c.Files[2].Bytes)
 	if err := w.refuses(content); err != nil {
 		return err
 	}

@@ -145,7 +145,7 @@ func TestClientHoldsTheServerAgainst(t *testing.T) {
 		{"a client's", ours.Issue(t, usable(x509.ExtKeyUsageClientAuth)), dns, "incompatible key usage"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			server, _, err := Load(lay(t, tt.server))
+			server, _, err := Load(t.Context(), lay(t, tt.server))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -173,7 +173,7 @@ func TestServerHoldsTheClientAgainst(t *testing.T) {
 		{"a server's", ours.Issue(t, usable(x509.ExtKeyUsageServerAuth)), "bad certificate"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			client, _, err := Load(lay(t, tt.client, ours))
+			client, _, err := Load(t.Context(), lay(t, tt.client, ours))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -42,7 +42,7 @@ const (
 	caFile
 )
 
-// followed returns the files as they are read and followed.
-func (f Files) followed() follow.Files {
-	return follow.Files{What: "TLS files", Paths: []string{certFile: f.Cert, keyFile: f.Key, caFile: f.CA}, Limit: maxFile}
+// group returns the files as they are read and followed.
+func (f Files) group() follow.Group {
+	return follow.Group{What: "TLS files", Paths: []string{certFile: f.Cert, keyFile: f.Key, caFile: f.CA}, Limit: maxFile}
 }

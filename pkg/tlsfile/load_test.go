@@ -74,7 +74,7 @@ func TestLoad(t *testing.T) {
 				write(t, path, content)
 				return path
 			}
-			source, warnings, err := Load(Files{put("tls.crt", tt.cert), put("tls.key", tt.key), put("ca.crt", tt.ca)})
+			source, warnings, err := Load(t.Context(), Files{put("tls.crt", tt.cert), put("tls.key", tt.key), put("ca.crt", tt.ca)})
 			said := ""
 			if err != nil {
 				said = strings.ReplaceAll(err.Error(), dir, "") // which has the test's name in it
@@ -111,7 +111,7 @@ func TestLoadOfWhatIsNoFile(t *testing.T) {
 		{"a pipe that nobody writes", pipe, "not a regular file"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, _, err := Load(Files{CA: tt.path})
+			_, _, err := Load(t.Context(), Files{CA: tt.path})
 			refused(t, err, tt.says)
 			refused(t, err, tt.path)
 			refused(t, err, "reading the TLS files")
@@ -145,7 +145,7 @@ func TestWarnings(t *testing.T) {
 			if err := os.Chmod(files.Key, tt.mode); err != nil {
 				t.Fatal(err)
 			}
-			_, warnings, err := Load(files)
+			_, warnings, err := Load(t.Context(), files)
 			if err != nil || len(warnings) != len(tt.says) {
 				t.Fatalf("error %v, warnings %q, want %d", err, warnings, len(tt.says))
 			}
@@ -171,7 +171,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte{}, bytes.ReplaceAll(pair.Key, []byte("PRIVATE KEY"), []byte("MIGHAgEAMBMGByqGSM49")), []byte{})
 	files := Files{"tls.crt", "tls.key", "ca.crt"}
 	f.Fuzz(func(t *testing.T, cert, key, ca []byte) {
-		m, err := files.parse(follow.Contents{Bytes: [][]byte{cert, key, ca}, Exposed: make([]bool, 3)})
+		m, err := files.parse(follow.Contents{Files: []follow.File{{Bytes: cert}, {Bytes: key}, {Bytes: ca}}})
 		if err != nil {
 			if m != nil || leak(err.Error(), key) != "" && !bytes.Contains(cert, key) {
 				t.Errorf("material %v with the error %v", m, err)

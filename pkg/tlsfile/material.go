@@ -12,7 +12,7 @@ import (
 // material is what the files mean: all of it parses and matches. It is never
 // changed, only replaced.
 type material struct {
-	read        follow.Contents     // what it was made of; the bytes are not kept
+	read        follow.Fingerprint  // of what it was made of
 	pair        *tls.Certificate    // nil without a certificate of our own
 	authorities []*x509.Certificate // the CAs, none or at least one
 	pool        *x509.CertPool      // the same; nil means the system's, as in crypto/x509
@@ -21,9 +21,8 @@ type material struct {
 
 // parse returns errors that say which file is wrong and how.
 func (f Files) parse(c follow.Contents) (*material, error) {
-	m := &material{read: c, exposed: c.Exposed[keyFile]}
-	m.read.Bytes = nil
-	cert, key := c.Bytes[certFile], c.Bytes[keyFile]
+	m := &material{read: c.Fingerprint, exposed: c.Files[keyFile].Exposed}
+	cert, key := c.Files[certFile].Bytes, c.Files[keyFile].Bytes
 	if f.Cert != "" {
 		chain, err := certificates(cert)
 		if err != nil {
@@ -40,7 +39,7 @@ func (f Files) parse(c follow.Contents) (*material, error) {
 		m.pair = &pair
 	}
 	if f.CA != "" {
-		authorities, err := certificates(c.Bytes[caFile])
+		authorities, err := certificates(c.Files[caFile].Bytes)
 		if err != nil {
 			return nil, fmt.Errorf("the TLS CAs %s: %w", f.CA, err)
 		}

@@ -59,7 +59,7 @@ func write(t testing.TB, path string, content []byte) {
 // load loads what has nothing wrong with it.
 func load(t testing.TB, f Files) *Source {
 	t.Helper()
-	s, warnings, err := Load(f)
+	s, warnings, err := Load(t.Context(), f)
 	if err != nil || len(warnings) > 0 {
 		t.Fatalf("error %v, warnings %q", err, warnings)
 	}

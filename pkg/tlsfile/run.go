@@ -18,12 +18,12 @@ func (s *Source) Run(ctx context.Context, log *slog.Logger) {
 	var following sync.WaitGroup
 	defer following.Wait()
 	following.Go(func() {
-		s.files.followed().Run(ctx, log, s.current.Load().read, func(c follow.Contents) error {
+		s.files.group().Run(ctx, log, s.current.Load().read, func(c follow.Contents) error {
 			m, err := s.files.parse(c)
 			if err != nil {
 				return err
 			}
-			if m.read.Same(s.current.Load().read) {
+			if m.read == s.current.Load().read {
 				return nil // back to what is in use, after something that could not be
 			}
 			log.Info("the TLS files have changed, using the new ones from now on", m.attributes()...)

@@ -1,6 +1,7 @@
 package tlsfile
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -22,11 +23,11 @@ type Source struct {
 // may work for now: a key that every user can read, a certificate that has
 // expired. Files without any path are a client's that is anonymous and trusts
 // the system's CAs.
-func Load(files Files) (source *Source, warnings []string, err error) {
+func Load(ctx context.Context, files Files) (source *Source, warnings []string, err error) {
 	if err := files.check(); err != nil {
 		return nil, nil, err
 	}
-	c, err := files.followed().Read()
+	c, err := files.group().Read(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

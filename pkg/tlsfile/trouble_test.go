@@ -144,7 +144,7 @@ func TestWarningsWhileRunning(t *testing.T) {
 		if err := os.Chmod(files.Key, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		source, warnings, err := Load(files)
+		source, warnings, err := Load(t.Context(), files)
 		if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], files.Key) || !strings.Contains(warnings[0], "chmod 600") {
 			t.Fatalf("error %v, warnings %q", err, warnings)
 		}

@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -26,14 +27,14 @@ type Flags struct {
 
 // Open reads the files and decides how to reach a broker, host:port or
 // unix:/path. It does not connect.
-func (f Flags) Open(broker string) (*Link, error) {
+func (f Flags) Open(ctx context.Context, broker string) (*Link, error) {
 	address, err := daemon.ParseAddress(broker)
 	if err != nil {
 		return nil, fmt.Errorf("--broker: %w", err)
 	}
 	link := new(Link)
 	if f.wantsTLS() || !address.IsLocal() && !f.InsecureBroker {
-		err = link.secure(f, address)
+		err = link.secure(ctx, f, address)
 	} else {
 		link.dial = []grpc.DialOption{grpc.WithTransportCredentials(plain{insecure.NewCredentials()})}
 		if !address.IsLocal() {
@@ -44,7 +45,7 @@ func (f Flags) Open(broker string) (*Link, error) {
 		return nil, err
 	}
 	if f.TokenFile != "" {
-		err = link.identify(f.TokenFile)
+		err = link.identify(ctx, f.TokenFile)
 	}
 	return link, err
 }
@@ -55,7 +56,7 @@ func (f Flags) wantsTLS() bool {
 }
 
 // secure makes l one over TLS.
-func (l *Link) secure(f Flags, address daemon.Address) error {
+func (l *Link) secure(ctx context.Context, f Flags, address daemon.Address) error {
 	if f.InsecureBroker {
 		return errors.New("--insecure-broker asks for plain text to the broker, but --ca-file, --cert-file, --key-file and --server-name ask for TLS: leave out the one or the others")
 	}
@@ -69,7 +70,7 @@ func (l *Link) secure(f Flags, address daemon.Address) error {
 			return fmt.Errorf("--broker: %s has no host to hold the broker's certificate against: write it out, or give --server-name", address)
 		}
 	}
-	source, warnings, err := tlsfile.Load(tlsfile.Files{Cert: f.CertFile, Key: f.KeyFile, CA: f.CAFile})
+	source, warnings, err := tlsfile.Load(ctx, tlsfile.Files{Cert: f.CertFile, Key: f.KeyFile, CA: f.CAFile})
 	if err != nil {
 		return fmt.Errorf("the connection to the broker: %w", err)
 	}
@@ -81,9 +82,9 @@ func (l *Link) secure(f Flags, address daemon.Address) error {
 }
 
 // identify makes l send the token of a file.
-func (l *Link) identify(path string) error {
+func (l *Link) identify(ctx context.Context, path string) error {
 	source := tokenFile{path: path, secure: l.tls != nil}
-	_, exposed, err := source.read()
+	_, exposed, err := source.read(ctx)
 	if err != nil {
 		return fmt.Errorf("--token-file: %w", err)
 	}

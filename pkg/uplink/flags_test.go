@@ -41,7 +41,7 @@ func TestPlainTextOrTLS(t *testing.T) {
 		{"another machine, insecure", remote, uplink.Flags{InsecureBroker: true}, false, "insecure: credentials cross the network"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			link, err := tt.flags.Open(tt.broker)
+			link, err := tt.flags.Open(t.Context(), tt.broker)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,7 +82,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"no token there", local, uplink.Flags{TokenFile: missing}, "--token-file: reading the token: stat " + missing + ": no such file"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			link, err := tt.flags.Open(tt.broker)
+			link, err := tt.flags.Open(t.Context(), tt.broker)
 			if err == nil || !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("link %v, error %v, want %q", link, err, tt.says)
 			}
@@ -103,7 +103,7 @@ func TestWarnings(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	link, err := uplink.Flags{CertFile: cert, KeyFile: key, TokenFile: token}.Open("192.0.2.1:7600")
+	link, err := uplink.Flags{CertFile: cert, KeyFile: key, TokenFile: token}.Open(t.Context(), "192.0.2.1:7600")
 	if err != nil {
 		t.Fatal(err)
 	}

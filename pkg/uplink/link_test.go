@@ -52,7 +52,7 @@ func TestWhatTheBrokerIsHeldAgainst(t *testing.T) {
 		{"only TLS there", overTLS, "127.0.0.1:7600", uplink.Flags{}, ": the broker hung up without a word: if it speaks TLS, give --ca-file"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			link, err := tt.flags.Open(tt.address)
+			link, err := tt.flags.Open(t.Context(), tt.address)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -94,7 +94,7 @@ func TestCertificateThatIsRefused(t *testing.T) {
 			if tt.shows != nil {
 				flags.CertFile, flags.KeyFile = tt.shows.Write(t, t.TempDir())
 			}
-			link, err := flags.Open(tlstest.DNSName + ":7600")
+			link, err := flags.Open(t.Context(), tlstest.DNSName+":7600")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -23,8 +23,8 @@ type tokenFile struct {
 
 // GetRequestMetadata returns the header with the token. Its error is one that a
 // caller tries again after: the file may be back by then.
-func (t tokenFile) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
-	token, _, err := t.read()
+func (t tokenFile) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
+	token, _, err := t.read(ctx)
 	if err != nil {
 		return nil, status.Errorf(codes.Unavailable, "cannot say who this is: %v", err)
 	}
@@ -37,14 +37,14 @@ func (t tokenFile) GetRequestMetadata(context.Context, ...string) (map[string]st
 func (t tokenFile) RequireTransportSecurity() bool { return t.secure }
 
 // read returns the token. No error quotes what is in the file.
-func (t tokenFile) read() (token string, exposed bool, err error) {
-	c, err := follow.Files{What: "token", Paths: []string{t.path}, Limit: maxToken}.Read()
+func (t tokenFile) read(ctx context.Context) (token string, exposed bool, err error) {
+	file, err := follow.Read(ctx, t.path, maxToken)
 	if err != nil {
-		return "", false, err
+		return "", false, fmt.Errorf("reading the token: %w", err)
 	}
-	word := bytes.TrimSpace(c.Bytes[0])
+	word := bytes.TrimSpace(file.Bytes)
 	if len(word) == 0 || bytes.ContainsFunc(word, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "", false, fmt.Errorf("reading the token: %s does not hold one token and nothing else, a single word of ASCII", t.path)
 	}
-	return string(word), c.Exposed[0], nil
+	return string(word), file.Exposed, nil
 }

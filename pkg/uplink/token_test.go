@@ -50,7 +50,7 @@ func TestFormOfTheToken(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "token")
 			writeToken(t, path, tt.file)
-			link, err := uplink.Flags{TokenFile: path}.Open("127.0.0.1:7600")
+			link, err := uplink.Flags{TokenFile: path}.Open(t.Context(), "127.0.0.1:7600")
 			if tt.sent == "" {
 				if err == nil || !strings.Contains(err.Error(), "--token-file: ") || !strings.Contains(err.Error(), path) {
 					t.Errorf("error %v", err)

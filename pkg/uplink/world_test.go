@@ -55,7 +55,7 @@ func serveOn(t *testing.T, listener net.Listener, files tlsfile.Files, dial func
 	b := &broker{dial: dial, held: make(chan struct{})}
 	var options []grpc.ServerOption
 	if files.Cert != "" {
-		source, _, err := tlsfile.Load(files)
+		source, _, err := tlsfile.Load(t.Context(), files)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +126,7 @@ func ask(t *testing.T, conn *grpc.ClientConn) error {
 // open opens a link that has nothing wrong with it.
 func open(t *testing.T, f uplink.Flags, address string) *uplink.Link {
 	t.Helper()
-	link, err := f.Open(address)
+	link, err := f.Open(t.Context(), address)
 	if err != nil || len(link.Warnings()) > 0 {
 		t.Fatalf("error %v, warnings %q", err, link.Warnings())
 	}

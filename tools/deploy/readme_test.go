@@ -118,7 +118,7 @@ func TestRecipeForACertificate(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	files := tlsfile.Files{Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key"), CA: filepath.Join(dir, "ca.crt")}
-	if _, warnings, err := tlsfile.Load(files); err != nil || len(warnings) > 0 {
+	if _, warnings, err := tlsfile.Load(t.Context(), files); err != nil || len(warnings) > 0 {
 		t.Fatalf("what it makes cannot be used well: %v %v", err, warnings)
 	}
 	roots, leaf := x509.NewCertPool(), certificate(t, files.Cert)

@@ -98,14 +98,14 @@ func TestCertificatesAreReplaced(t *testing.T) {
 		w.startBroker(t)
 		pass(time.Second)
 
-		source, _, err := tlsfile.Load(client)
+		source, _, err := tlsfile.Load(t.Context(), client)
 		must(t, err)
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { source.Run(ctx, quiet) })
 		// The broker does not tell whose certificate it took, so beside it stands
 		// another server of the same files, which does.
-		beside, _, err := tlsfile.Load(server.files())
+		beside, _, err := tlsfile.Load(t.Context(), server.files())
 		must(t, err)
 		running.Go(func() { beside.Run(ctx, quiet) })
 		besides, err := beside.Server("h2")

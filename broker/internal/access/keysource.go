@@ -11,7 +11,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
@@ -25,17 +24,17 @@ const maxKeys = 1 << 20
 
 // KeyFile returns the keys of a file, as [ReadKeyFile] does.
 func KeyFile(path string) KeySource {
-	return func(context.Context, string) ([]jose.JSONWebKey, error) { return ReadKeyFile(path) }
+	return func(ctx context.Context, _ string) ([]jose.JSONWebKey, error) { return ReadKeyFile(ctx, path) }
 }
 
 // ReadKeyFile reads a JSON web key set, as a cluster has it at /openid/v1/jwks,
 // or public keys in PEM form, as kube-apiserver's --service-account-key-file.
-func ReadKeyFile(path string) ([]jose.JSONWebKey, error) {
-	read, err := follow.Files{What: "cluster's keys", Paths: []string{path}, Limit: maxKeys}.Read()
+func ReadKeyFile(ctx context.Context, path string) ([]jose.JSONWebKey, error) {
+	file, err := follow.Read(ctx, path, maxKeys)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading the cluster's keys: %w", err)
 	}
-	found, err := publicKeys(read.Bytes[0])
+	found, err := publicKeys(file.Bytes)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -88,7 +87,7 @@ type Discovery struct {
 // Keys returns the keys that the document leads to.
 func (d Discovery) Keys() KeySource {
 	return func(ctx context.Context, issuer string) ([]jose.JSONWebKey, error) {
-		client, err := d.client()
+		client, err := d.client(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -137,14 +136,14 @@ func (d Discovery) keysAddress(server, named string) string {
 	return server + keysPath
 }
 
-func (d Discovery) client() (*http.Client, error) {
+func (d Discovery) client(ctx context.Context) (*http.Client, error) {
 	var cas *x509.CertPool
 	if d.CAFile != "" {
-		raw, err := os.ReadFile(d.CAFile)
+		file, err := follow.Read(ctx, d.CAFile, maxKeys)
 		if err != nil {
 			return nil, err
 		}
-		if cas = x509.NewCertPool(); !cas.AppendCertsFromPEM(raw) {
+		if cas = x509.NewCertPool(); !cas.AppendCertsFromPEM(file.Bytes) {
 			return nil, fmt.Errorf("%s holds no certificate in PEM form", d.CAFile)
 		}
 	}
@@ -172,11 +171,11 @@ func (d Discovery) get(ctx context.Context, client *http.Client, address string)
 		return nil, err
 	}
 	if own, err := url.Parse(d.URL); err == nil && d.TokenFile != "" && own.Scheme == target.Scheme && own.Host == target.Host {
-		token, err := os.ReadFile(d.TokenFile)
+		token, err := follow.Read(ctx, d.TokenFile, maxToken)
 		if err != nil {
 			return nil, err
 		}
-		request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+		request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token.Bytes)))
 	}
 	response, err := client.Do(request)
 	if err != nil {

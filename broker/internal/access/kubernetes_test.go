@@ -211,7 +211,7 @@ func (c *changingKeys) source(context.Context, string) ([]jose.JSONWebKey, error
 
 func keysOf(t *testing.T, cluster *clustertest.Cluster) []jose.JSONWebKey {
 	t.Helper()
-	found, err := access.ReadKeyFile(cluster.KeysFile(t))
+	found, err := access.ReadKeyFile(t.Context(), cluster.KeysFile(t))
 	if err != nil {
 		t.Fatal(err)
 	}

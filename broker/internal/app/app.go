@@ -93,7 +93,7 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 		}
 	}()
 	a.use(ctx, c)
-	secured, err := a.secure(c.TLS)
+	secured, err := a.secure(ctx, c.TLS)
 	if err != nil {
 		return nil, err
 	}
@@ -140,11 +140,11 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 }
 
 // secure reads the TLS files; nil is plain text.
-func (a *App) secure(files tlsfile.Files) (*tls.Config, error) {
+func (a *App) secure(ctx context.Context, files tlsfile.Files) (*tls.Config, error) {
 	if files == (tlsfile.Files{}) {
 		return nil, nil
 	}
-	source, warnings, err := tlsfile.Load(files)
+	source, warnings, err := tlsfile.Load(ctx, files)
 	if err != nil {
 		return nil, err
 	}

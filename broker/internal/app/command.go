@@ -43,16 +43,16 @@ func (c serveCommand) Run(r daemon.Running) error {
 	told := make(chan os.Signal, 1)
 	signal.Notify(told, syscall.SIGHUP)
 	defer signal.Stop(told)
-	seen, err := configFile(c.Config).Read() // before it is loaded: what changes meanwhile is a change
+	read, err := config.File(c.Config).Read(r.Context)
 	if err != nil {
 		return err
 	}
-	loaded, err := config.Load(c.Config)
+	loaded, err := config.Parse(r.Context, c.Config, read)
 	if err != nil {
 		return err
 	}
 	a, err := New(r.Context, loaded, Options{
-		Version: r.Version, Log: c.Logger(r.Stderr), Follow: &Followed{Path: c.Config, Seen: seen, Told: told},
+		Version: r.Version, Log: c.Logger(r.Stderr), Follow: &Followed{Path: c.Config, Loaded: read.Fingerprint, Told: told},
 	})
 	if err != nil {
 		return err

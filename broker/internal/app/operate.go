@@ -32,7 +32,7 @@ type operation struct {
 
 // ask connects to the broker and lets f ask it.
 func (o operation) ask(r daemon.Running, f func(context.Context, wxbrokerv1.OperatorServiceClient) error) error {
-	link, err := o.Open(o.Broker)
+	link, err := o.Open(r.Context, o.Broker)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/internal/config"
 	"github.com/wxbroker/wxbroker/broker/internal/operator"
+	"github.com/wxbroker/wxbroker/pkg/follow"
 )
 
 // current is the configuration in use.
@@ -37,12 +38,12 @@ func (c *current) inUse() config.Config {
 	return c.config
 }
 
-// Reload takes the configuration file at path into use as it is now, or none
-// of it: the error says why. What it revokes ends on open streams at once.
-func (a *App) Reload(ctx context.Context, path string) error {
+// Reload takes what was read of the configuration file at path into use, or
+// none of it: the error says why. What it revokes ends on open streams at once.
+func (a *App) Reload(ctx context.Context, path string, read follow.Contents) error {
 	a.configuration.reloading.Lock()
 	defer a.configuration.reloading.Unlock()
-	next, err := config.Load(path)
+	next, err := config.Parse(ctx, path, read)
 	if err == nil {
 		err = a.replace(ctx, next)
 	}

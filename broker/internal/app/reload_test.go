@@ -18,6 +18,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/config"
 	"github.com/wxbroker/wxbroker/broker/internal/store"
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/follow"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
 
@@ -59,7 +60,17 @@ func (s *site) write(accounts ...string) {
 	}
 }
 
-func startSite(t *testing.T, follow bool, accounts ...string) *site {
+// read reads the configuration as it is now.
+func (s *site) read() follow.Contents {
+	s.t.Helper()
+	read, err := config.File(s.path).Read(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return read
+}
+
+func startSite(t *testing.T, following bool, accounts ...string) *site {
 	t.Helper()
 	s := &site{t: t, path: filepath.Join(t.TempDir(), "wxbroker.yaml"), told: make(chan os.Signal, 1), done: make(chan error, 1)}
 	var known []wechatsim.Account
@@ -72,17 +83,14 @@ func startSite(t *testing.T, follow bool, accounts ...string) *site {
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
 	s.write(accounts...)
-	seen, err := configFile(s.path).Read()
-	if err != nil {
-		t.Fatal(err)
-	}
-	loaded, err := config.Load(s.path)
+	read := s.read()
+	loaded, err := config.Parse(t.Context(), s.path, read)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var followed *Followed
-	if follow {
-		followed = &Followed{Path: s.path, Seen: seen, Told: s.told}
+	if following {
+		followed = &Followed{Path: s.path, Loaded: read.Fingerprint, Told: s.told}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	s.stop = cancel
@@ -104,7 +112,7 @@ func (s *site) reload(accounts ...string) time.Duration {
 	s.t.Helper()
 	s.write(accounts...)
 	start := time.Now()
-	if err := s.app.Reload(s.t.Context(), s.path); err != nil {
+	if err := s.app.Reload(s.t.Context(), s.path, s.read()); err != nil {
 		s.t.Error(err)
 	}
 	took := time.Since(start)
@@ -165,7 +173,8 @@ func TestReloadBesideACall(t *testing.T) {
 		s.write("wx2", "wx3")
 		reloaded := make(chan error, 1)
 		start := time.Now()
-		go func() { reloaded <- s.app.Reload(t.Context(), s.path) }()
+		read := s.read()
+		go func() { reloaded <- s.app.Reload(t.Context(), s.path, read) }()
 		synctest.Wait()
 		if got := s.published(); got != "wx2 true, wx3 false" {
 			t.Errorf("at once published are %s", got)

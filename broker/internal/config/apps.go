@@ -195,7 +195,7 @@ func (r *reader) kubernetes(written *fileKubernetes) *access.Kubernetes {
 	case written.KeysFile != "" && (written.CAFile != "" || written.TokenFile != ""):
 		r.wrongf("$.kubernetes", "has ca_file or token_file, which belong to a discovery_url")
 	case written.KeysFile != "":
-		if _, err := access.ReadKeyFile(written.KeysFile); err != nil {
+		if _, err := access.ReadKeyFile(r.ctx, written.KeysFile); err != nil {
 			r.wrongf("$.kubernetes.keys_file", "%v", err)
 		}
 		return access.NewKubernetes(written.Issuer, fmt.Sprint(*written), access.KeyFile(written.KeysFile))

@@ -17,7 +17,7 @@ const (
 )
 
 func TestApps(t *testing.T) {
-	c, err := Load(write(t, theAccount+"apps:\n"+
+	c, err := Load(t.Context(), write(t, theAccount+"apps:\n"+
 		"  - {name: shop-web, identities: ['token:sha256:"+aHash+"', 'token:sha256:"+strings.ToUpper(bHash)+"'], accounts: [wx1], grants: [sign, report, call],\n"+
 		"     calls: [/card/*, /cgi-bin/message/custom/send], limits: {per_second: 7, per_day: {/card/get: 10, '*': 100}}}\n"+
 		"  - {name: ops, identities: ['token:sha256:"+strings.Repeat("a", 64)+"'], grants: [admin]}\n"+
@@ -33,7 +33,7 @@ func TestApps(t *testing.T) {
 // TestNoApps: on this machine whoever can connect may do everything.
 func TestNoApps(t *testing.T) {
 	for _, listen := range []string{"", "listen: {grpc: '127.0.0.1:1'}\n", "listen: {grpc: 'unix:/run/x'}\n"} {
-		c, err := Load(write(t, listen+theAccount))
+		c, err := Load(t.Context(), write(t, listen+theAccount))
 		if err != nil || !c.Policy.IsOpen() {
 			t.Errorf("%q: %v", listen, err)
 		}
@@ -120,7 +120,7 @@ func TestAppsRefused(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			path := write(t, theAccount+tt.yaml)
-			_, err := Load(path)
+			_, err := Load(t.Context(), path)
 			if err == nil {
 				t.Fatal("accepted")
 			}
@@ -148,7 +148,7 @@ func TestNeedsRestart(t *testing.T) {
 	load := func(yaml string) Config {
 		t.Helper()
 		yaml = strings.ReplaceAll(yaml, "KEY", "'"+key+"'")
-		c, err := Load(write(t, yaml+theAccount+anApp))
+		c, err := Load(t.Context(), write(t, yaml+theAccount+anApp))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -178,7 +178,7 @@ func TestNeedsRestart(t *testing.T) {
 func TestOpeningNeedsARestart(t *testing.T) {
 	load := func(yaml string) Config {
 		t.Helper()
-		c, err := Load(write(t, yaml))
+		c, err := Load(t.Context(), write(t, yaml))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +196,7 @@ func TestOpeningNeedsARestart(t *testing.T) {
 // TestSameAccount: what a change of the configuration leaves alone.
 func TestSameAccount(t *testing.T) {
 	path := write(t, "accounts: [{appid: wx1, secret_file: 'SECRET'}, {appid: wx2, secret_file: SECRET}]\n")
-	first, err := Load(path)
+	first, err := Load(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestSameAccount(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(filepath.Dir(path), "appsecret"), []byte("another"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	second, err := Load(path)
+	second, err := Load(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}

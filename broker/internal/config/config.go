@@ -2,12 +2,12 @@ package config
 
 import (
 	"bytes"
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"reflect"
 	"regexp"
 	"strings"
@@ -19,6 +19,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
+	"github.com/wxbroker/wxbroker/pkg/follow"
 	"github.com/wxbroker/wxbroker/pkg/tlsfile"
 )
 
@@ -99,29 +100,32 @@ type Account struct {
 // file holds is not compared: a keeper notices that by itself.
 func (a Account) Same(other Account) bool { return reflect.DeepEqual(a.written, other.written) }
 
-// MaxFile bounds the configuration file, in bytes.
-const MaxFile = 1 << 20
+// maxFile bounds the configuration file, and each file of certificates that it
+// names, in bytes.
+const maxFile = 1 << 20
 
-// Load reads the file at path and what it names. The error joins everything
-// that is wrong.
-func Load(path string) (Config, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return Config{}, fmt.Errorf("reading the configuration: %w", err)
-	}
-	defer f.Close()
-	source, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
-	if err != nil {
-		return Config{}, fmt.Errorf("reading the configuration %s: %w", path, err)
-	}
-	if len(source) > MaxFile {
-		return Config{}, fmt.Errorf("reading the configuration %s: it has more than %d bytes", path, MaxFile)
-	}
-	return parse(path, source)
+// File returns the configuration file at path, to be read and followed.
+func File(path string) follow.Group {
+	return follow.Group{What: "configuration", Paths: []string{path}, Limit: maxFile}
 }
 
-func parse(path string, source []byte) (Config, error) {
-	r := &reader{path: path, source: source}
+// Load reads the file at path and the files that it names. The error joins
+// everything that is wrong.
+func Load(ctx context.Context, path string) (Config, error) {
+	read, err := File(path).Read(ctx)
+	if err != nil {
+		return Config{}, err
+	}
+	return Parse(ctx, path, read)
+}
+
+// Parse is Load for a file that was read already.
+func Parse(ctx context.Context, path string, read follow.Contents) (Config, error) {
+	return parse(ctx, path, read.Files[0].Bytes)
+}
+
+func parse(ctx context.Context, path string, source []byte) (Config, error) {
+	r := &reader{ctx: ctx, path: path, source: source}
 	written := defaults()
 	decoder := yaml.NewDecoder(bytes.NewReader(source), yaml.Strict())
 	switch err := decoder.Decode(&written); {
@@ -145,7 +149,7 @@ func parse(path string, source []byte) (Config, error) {
 		r.wrongf("$.accounts", "lists no account: add one with its appid and secret_file")
 	}
 	for i, a := range written.Accounts {
-		r.account(fmt.Sprintf("$.accounts[%d]", i), accountDefaults(a))
+		r.account(fmt.Sprintf("$.accounts[%d]", i), accountDefaults(a)) //nolint:contextcheck // a secret is read again long after ctx
 	}
 	r.policy(written)
 	if err := errors.Join(r.errs...); err != nil {
@@ -160,7 +164,7 @@ func (r *reader) keys(written file) {
 	if path == "" {
 		return
 	}
-	keys, worldReadable, err := store.LoadKeys(path)
+	keys, worldReadable, err := store.LoadKeys(r.ctx, path)
 	if err != nil {
 		r.wrongf("$.encryption_key_file", "%v", err)
 	}
@@ -236,10 +240,10 @@ func (r *reader) upstreams(written file) {
 
 // certificates adds the file's certificates to pool.
 func (r *reader) certificates(key, path string, pool *x509.CertPool) *x509.CertPool {
-	raw, err := os.ReadFile(path)
+	file, err := follow.Read(r.ctx, path, maxFile)
 	if err != nil {
 		r.wrongf(key, "%v", err)
-	} else if !pool.AppendCertsFromPEM(raw) {
+	} else if !pool.AppendCertsFromPEM(file.Bytes) {
 		r.wrongf(key, "%s holds no certificate in PEM form", path)
 	}
 	return pool
@@ -288,7 +292,7 @@ func (r *reader) account(key string, written fileAccount) {
 	a.Secret = r.secret(key, written)
 	if path := written.SecretFile; path != "" {
 		a.ReadSecret = func() (credential.Secret, error) {
-			secret, _, err := readSecret(path)
+			secret, _, err := readSecret(context.Background(), path)
 			return secret, err
 		}
 	}

@@ -4,13 +4,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// write puts a configuration and a secret beside it, whose path it may name as
-// SECRET.
+// write puts a configuration beside a secret and a pipe without a writer, whose
+// paths it may name as SECRET and PIPE.
 func write(t *testing.T, yaml string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -18,15 +19,19 @@ func write(t *testing.T, yaml string) string {
 	if err := os.WriteFile(secret, []byte("0123456789abcdef\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	path := filepath.Join(dir, "wxbroker.yaml")
-	if err := os.WriteFile(path, []byte(strings.ReplaceAll(yaml, "SECRET", secret)), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(strings.NewReplacer("SECRET", secret, "PIPE", pipe).Replace(yaml)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
 func TestLoad(t *testing.T) {
-	c, err := Load(write(t, `
+	c, err := Load(t.Context(), write(t, `
 data: some.db
 listen: {grpc: "unix:/run/wxbroker.sock", ops: ":7601"}
 upstreams: [http://127.0.0.1:7699, https://api.weixin.qq.com]
@@ -61,7 +66,7 @@ accounts:
 }
 
 func TestDefaults(t *testing.T) {
-	c, err := Load(write(t, "accounts: [{appid: wx1, secret_file: SECRET}]\n"))
+	c, err := Load(t.Context(), write(t, "accounts: [{appid: wx1, secret_file: SECRET}]\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,10 +96,12 @@ func TestLoadRefuses(t *testing.T) {
 		{"a key twice", "data: x\ndata: y\n", []string{":2:1: ", "already defined"}},
 		{"a list where text belongs", "data: [x]\n", []string{":1:"}},
 		{"no accounts", "data: x\n", []string{"accounts", "lists no account"}},
-		{"an empty file", "", []string{"accounts", "lists no account"}},
+		{"an empty file", "", []string{"the file is empty"}}, // half written, perhaps,
 		{"no database", "data: ''\n" + account, []string{":1: data: "}},
 		{"an account twice", account + "  - appid: wx1\n    secret_file: SECRET\n", []string{":4: accounts[1].appid: ", "twice"}},
 		{"no appid", "accounts:\n  - secret_file: SECRET\n", []string{":2: accounts[0].appid: "}},
+		{"a pipe for a secret file", "accounts:\n  - appid: wx1\n    secret_file: PIPE\n", []string{":3: accounts[0].secret_file: ", "not a regular file"}},
+		{"a pipe for a CA file", "upstream_ca_file: PIPE\n" + account, []string{":1: upstream_ca_file: ", "not a regular file"}},
 		{"a missing secret file", "accounts:\n  - appid: wx1\n    secret_file: /does/not/exist\n", []string{":3: accounts[0].secret_file: ", "/does/not/exist"}},
 		{"an unset secret variable", "accounts:\n  - appid: wx1\n    secret_env: WXBROKER_TEST_NOT_SET\n", []string{":3: ", "WXBROKER_TEST_NOT_SET"}},
 		{"no secret", "accounts:\n  - appid: wx1\n", []string{":2: accounts[0]: ", "exactly one"}},
@@ -115,7 +122,7 @@ func TestLoadRefuses(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			path := write(t, tt.yaml)
-			_, err := Load(path)
+			_, err := Load(t.Context(), path)
 			if err == nil {
 				t.Fatal("accepted")
 			}
@@ -134,15 +141,15 @@ func TestLoadRefuses(t *testing.T) {
 
 // TestAnEmptyFileLacksOnlyAccounts: everything else has a default.
 func TestAnEmptyFileLacksOnlyAccounts(t *testing.T) {
-	for _, yaml := range []string{"", "# nothing\n", "---\n", "{}\n"} {
-		if _, err := Load(write(t, yaml)); err == nil || strings.Count(err.Error(), "\n") > 0 || !strings.Contains(err.Error(), "lists no account") {
+	for _, yaml := range []string{"\n", "# nothing\n", "---\n", "{}\n"} {
+		if _, err := Load(t.Context(), write(t, yaml)); err == nil || strings.Count(err.Error(), "\n") > 0 || !strings.Contains(err.Error(), "lists no account") {
 			t.Errorf("%q: %v", yaml, err)
 		}
 	}
 }
 
 func TestInsecureAllowsPlaintext(t *testing.T) {
-	c, err := Load(write(t, "insecure: true\nlisten: {grpc: '0.0.0.0:7600'}\naccounts: [{appid: wx1, secret_file: SECRET}]\n"+anApp))
+	c, err := Load(t.Context(), write(t, "insecure: true\nlisten: {grpc: '0.0.0.0:7600'}\naccounts: [{appid: wx1, secret_file: SECRET}]\n"+anApp))
 	if err != nil || !c.Insecure {
 		t.Errorf("insecure %v, %v", c.Insecure, err)
 	}
@@ -153,7 +160,7 @@ func TestWorldReadableSecretIsAWarning(t *testing.T) {
 	if err := os.Chmod(filepath.Join(filepath.Dir(path), "appsecret"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Load(path)
+	c, err := Load(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}

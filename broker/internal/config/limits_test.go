@@ -34,7 +34,7 @@ func TestLimits(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := Load(write(t, "accounts:\n  - appid: wx1\n    secret_file: SECRET\n    "+tt.yaml+"\n  - appid: wx2\n    secret_file: SECRET\n"))
+			c, err := Load(t.Context(), write(t, "accounts:\n  - appid: wx1\n    secret_file: SECRET\n    "+tt.yaml+"\n  - appid: wx2\n    secret_file: SECRET\n"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -69,7 +69,7 @@ func TestLimitsRefused(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			path := write(t, "accounts:\n  - appid: wx1\n    secret_file: SECRET\n    limits:\n      "+tt.yaml+"\n")
-			_, err := Load(path)
+			_, err := Load(t.Context(), path)
 			if err == nil {
 				t.Fatal("accepted")
 			}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -14,6 +15,7 @@ import (
 
 // reader turns a file into a Config and collects what is wrong with it.
 type reader struct {
+	ctx    context.Context // of the reading
 	path   string
 	source []byte
 	config Config

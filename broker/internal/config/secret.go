@@ -1,13 +1,14 @@
 package config
 
 import (
+	"context"
 	"fmt"
-	"io"
 	"os"
 	"regexp"
 	"strings"
 
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/follow"
 )
 
 // appSecretForm is what an AppSecret looks like. One that stands where its
@@ -41,7 +42,7 @@ func (r *reader) secret(key string, written fileAccount) credential.Secret {
 }
 
 func (r *reader) secretFile(key, path string) credential.Secret {
-	secret, worldReadable, err := readSecret(path)
+	secret, worldReadable, err := readSecret(r.ctx, path)
 	if err != nil {
 		r.wrongf(key, "%v", err)
 	}
@@ -53,23 +54,14 @@ func (r *reader) secretFile(key, path string) credential.Secret {
 
 // readSecret reads an AppSecret from its file, and says whether every user of
 // the machine can.
-func readSecret(path string) (secret credential.Secret, worldReadable bool, err error) {
-	f, err := os.Open(path)
+func readSecret(ctx context.Context, path string) (secret credential.Secret, worldReadable bool, err error) {
+	file, err := follow.Read(ctx, path, maxSecret)
 	if err != nil {
 		return credential.Secret{}, false, err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return credential.Secret{}, false, err
-	}
-	raw, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
-	if err != nil {
-		return credential.Secret{}, false, err
-	}
-	value := strings.TrimSpace(string(raw))
-	if value == "" || len(raw) > maxSecret || strings.ContainsAny(value, " \t\r\n") {
+	value := strings.TrimSpace(string(file.Bytes))
+	if value == "" || strings.ContainsAny(value, " \t\r\n") {
 		return credential.Secret{}, false, fmt.Errorf("%s does not hold just an AppSecret", path)
 	}
-	return credential.NewSecret(value), info.Mode().Perm()&0o004 != 0, nil
+	return credential.NewSecret(value), file.Exposed, nil
 }

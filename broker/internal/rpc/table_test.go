@@ -277,7 +277,7 @@ func newSite(t *testing.T) *site {
 	dir := t.TempDir()
 	cert, key := s.ours.Issue(t).Write(t, dir)
 	s.files = tlsfile.Files{Cert: cert, Key: key, CA: s.ours.Write(t, dir)}
-	source, _, err := tlsfile.Load(s.files)
+	source, _, err := tlsfile.Load(t.Context(), s.files)
 	s.source = source
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -34,12 +35,12 @@ type Keys struct {
 // is the current one; the others are older ones, that only what they sealed is
 // read with. It also reports whether every user of the machine can read the
 // file. No error quotes what is in it.
-func LoadKeys(path string) (keys Keys, exposed bool, err error) {
-	read, err := follow.Files{What: "encryption keys", Paths: []string{path}, Limit: maxKeyFile}.Read()
+func LoadKeys(ctx context.Context, path string) (keys Keys, exposed bool, err error) {
+	file, err := follow.Read(ctx, path, maxKeyFile)
 	if err != nil {
-		return Keys{}, false, err
+		return Keys{}, false, fmt.Errorf("reading the encryption keys: %w", err)
 	}
-	parsed, err := parseKeys(read.Bytes[0])
+	parsed, err := parseKeys(file.Bytes)
 	if err != nil {
 		return Keys{}, false, fmt.Errorf("reading the encryption keys: %s: %w", path, err)
 	}
@@ -50,7 +51,7 @@ func LoadKeys(path string) (keys Keys, exposed bool, err error) {
 		}
 		keys.sealers = append(keys.sealers, s)
 	}
-	return keys, read.Exposed[0], nil
+	return keys, file.Exposed, nil
 }
 
 func parseKeys(content []byte) (keys [][keySize]byte, err error) {

@@ -84,7 +84,7 @@ func TestLoadKeys(t *testing.T) {
 			if err := os.WriteFile(path, []byte(tt.content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			keys, exposed, err := LoadKeys(path)
+			keys, exposed, err := LoadKeys(t.Context(), path)
 			if len(keys.sealers) != tt.want || exposed || (err == nil) != (tt.says == "") {
 				t.Fatalf("%d keys, exposed %v, %v", len(keys.sealers), exposed, err)
 			}
@@ -114,7 +114,7 @@ func TestLoadKeys(t *testing.T) {
 
 func TestLoadKeysSaysWhoCanReadThem(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys")
-	if _, _, err := LoadKeys(path); err == nil || !strings.Contains(err.Error(), path) {
+	if _, _, err := LoadKeys(t.Context(), path); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("a missing file: %v", err)
 	}
 	if err := os.WriteFile(path, []byte(written(aKey)["hex"]), 0o600); err != nil {
@@ -123,7 +123,7 @@ func TestLoadKeysSaysWhoCanReadThem(t *testing.T) {
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, exposed, err := LoadKeys(path); err != nil || !exposed {
+	if _, exposed, err := LoadKeys(t.Context(), path); err != nil || !exposed {
 		t.Errorf("exposed %v, %v", exposed, err)
 	}
 }

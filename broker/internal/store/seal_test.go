@@ -35,7 +35,7 @@ func keys(t *testing.T, names string) store.Keys {
 	if err := os.WriteFile(path, []byte(file.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	loaded, exposed, err := store.LoadKeys(path)
+	loaded, exposed, err := store.LoadKeys(t.Context(), path)
 	if err != nil || exposed {
 		t.Fatal(exposed, err)
 	}

@@ -36,7 +36,7 @@ func (f listenFlags) listen(ctx context.Context, config *Config) error {
 	if f.MaxConnections < 1 {
 		return fmt.Errorf("--max-connections: %d lets nobody in", f.MaxConnections)
 	}
-	secure, err := f.secure(api, config)
+	secure, err := f.secure(ctx, api, config)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (f listenFlags) listen(ctx context.Context, config *Config) error {
 
 // secure returns what makes a listener one for TLS, or one that stays in plain
 // text where that may be.
-func (f listenFlags) secure(address daemon.Address, config *Config) (func(net.Listener) net.Listener, error) {
+func (f listenFlags) secure(ctx context.Context, address daemon.Address, config *Config) (func(net.Listener) net.Listener, error) {
 	wantsTLS := f.ListenCertFile != "" || f.ListenKeyFile != ""
 	switch {
 	case wantsTLS && f.InsecureListen:
@@ -70,7 +70,7 @@ func (f listenFlags) secure(address daemon.Address, config *Config) (func(net.Li
 		}
 		return func(l net.Listener) net.Listener { return l }, nil
 	}
-	source, warnings, err := tlsfile.Load(tlsfile.Files{Cert: f.ListenCertFile, Key: f.ListenKeyFile})
+	source, warnings, err := tlsfile.Load(ctx, tlsfile.Files{Cert: f.ListenCertFile, Key: f.ListenKeyFile})
 	if err != nil {
 		return nil, fmt.Errorf("--listen: %w", err)
 	}

@@ -43,7 +43,7 @@ func (c mediaGetCommand) Run(r daemon.Running) error {
 		return err
 	}
 	defer target.Close()
-	link, err := c.Open(c.Broker)
+	link, err := c.Open(r.Context, c.Broker)
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func overTLS(t *testing.T, test func(t *testing.T, b *fakeBroker, ca *tlstest.CA
 		ca := tlstest.NewCA(t, "ours")
 		dir := t.TempDir()
 		cert, key := ca.Issue(t).Write(t, dir)
-		source, _, err := tlsfile.Load(tlsfile.Files{Cert: cert, Key: key, CA: ca.Write(t, dir)})
+		source, _, err := tlsfile.Load(t.Context(), tlsfile.Files{Cert: cert, Key: key, CA: ca.Write(t, dir)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -45,7 +45,7 @@ func (c serveCommand) configure(r daemon.Running) (Config, error) {
 		Broker: c.Broker, AppIDs: unique(c.AppID), Name: c.Name, Version: r.Version,
 		Log: c.Logger(r.Stderr), Clock: credential.WallClock,
 	}
-	link, err := c.Open(c.Broker)
+	link, err := c.Open(r.Context, c.Broker)
 	if err != nil {
 		return Config{}, err
 	}
@@ -62,7 +62,7 @@ func (c serveCommand) configure(r daemon.Running) (Config, error) {
 		config.Name, _ = os.Hostname()
 	}
 	if c.LocalKeyFile != "" {
-		keys, worldReadable, err := localkey.Load(c.LocalKeyFile)
+		keys, worldReadable, err := localkey.Load(r.Context, c.LocalKeyFile)
 		if err != nil {
 			return Config{}, err
 		}

@@ -69,7 +69,7 @@ func startCommand(t *testing.T, b *fakeBroker, c serveCommand) *runningEdge {
 	c.Broker = cmp.Or(c.Broker, "127.0.0.1:7600")
 	c.Name = "edge-1" + strings.Repeat("店", 50)
 	c.LogLevel = "debug"
-	config, err := c.configure(daemon.Running{Version: "v1.2.3", Stderr: e.log})
+	config, err := c.configure(daemon.Running{Context: t.Context(), Version: "v1.2.3", Stderr: e.log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func startCommand(t *testing.T, b *fakeBroker, c serveCommand) *runningEdge {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secure, err := c.secure(local, &config)
+	secure, err := c.secure(t.Context(), local, &config)
 	if err != nil {
 		t.Fatal(err)
 	}

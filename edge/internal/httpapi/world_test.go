@@ -111,7 +111,7 @@ func (w *world) setKeys(file string) {
 		w.t.Fatal(err)
 	}
 	var err error
-	if w.api.Keys, _, err = localkey.Load(path); err != nil {
+	if w.api.Keys, _, err = localkey.Load(w.t.Context(), path); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -14,7 +14,7 @@ import (
 // [Source.Run] they stay as they were loaded. A nil Source has none.
 type Source struct {
 	path    string
-	loaded  follow.Contents
+	loaded  follow.Fingerprint
 	current atomic.Pointer[Keys]
 }
 
@@ -24,24 +24,25 @@ const maxFile = 64 << 10
 // Load reads a key file: one key, or lines of `name key`. Empty lines and
 // lines that start with # say nothing. worldReadable is set when every user of
 // the machine can read it.
-func Load(path string) (source *Source, worldReadable bool, err error) {
+func Load(ctx context.Context, path string) (source *Source, worldReadable bool, err error) {
 	s := &Source{path: path}
-	if s.loaded, err = s.file().Read(); err != nil {
+	read, err := s.group().Read(ctx)
+	if err != nil {
 		return nil, false, err
 	}
-	if err := s.use(s.loaded); err != nil {
+	if err := s.use(read); err != nil {
 		return nil, false, err
 	}
-	s.loaded.Bytes = nil // nobody needs the keys themselves any more
-	return s, s.loaded.Exposed[0], nil
+	s.loaded = read.Fingerprint
+	return s, read.Files[0].Exposed, nil
 }
 
-func (s *Source) file() follow.Files {
-	return follow.Files{What: "local keys", Paths: []string{s.path}, Limit: maxFile}
+func (s *Source) group() follow.Group {
+	return follow.Group{What: "local keys", Paths: []string{s.path}, Limit: maxFile}
 }
 
 func (s *Source) use(c follow.Contents) error {
-	keys, err := parse(c.Bytes[0])
+	keys, err := parse(c.Files[0].Bytes)
 	if err != nil {
 		return fmt.Errorf("reading the local keys from %s: %w", s.path, err)
 	}
@@ -62,7 +63,7 @@ func (s *Source) Current() Keys {
 // While the file is no good, the keys from before stay; one that is empty or
 // missing is being written. Only one may run at a time, once.
 func (s *Source) Run(ctx context.Context, log *slog.Logger) {
-	s.file().Run(ctx, log, s.loaded, func(c follow.Contents) error {
+	s.group().Run(ctx, log, s.loaded, func(c follow.Contents) error {
 		err := s.use(c)
 		if errors.Is(err, errNone) { // who takes out the last key means it
 			s.current.Store(&Keys{})
@@ -73,7 +74,7 @@ func (s *Source) Run(ctx context.Context, log *slog.Logger) {
 			return err
 		}
 		log.Info("the local keys have changed, using the new ones from now on", "file", s.path, "keys", len(s.Current().keys))
-		if c.Exposed[0] {
+		if c.Files[0].Exposed {
 			log.Warn("the local key file can be read by every user of this machine: chmod 600 it", "file", s.path)
 		}
 		return nil

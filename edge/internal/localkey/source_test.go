@@ -42,7 +42,7 @@ func TestLoad(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			path := test.path(t)
-			source, worldReadable, err := Load(path)
+			source, worldReadable, err := Load(t.Context(), path)
 			if worldReadable != test.worldReadable {
 				t.Errorf("world-readable is %v", worldReadable)
 			}
@@ -85,7 +85,7 @@ func TestRun(t *testing.T) {
 			}
 		}
 		put("billing 9d1e")
-		source, _, err := Load(path)
+		source, _, err := Load(t.Context(), path)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/wxbroker/wxbroker/pkg/follow"
 )
 
@@ -17,9 +19,9 @@ func write(t testing.TB, path, content string) {
 	}
 }
 
-func read(t testing.TB, f follow.Files) follow.Contents {
+func read(t testing.TB, g follow.Group) follow.Contents {
 	t.Helper()
-	c, err := f.Read()
+	c, err := g.Read(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,12 +36,10 @@ func TestRead(t *testing.T) {
 	if err := os.Chmod(second, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	c := read(t, follow.Files{Paths: []string{first, "", second}, Limit: 8})
-	if len(c.Bytes) != 3 || string(c.Bytes[0]) != "one" || c.Bytes[1] != nil || string(c.Bytes[2]) != "22222222" {
-		t.Errorf("read %q", c.Bytes)
-	}
-	if len(c.Exposed) != 3 || c.Exposed[0] || c.Exposed[1] || !c.Exposed[2] {
-		t.Errorf("exposed: %v", c.Exposed)
+	c := read(t, follow.Group{Paths: []string{first, "", second}, Limit: 8})
+	want := []follow.File{{Bytes: []byte("one")}, {}, {Bytes: []byte("22222222"), Exposed: true}}
+	if diff := cmp.Diff(want, c.Files); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -64,9 +64,9 @@ func TestReadRefuses(t *testing.T) {
 		{"a device without end", "/dev/zero", "not a regular file"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := follow.Files{What: "things", Paths: []string{good, tt.path}, Limit: 8}.Read()
-			if err == nil || c.Bytes != nil {
-				t.Fatalf("read %q, %v", c.Bytes, err)
+			c, err := follow.Group{What: "things", Paths: []string{good, tt.path}, Limit: 8}.Read(t.Context())
+			if err == nil || c.Files != nil {
+				t.Fatalf("read %v, %v", c.Files, err)
 			}
 			for _, says := range []string{"reading the things: ", tt.path, tt.says} {
 				if !strings.Contains(err.Error(), says) {
@@ -77,31 +77,32 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-func TestSame(t *testing.T) {
+func TestFingerprint(t *testing.T) {
 	dir := t.TempDir()
 	a, b, ab := filepath.Join(dir, "a"), filepath.Join(dir, "b"), filepath.Join(dir, "ab")
 	write(t, a, "a")
 	write(t, b, "b")
 	write(t, ab, "ab")
-	contents := func(paths ...string) follow.Contents { return read(t, follow.Files{Paths: paths, Limit: 8}) }
-	stripped := contents(a, b)
-	stripped.Bytes = nil
-	if !contents(a, b).Same(contents(a, b)) || !contents(a, b).Same(stripped) {
+	fingerprint := func(paths ...string) follow.Fingerprint {
+		return read(t, follow.Group{Paths: paths, Limit: 8}).Fingerprint
+	}
+	first := fingerprint(a, b)
+	if again := fingerprint(a, b); again != first {
 		t.Error("the same content is not the same")
 	}
 	for _, tt := range []struct {
 		name  string
-		other follow.Contents
+		other follow.Fingerprint
 	}{
-		{"nothing read yet", follow.Contents{}},
-		{"in another order", contents(b, a)},
-		{"one skipped", contents(a, "")},
-		{"another skipped", contents("", b)},
-		{"none", contents("", "")},
-		{"other borders between the same bytes", contents(ab, "")},
+		{"nothing read yet", follow.Fingerprint{}},
+		{"in another order", fingerprint(b, a)},
+		{"one skipped", fingerprint(a, "")},
+		{"another skipped", fingerprint("", b)},
+		{"none", fingerprint("", "")},
+		{"other borders between the same bytes", fingerprint(ab, "")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if contents(a, b).Same(tt.other) || tt.other.Same(contents(a, b)) {
+			if first == tt.other {
 				t.Error("it is the same")
 			}
 		})
