@@ -1,17 +1,26 @@
 // Package audit tells who was given what, and who was refused: one log line for
-// each, and a count. What is in a line is for its program to say; a credential
+// each, and a count. Its program decides what else is in a line; a credential
 // never is.
+//
+// The count is exact, whatever becomes of the lines. Lines can be missing for
+// two reasons, and the log says so both times: refusals that come too fast are
+// suppressed, and a line is lost when nobody reads the log and its queue is full
+// (see package logqueue). The next line that gets through says how many lines of
+// which app, action and outcome were lost.
 package audit
 
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
+
+	"github.com/wxbroker/wxbroker/pkg/logqueue"
 )
 
 // Outcome is what came of it.
@@ -47,50 +56,108 @@ const (
 )
 
 // Log writes lines. Make it with New. It is a prometheus.Collector of
-// <program>_audit_total{<who>,action,outcome}.
+//
+//	<program>_audit_total{<who>,action,outcome}
+//	<program>_audit_lines_lost_total{<who>,action,outcome}
 type Log struct {
-	log   *slog.Logger
-	who   string
-	count *prometheus.CounterVec
+	log         *slog.Logger
+	who         string
+	count, lost *prometheus.CounterVec
 
-	mu         sync.Mutex
-	refusals   map[string]*rate.Limiter // by who: names of the configuration's, and ""
-	suppressed int                      // lines since the last one
+	mu       sync.Mutex
+	refusals map[string]*rate.Limiter // by who: names of the configuration's, and ""
+	missing  missing
 }
+
+// missing are the lines that no line has told of yet.
+type missing struct {
+	suppressed int
+	lost       map[subject]int
+}
+
+// subject is what lines are counted by.
+type subject struct {
+	who, action string
+	outcome     Outcome
+}
+
+// String returns WHO/ACTION/OUTCOME; a stranger has no name.
+func (s subject) String() string { return s.who + "/" + s.action + "/" + string(s.outcome) }
 
 // New returns a Log of program that writes to log. Who is what it calls whoever
 // acts: app, or local_key.
 func New(log *slog.Logger, program, who string) *Log {
+	counter := func(name, help string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: program + name, Help: help}, []string{who, "action", "outcome"})
+	}
 	return &Log{
 		log: log, who: who,
-		count: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: program + "_audit_total",
-			Help: "What was granted and refused, by " + who + " (empty for strangers), action and outcome.",
-		}, []string{who, "action", "outcome"}),
+		count:    counter("_audit_total", "What was granted and refused, by "+who+" (empty for strangers), action and outcome."),
+		lost:     counter("_audit_lines_lost_total", "Audit lines that were lost because nobody read the log, by "+who+" (empty for strangers), action and outcome."),
 		refusals: make(map[string]*rate.Limiter),
 	}
 }
 
 // Describe implements prometheus.Collector.
-func (l *Log) Describe(descs chan<- *prometheus.Desc) { l.count.Describe(descs) }
+func (l *Log) Describe(descs chan<- *prometheus.Desc) {
+	l.count.Describe(descs)
+	l.lost.Describe(descs)
+}
 
 // Collect implements prometheus.Collector.
-func (l *Log) Collect(metrics chan<- prometheus.Metric) { l.count.Collect(metrics) }
+func (l *Log) Collect(metrics chan<- prometheus.Metric) {
+	l.count.Collect(metrics)
+	l.lost.Collect(metrics)
+}
 
 // Write counts a line and logs it.
 func (l *Log) Write(ctx context.Context, line Line) {
-	l.count.WithLabelValues(line.Who, line.Action, string(line.Outcome)).Inc()
-	suppressed, ok := l.admit(line)
+	about := subject{line.Who, line.Action, line.Outcome}
+	l.count.WithLabelValues(about.labels()...).Inc()
+	before, ok := l.admit(line)
 	if !ok {
 		return
 	}
 	attributes := append([]slog.Attr{
 		slog.String(l.who, line.Who), slog.String("action", line.Action), slog.String("outcome", string(line.Outcome)),
 	}, line.More...)
-	if suppressed > 0 {
-		attributes = append(attributes, slog.Int("suppressed", suppressed))
-	}
+	attributes = append(attributes, before.attributes()...)
+	ctx = logqueue.Audit(ctx, func() { l.lose(about, before) })
 	l.log.LogAttrs(ctx, slog.LevelInfo, "audit", attributes...)
+}
+
+func (s subject) labels() []string { return []string{s.who, s.action, string(s.outcome)} }
+
+// attributes are what a line says of those that are missing.
+func (m missing) attributes() []slog.Attr {
+	var list []slog.Attr
+	if m.suppressed > 0 {
+		list = append(list, slog.Int("suppressed", m.suppressed))
+	}
+	var lost []slog.Attr
+	for about, n := range m.lost {
+		lost = append(lost, slog.Int(about.String(), n))
+	}
+	slices.SortFunc(lost, func(a, b slog.Attr) int { return strings.Compare(a.Key, b.Key) })
+	if lost != nil {
+		list = append(list, slog.GroupAttrs("lost", lost...))
+	}
+	return list
+}
+
+// lose takes note that a line is lost, and with it what it said of others.
+func (l *Log) lose(about subject, before missing) {
+	l.lost.WithLabelValues(about.labels()...).Inc()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.missing.suppressed += before.suppressed
+	if l.missing.lost == nil {
+		l.missing.lost = make(map[subject]int)
+	}
+	for other, n := range before.lost {
+		l.missing.lost[other] += n
+	}
+	l.missing.lost[about]++
 }
 
 // Texts returns pairs of key and value as attributes, without the empty ones,
@@ -112,9 +179,9 @@ func cut(s string) string {
 	return strings.ToValidUTF8(s[:maxText], "") + "…"
 }
 
-// admit reports whether a line may be written now, and how many were not since
-// the last.
-func (l *Log) admit(line Line) (suppressed int, ok bool) {
+// admit reports whether a line may be written now, and what it is to say of
+// those before it that are missing.
+func (l *Log) admit(line Line) (before missing, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if line.Who == "" || line.Outcome == Refused {
@@ -124,10 +191,10 @@ func (l *Log) admit(line Line) (suppressed int, ok bool) {
 			l.refusals[line.Who] = limiter
 		}
 		if !limiter.AllowN(time.Now(), 1) {
-			l.suppressed++
-			return 0, false
+			l.missing.suppressed++
+			return missing{}, false
 		}
 	}
-	suppressed, l.suppressed = l.suppressed, 0
-	return suppressed, true
+	before, l.missing = l.missing, missing{}
+	return before, true
 }
