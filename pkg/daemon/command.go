@@ -2,8 +2,10 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os/signal"
 	"syscall"
 
@@ -22,6 +24,7 @@ type Program struct {
 type Running struct {
 	// Context ends when the process is told to stop.
 	Context        context.Context
+	Program        string // its name
 	Version        string
 	Stdout, Stderr io.Writer
 }
@@ -48,11 +51,18 @@ func (p Program) Main(line any, args []string, stdout, stderr io.Writer) int {
 		return exited
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "%s: %v; see %s --help\n", p.Name, err, p.Name)
+		if p.wantsJSON(args) {
+			slog.New(slog.NewJSONHandler(stderr, nil)).Error(failed, "error", fmt.Sprintf("%v; see %s --help", err, p.Name))
+		} else {
+			fmt.Fprintf(stderr, "%s: %v; see %s --help\n", p.Name, err, p.Name)
+		}
 		return 2
 	}
-	if err := parsed.Run(Running{ctx, p.Version, stdout, stderr}); err != nil {
+	err = parsed.Run(Running{ctx, p.Name, p.Version, stdout, stderr})
+	if _, isTold := errors.AsType[told](err); err != nil && !isTold {
 		fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
+	}
+	if err != nil {
 		return 1
 	}
 	return 0

@@ -38,7 +38,7 @@ func metric(t *testing.T, c *daemon.Connections, listener string) (values [4]int
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(c)
 	rec := httptest.NewRecorder()
-	daemon.Ops(registry, func() error { return nil }).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	daemon.Ops(registry, nil, nil).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for i, name := range []string{"", "_limit", "_refused_total", "_evicted_total"} {
 		label := fmt.Sprintf("\nwxtest_connections%s{listener=%q} ", name, listener)
 		_, value, found := strings.Cut(rec.Body.String(), label)

@@ -1,8 +1,17 @@
 package daemon
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wxbroker/wxbroker/pkg/logqueue"
 )
 
 // LogFlags are the command line's say in logging.
@@ -11,12 +20,52 @@ type LogFlags struct {
 	LogFormat string `default:"text" env:"${env}_LOG_FORMAT" enum:"text,json" help:"Form of log lines: ${enum} (${default})." placeholder:"FORMAT"`
 }
 
-// Logger returns a logger that writes to w as the flags say.
-func (f LogFlags) Logger(w io.Writer) *slog.Logger {
+// Serve runs serve with a log that never holds it up, and with the metrics of
+// that log. Why serve failed is the last line, in the format of the others: in
+// text it is written for a person at a terminal.
+func (f LogFlags) Serve(r Running, serve func(log *slog.Logger, metrics prometheus.Collector) error) error {
+	// When the log's reader is gone its lines are lost. That is no reason to die.
+	signal.Ignore(syscall.SIGPIPE)
+	queue := logqueue.New(r.Program, r.Stderr)
+	defer queue.Close()
+	log := queue.Logger(f.handler)
+	err := serve(log, queue)
+	switch {
+	case err == nil:
+		return nil
+	case f.LogFormat == jsonFormat:
+		log.Error(failed, "error", err)
+	default:
+		fmt.Fprintf(queue, "%s: %v\n", r.Program, err)
+	}
+	return told{err}
+}
+
+const (
+	jsonFormat = "json"
+	failed     = "the command failed"
+)
+
+// told is an error of a command that the log has told already.
+type told struct{ error }
+
+func (t told) Unwrap() error { return t.error }
+
+func (f LogFlags) handler(w io.Writer) slog.Handler {
 	levels := map[string]slog.Level{"debug": slog.LevelDebug, "warn": slog.LevelWarn, "error": slog.LevelError}
 	options := &slog.HandlerOptions{Level: levels[f.LogLevel]} // info is the zero level
-	if f.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+	if f.LogFormat == jsonFormat {
+		return slog.NewJSONHandler(w, options)
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.NewTextHandler(w, options)
+}
+
+// wantsJSON reports whether a command line that could not be parsed asks for log
+// lines in JSON.
+func (p Program) wantsJSON(args []string) bool {
+	flag := "--log-format"
+	if i := slices.Index(args, flag); i >= 0 && i+1 < len(args) {
+		return args[i+1] == jsonFormat
+	}
+	return slices.Contains(args, flag+"="+jsonFormat) || os.Getenv(p.Env+"_LOG_FORMAT") == jsonFormat
 }

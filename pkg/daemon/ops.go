@@ -26,20 +26,17 @@ func Registry(program, version string) *prometheus.Registry {
 	return registry
 }
 
-// Ops answers probes and scrapes: GET /healthz says that the program runs,
-// /readyz what ready says (nil is 200, an error 503 with its text), /metrics
-// what is registered. It is read-only and must show no secret, so it may be
-// plaintext on any address.
-func Ops(metrics *prometheus.Registry, ready func() error) http.Handler {
+// Probe says what is wrong, nil for nothing.
+type Probe func() error
+
+// Ops answers probes and scrapes: GET /healthz says whether the program is
+// stuck and has to be restarted, /readyz whether it can be of use now (200, or
+// 503 with the error's text), /metrics what is registered. It is read-only and
+// must show no secret, so it may be plaintext on any address.
+func Ops(metrics *prometheus.Registry, healthy, ready Probe) http.Handler {
 	routes := map[string]http.Handler{
-		"/healthz": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { say(w, "ok") }),
-		"/readyz": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			if err := ready(); err != nil {
-				Refuse(w, http.StatusServiceUnavailable, "not ready: "+err.Error())
-				return
-			}
-			say(w, "ready")
-		}),
+		"/healthz": healthy.handler("ok", "not healthy: "),
+		"/readyz":  ready.handler("ready", "not ready: "),
 		"/metrics": promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -57,7 +54,13 @@ func Ops(metrics *prometheus.Registry, ready func() error) http.Handler {
 	})
 }
 
-func say(w http.ResponseWriter, text string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = io.WriteString(w, text+"\n") // a prober that went away is not our trouble
+func (p Probe) handler(good, bad string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if err := p(); err != nil {
+			Refuse(w, http.StatusServiceUnavailable, bad+err.Error())
+			return
+		}
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, good+"\n") // a prober that went away is not our trouble
+	})
 }

@@ -1,10 +1,8 @@
 package daemon_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -20,31 +18,34 @@ func TestOps(t *testing.T) {
 	gauge := prometheus.NewGauge(prometheus.GaugeOpts{Name: "wx_test", Help: "For this test."})
 	gauge.Set(42)
 	metrics.MustRegister(gauge)
-	var trouble error
-	ops := daemon.Ops(metrics, func() error { return trouble })
-	isNotReady := errors.New("no live ticket for wx1")
+	var sick, trouble error
+	ops := daemon.Ops(metrics, func() error { return sick }, func() error { return trouble })
+	isNotReady, isSick := errors.New("no live ticket for wx1"), errors.New("the keeper of wx1 is stuck")
 
 	for _, tt := range []struct {
 		name, method, path string
-		ready              error
+		healthy, ready     error
 		status             int
 		body               string // is part of it
 	}{
-		{"alive", http.MethodGet, "/healthz", nil, http.StatusOK, "ok"},
-		{"alive though not ready", http.MethodGet, "/healthz", isNotReady, http.StatusOK, "ok"},
-		{"ready", http.MethodGet, "/readyz", nil, http.StatusOK, "ready"},
-		{"not ready", http.MethodGet, "/readyz", isNotReady, http.StatusServiceUnavailable, "no live ticket for wx1"},
-		{"metrics", http.MethodGet, "/metrics", nil, http.StatusOK, "\nwx_test 42\n"},
-		{"metrics though not ready", http.MethodGet, "/metrics", isNotReady, http.StatusOK, "\nwx_test 42\n"},
-		{"HEAD is a GET", http.MethodHead, "/readyz", isNotReady, http.StatusServiceUnavailable, ""},
-		{"POST healthz", http.MethodPost, "/healthz", nil, http.StatusMethodNotAllowed, ""},
-		{"PUT readyz", http.MethodPut, "/readyz", nil, http.StatusMethodNotAllowed, ""},
-		{"DELETE metrics", http.MethodDelete, "/metrics", nil, http.StatusMethodNotAllowed, ""},
-		{"nothing else", http.MethodGet, "/", nil, http.StatusNotFound, ""},
-		{"nothing below", http.MethodGet, "/healthz/x", nil, http.StatusNotFound, ""},
+		{"alive", http.MethodGet, "/healthz", nil, nil, http.StatusOK, "ok"},
+		{"alive though not ready", http.MethodGet, "/healthz", nil, isNotReady, http.StatusOK, "ok"},
+		{"sick", http.MethodGet, "/healthz", isSick, nil, http.StatusServiceUnavailable, "the keeper of wx1 is stuck"},
+		{"sick and ready", http.MethodGet, "/readyz", isSick, nil, http.StatusOK, "ready"},
+		{"metrics though sick", http.MethodGet, "/metrics", isSick, nil, http.StatusOK, "\nwx_test 42\n"},
+		{"ready", http.MethodGet, "/readyz", nil, nil, http.StatusOK, "ready"},
+		{"not ready", http.MethodGet, "/readyz", nil, isNotReady, http.StatusServiceUnavailable, "no live ticket for wx1"},
+		{"metrics", http.MethodGet, "/metrics", nil, nil, http.StatusOK, "\nwx_test 42\n"},
+		{"metrics though not ready", http.MethodGet, "/metrics", nil, isNotReady, http.StatusOK, "\nwx_test 42\n"},
+		{"HEAD is a GET", http.MethodHead, "/readyz", nil, isNotReady, http.StatusServiceUnavailable, ""},
+		{"POST healthz", http.MethodPost, "/healthz", nil, nil, http.StatusMethodNotAllowed, ""},
+		{"PUT readyz", http.MethodPut, "/readyz", nil, nil, http.StatusMethodNotAllowed, ""},
+		{"DELETE metrics", http.MethodDelete, "/metrics", nil, nil, http.StatusMethodNotAllowed, ""},
+		{"nothing else", http.MethodGet, "/", nil, nil, http.StatusNotFound, ""},
+		{"nothing below", http.MethodGet, "/healthz/x", nil, nil, http.StatusNotFound, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			trouble = tt.ready
+			sick, trouble = tt.healthy, tt.ready
 			rec := httptest.NewRecorder()
 			ops.ServeHTTP(rec, httptest.NewRequest(tt.method, tt.path, nil))
 			if rec.Code != tt.status || !strings.Contains(rec.Body.String(), tt.body) {
@@ -62,33 +63,6 @@ func TestOps(t *testing.T) {
 				t.Errorf("the error is %s, %v", rec.Body, err)
 			}
 		})
-	}
-}
-
-func TestLogger(t *testing.T) {
-	levels := []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
-	for i, level := range []string{"debug", "info", "warn", "error"} {
-		for _, format := range []string{"text", "json"} {
-			t.Run(level+" "+format, func(t *testing.T) {
-				var out bytes.Buffer
-				log := daemon.LogFlags{LogLevel: level, LogFormat: format}.Logger(&out)
-				for _, l := range levels {
-					log.Log(t.Context(), l, "said", "at", l.String())
-				}
-				lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-				if want := len(levels) - i; len(lines) != want {
-					t.Fatalf("got %d lines, want %d:\n%s", len(lines), want, &out)
-				}
-				for _, line := range lines {
-					if json.Valid([]byte(line)) != (format == "json") {
-						t.Errorf("not %s: %s", format, line)
-					}
-				}
-				if !strings.Contains(lines[0], "said") || !strings.Contains(lines[0], levels[i].String()) {
-					t.Errorf("the first line is %s", lines[0])
-				}
-			})
-		}
 	}
 }
 

@@ -63,17 +63,7 @@ func (c *calling) do(ctx context.Context, method, path, body string) (*http.Resp
 // control makes one of the simulator's control calls.
 func (c *calling) control(t *testing.T, path, body string) []byte {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+c.wechat+path, strings.NewReader(body))
-	must(t, err)
-	response, err := c.client.Do(request)
-	must(t, err)
-	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
-	must(t, err)
-	if response.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s", path, answer)
-	}
-	return answer
+	return control(t, c.wechat, path, body)
 }
 
 // calls returns how often WeChat was asked for something, by API and outcome.

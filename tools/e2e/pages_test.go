@@ -16,6 +16,7 @@ import (
 // pages is a site whose pages are signed all the time, and judged by WeChat.
 type pages struct {
 	edge, sim string // addresses
+	appid     string // of the account, "" where there is only one
 
 	mu      sync.Mutex
 	signed  int
@@ -52,7 +53,7 @@ func (p *pages) sign(ctx context.Context) {
 	lives := p.lives
 	p.mu.Unlock()
 	wrong, expired := "", 0
-	status, body, err := get(ctx, "http://"+p.edge+"/v1/jsapi/config?url="+url.QueryEscape(pageURL))
+	status, body, err := get(ctx, "http://"+p.edge+"/v1/jsapi/config?url="+url.QueryEscape(pageURL)+"&appid="+p.appid)
 	var s signature
 	switch {
 	case ctx.Err() != nil:

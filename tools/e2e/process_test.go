@@ -46,6 +46,8 @@ func TestMain(m *testing.M) {
 // process is a program that runs.
 type process struct {
 	command *exec.Cmd
+	log     io.ReadCloser
+	reading sync.Mutex // held by who lets nobody read the log
 	done    chan struct{}
 	// patience is how long says waits.
 	patience time.Duration
@@ -59,7 +61,14 @@ type process struct {
 // start runs a program from bin until the test's end.
 func start(t *testing.T, name string, args ...string) *process {
 	t.Helper()
+	return startReading(t, nil, name, args...)
+}
+
+// startReading is start for a program that reads its standard input.
+func startReading(t *testing.T, stdin io.Reader, name string, args ...string) *process {
+	t.Helper()
 	command := exec.CommandContext(t.Context(), filepath.Join(bin, name), args...)
+	command.Stdin = stdin
 	log, err := command.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -67,13 +76,13 @@ func start(t *testing.T, name string, args ...string) *process {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p := &process{command: command, done: make(chan struct{}), patience: 20 * time.Second, more: make(chan struct{}, 1)}
+	p := &process{command: command, log: log, done: make(chan struct{}), patience: 20 * time.Second, more: make(chan struct{}, 1)}
 	go func() {
 		defer close(p.done)
-		// Whatever the test waits for, and however long a line is: a program
-		// whose log nobody reads would stand still.
-		for reader := bufio.NewReader(log); ; {
+		for reader := bufio.NewReader(log); ; { // however long a line is
+			p.reading.Lock()
 			line, err := reader.ReadString('\n')
+			p.reading.Unlock()
 			if line != "" {
 				p.note(strings.TrimSuffix(line, "\n"))
 			}
@@ -309,6 +318,22 @@ func TestTruncatedDatabase(t *testing.T) {
 	}
 	site.more(t.Context(), 50)
 	site.judge(t)
+}
+
+// control makes the simulator do something.
+func control(t *testing.T, simAddress, path, body string) []byte {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+simAddress+path, strings.NewReader(body))
+	must(t, err)
+	response, err := http.DefaultClient.Do(request)
+	must(t, err)
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	must(t, err)
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", path, answer)
+	}
+	return answer
 }
 
 // simCalls returns the simulator's counters as it prints them.

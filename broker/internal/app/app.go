@@ -11,6 +11,7 @@ import (
 	"net"
 	"sync"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
@@ -34,6 +35,8 @@ import (
 type Options struct {
 	Version string
 	Log     *slog.Logger
+	// Collectors are metrics of what is around the broker.
+	Collectors []prometheus.Collector
 	// Clock is the wall clock, nil for the machine's.
 	Clock credential.Clock
 	// DialWeChat opens connections to the upstreams, nil for the network.
@@ -135,7 +138,7 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 		Access: a.access, Audit: told, TLS: secured, Clock: o.Clock, Log: o.Log,
 	})
 	a.metrics.Watch(a.accounts.list, edges, client.Upstreams)
-	a.metrics.Registry.MustRegister(told)
+	a.metrics.Registry.MustRegister(append(o.Collectors, told)...)
 	return a, nil
 }
 
@@ -219,8 +222,14 @@ func (a *App) Run(ctx context.Context) error {
 	defer stopKeepers()
 
 	group, grpcCtx := errgroup.WithContext(ctx)
+	ready := func() error {
+		if grpcCtx.Err() != nil {
+			return errors.New("stopping")
+		}
+		return nil
+	}
 	group.Go(func() error {
-		return daemon.ServeHTTP(opsCtx, a.ops, daemon.Ops(a.metrics.Registry, func() error { return nil }), a.log)
+		return daemon.ServeHTTP(opsCtx, a.ops, daemon.Ops(a.metrics.Registry, func() error { return nil }, ready), a.log)
 	})
 	waitForKeepers := a.accounts.run(keepersCtx)
 	var counting sync.WaitGroup

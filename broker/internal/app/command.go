@@ -2,11 +2,13 @@ package app
 
 import (
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wxbroker/wxbroker/broker/internal/config"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
@@ -39,6 +41,12 @@ type serveCommand struct {
 
 // Run serves until the process is told to stop.
 func (c serveCommand) Run(r daemon.Running) error {
+	return c.Serve(r, func(log *slog.Logger, logMetrics prometheus.Collector) error {
+		return c.serve(r, log, logMetrics)
+	})
+}
+
+func (c serveCommand) serve(r daemon.Running, log *slog.Logger, logMetrics prometheus.Collector) error {
 	// From the start on: by default the signal would end the process.
 	told := make(chan os.Signal, 1)
 	signal.Notify(told, syscall.SIGHUP)
@@ -52,7 +60,8 @@ func (c serveCommand) Run(r daemon.Running) error {
 		return err
 	}
 	a, err := New(r.Context, loaded, Options{
-		Version: r.Version, Log: c.Logger(r.Stderr), Follow: &Followed{Path: c.Config, Loaded: read.Fingerprint, Told: told},
+		Version: r.Version, Log: log, Collectors: []prometheus.Collector{logMetrics},
+		Follow: &Followed{Path: c.Config, Loaded: read.Fingerprint, Told: told},
 	})
 	if err != nil {
 		return err

@@ -110,12 +110,27 @@ func account(ctx context.Context, broker wxbrokerv1.OperatorServiceClient, appid
 // confirm asks a person, who has to say yes.
 func confirm(r daemon.Running, question string) error {
 	fmt.Fprint(r.Stderr, question+" [y/N] ")
-	answer, err := bufio.NewReader(io.LimitReader(os.Stdin, 100)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("reading the answer: %w", err)
+	type reply struct {
+		text string
+		err  error
 	}
-	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
+	replied := make(chan reply, 1)
+	go func() { // nothing but the end of the process ends this, if nobody answers
+		text, err := bufio.NewReader(io.LimitReader(os.Stdin, 100)).ReadString('\n')
+		replied <- reply{text, err}
+	}()
+	select {
+	case <-r.Context.Done():
+		fmt.Fprintln(r.Stderr)
+		return errors.New("not done: told to stop before there was an answer")
+	case answer := <-replied:
+		if answer.err != nil && !errors.Is(answer.err, io.EOF) {
+			return fmt.Errorf("reading the answer: %w", answer.err)
+		}
+		switch strings.ToLower(strings.TrimSpace(answer.text)) {
+		case "y", "yes":
+			return nil
+		}
 		return errors.New("not done: the answer was not yes")
 	}
-	return nil
 }

@@ -115,7 +115,7 @@ func (w *world) series() (series map[string]string, page string) {
 	w.t.Helper()
 	synctest.Wait()
 	rec := httptest.NewRecorder()
-	daemon.Ops(w.metrics.Registry, nil).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	daemon.Ops(w.metrics.Registry, nil, nil).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	if rec.Code != http.StatusOK {
 		w.t.Fatalf("the scrape failed: %s", rec.Body)
 	}

@@ -146,7 +146,9 @@ func (a *App) Run(ctx context.Context) error {
 		}
 		return a.Ready()
 	}
-	group.Go(func() error { return daemon.ServeHTTP(opsCtx, a.Ops, daemon.Ops(a.metrics.Registry, ready), a.Log) })
+	group.Go(func() error {
+		return daemon.ServeHTTP(opsCtx, a.Ops, daemon.Ops(a.metrics.Registry, func() error { return nil }, ready), a.Log)
+	})
 	var stream sync.WaitGroup
 	stream.Go(func() { a.client.Run(streamCtx) })
 	for _, follow := range a.Follow {

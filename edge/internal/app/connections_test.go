@@ -5,12 +5,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
 
-	"github.com/wxbroker/wxbroker/pkg/daemon"
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
 )
 
@@ -78,7 +78,7 @@ func TestFullListener(t *testing.T) {
 func startListening(t *testing.T, flags listenFlags) (api, ops string) {
 	t.Helper()
 	c := serveCommand{Broker: "127.0.0.1:1", listenFlags: flags}
-	config, err := c.configure(daemon.Running{Version: "v1.2.3", Stderr: io.Discard})
+	config, err := c.configure(t.Context(), "v1.2.3", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,11 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"os/signal"
 	"slices"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wxbroker/wxbroker/edge/internal/localkey"
 	"github.com/wxbroker/wxbroker/pkg/credential"
@@ -25,27 +29,47 @@ type serveCommand struct {
 
 // Run serves until the process is told to stop.
 func (c serveCommand) Run(r daemon.Running) error {
-	config, err := c.configure(r)
-	if err != nil {
-		return err
+	return c.Serve(r, func(log *slog.Logger, logMetrics prometheus.Collector) error {
+		defer ignoreHangups(log)()
+		config, err := c.configure(r.Context, r.Version, log)
+		if err != nil {
+			return err
+		}
+		config.Collectors = append(config.Collectors, logMetrics)
+		if err := c.listen(r.Context, &config); err != nil {
+			return err
+		}
+		edge, err := New(config)
+		if err != nil {
+			return errors.Join(err, config.Listen.Close(), config.Ops.Close())
+		}
+		return edge.Run(r.Context)
+	})
+}
+
+// ignoreHangups logs that SIGHUP, which would end the process, changes nothing
+// here: every file is followed.
+func ignoreHangups(log *slog.Logger) (stop func()) {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGHUP)
+	go func() {
+		for range told {
+			log.Info("SIGHUP: nothing to do, an edge notices by itself when its files change")
+		}
+	}()
+	return func() {
+		signal.Stop(told)
+		close(told)
 	}
-	if err := c.listen(r.Context, &config); err != nil {
-		return err
-	}
-	edge, err := New(config)
-	if err != nil {
-		return errors.Join(err, config.Listen.Close(), config.Ops.Close())
-	}
-	return edge.Run(r.Context)
 }
 
 // configure turns the flags into a Config without its listeners.
-func (c serveCommand) configure(r daemon.Running) (Config, error) {
+func (c serveCommand) configure(ctx context.Context, version string, log *slog.Logger) (Config, error) {
 	config := Config{
-		Broker: c.Broker, AppIDs: unique(c.AppID), Name: c.Name, Version: r.Version,
-		Log: c.Logger(r.Stderr), Clock: credential.WallClock,
+		Broker: c.Broker, AppIDs: unique(c.AppID), Name: c.Name, Version: version,
+		Log: log, Clock: credential.WallClock,
 	}
-	link, err := c.Open(r.Context, c.Broker)
+	link, err := c.Open(ctx, c.Broker)
 	if err != nil {
 		return Config{}, err
 	}
@@ -62,7 +86,7 @@ func (c serveCommand) configure(r daemon.Running) (Config, error) {
 		config.Name, _ = os.Hostname()
 	}
 	if c.LocalKeyFile != "" {
-		keys, worldReadable, err := localkey.Load(r.Context, c.LocalKeyFile)
+		keys, worldReadable, err := localkey.Load(ctx, c.LocalKeyFile)
 		if err != nil {
 			return Config{}, err
 		}

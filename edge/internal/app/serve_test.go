@@ -1,18 +1,16 @@
 package app
 
 import (
-	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
-
-	"github.com/wxbroker/wxbroker/pkg/daemon"
 )
 
 func TestConfigure(t *testing.T) {
 	c := serveCommand{Broker: "127.0.0.1:7600", AppID: []string{pay, shop, pay}}
-	config, err := c.configure(daemon.Running{Version: "v1.2.3", Stderr: io.Discard})
+	config, err := c.configure(t.Context(), "v1.2.3", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

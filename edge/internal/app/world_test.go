@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -68,8 +69,7 @@ func startCommand(t *testing.T, b *fakeBroker, c serveCommand) *runningEdge {
 	}
 	c.Broker = cmp.Or(c.Broker, "127.0.0.1:7600")
 	c.Name = "edge-1" + strings.Repeat("店", 50)
-	c.LogLevel = "debug"
-	config, err := c.configure(daemon.Running{Context: t.Context(), Version: "v1.2.3", Stderr: e.log})
+	config, err := c.configure(t.Context(), "v1.2.3", slog.New(slog.NewTextHandler(e.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if err != nil {
 		t.Fatal(err)
 	}
