@@ -7,9 +7,9 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// maxClaim is how far ahead of the broker's clock a claimed version may be. A
+// MaxClaim is how far ahead of the broker's clock a claimed version may be. A
 // further one would push every later version into the future.
-const maxClaim = 24 * time.Hour
+const MaxClaim = 24 * time.Hour
 
 // inbox holds the highest version of each kind that an edge was seen to hold,
 // until the keeper's goroutine takes it.
@@ -27,7 +27,7 @@ func newInbox() *inbox {
 // proves that the database is older than what the edges were told: it was
 // restored from a backup, or lost. Claim does not wait.
 func (k *Keeper) Claim(kind credential.Kind, version int64) {
-	if version > k.Clock().Add(maxClaim).UnixMilli() {
+	if version > k.Clock().Add(MaxClaim).UnixMilli() {
 		k.strange.Do(func() {
 			k.Log.Warn("an edge claims a version more than a day ahead of the clock, ignoring it", "kind", kind, "claimed", version)
 		})
