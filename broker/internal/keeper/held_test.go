@@ -79,6 +79,56 @@ func TestTheReserveIsReachedWhenTheValueDies(t *testing.T) {
 	})
 }
 
+// TestTheReserveIsForTheLastMinuteToo: all scheduled calls are spent, and the
+// value is in the last minute of its life. What is kept for recovery renews it
+// before it is over, not afterwards.
+func TestTheReserveIsForTheLastMinuteToo(t *testing.T) {
+	const limit, lifetime = 100, day - time.Minute
+	for _, tt := range []struct {
+		kind credential.Kind
+		path string
+		set  wechatsim.Settings
+	}{
+		{credential.AccessToken, wechatsim.PathStableToken, wechatsim.Settings{TokenLifetime: lifetime}},
+		{credential.JSAPITicket, wechatsim.PathTicket, wechatsim.Settings{TokenLifetime: 5 * day, TicketLifetime: lifetime}},
+	} {
+		t.Run(string(tt.kind), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, tt.set, func(o *keeper.Options) {
+					stable(o)
+					o.Limits = keeper.Limits{wechat.APIAt(tt.path): limit}
+				})
+				untilMidnight()
+				w.start(t)
+				w.inject(t, wechatsim.Fault{Kind: wechatsim.FaultCode, Path: tt.path, Code: -1})
+				first, _ := w.get(tt.kind)
+				began := time.Now()
+				for _, at := range []time.Duration{0, lifetime - 20*time.Minute} { // the calls fail, and are tried again all day
+					time.Sleep(at - time.Since(began))
+					if err := w.keeper.Refresh(t.Context(), false); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(lifetime - time.Minute - time.Second - time.Since(began))
+				synctest.Wait()
+				if n := w.calls(tt.path); n != limit-limit/10 {
+					t.Fatalf("%d calls are spent: this test shows nothing", n)
+				}
+				w.sim.ClearFaults()
+				w.inject(t, wechatsim.Fault{Kind: wechatsim.FaultDelay, Duration: 2 * time.Second})
+				during(2*time.Minute, time.Second, func(elapsed time.Duration) {
+					if _, live := w.get(tt.kind); !live {
+						t.Fatalf("there is none %v before it should have expired", time.Minute-elapsed)
+					}
+				})
+				if now, _ := w.get(tt.kind); now.Version == first.Version {
+					t.Error("it was not renewed")
+				}
+			})
+		})
+	}
+}
+
 // TestAClockThatIsMendedOnceIsMended: calls that were counted by a clock a day
 // ahead lie in the future for a day. Only the first start may ask WeChat anew.
 func TestAClockThatIsMendedOnceIsMended(t *testing.T) {

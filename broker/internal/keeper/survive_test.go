@@ -203,18 +203,32 @@ func TestStaleDatabase(t *testing.T) {
 }
 
 // TestStopWaitsForTheCallUnderWay: WeChat has already replaced the token when
-// its answer is on the way.
+// its answer is on the way. But nobody waits for an answer that does not come.
 func TestStopWaitsForTheCallUnderWay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, wechatsim.Settings{}, nil)
-		if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultDelay, Duration: 2 * time.Second}); err != nil {
-			t.Fatal(err)
-		}
-		w.start(t)
-		time.Sleep(time.Second)
-		w.stop()
-		if _, saved := w.disk.values[string(credential.AccessToken)]; !saved {
-			t.Error("the token that WeChat handed out was lost")
-		}
-	})
+	for _, tt := range []struct {
+		name  string
+		fault wechatsim.Fault
+		took  time.Duration
+		saved bool
+	}{
+		{"that is slow", wechatsim.Fault{Kind: wechatsim.FaultDelay, Duration: 5900 * time.Millisecond}, 4900 * time.Millisecond, true},
+		{"that never ends", wechatsim.Fault{Kind: wechatsim.FaultHang}, 5 * time.Second, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, wechatsim.Settings{}, nil)
+				w.inject(t, tt.fault)
+				w.start(t)
+				time.Sleep(time.Second)
+				start := time.Now()
+				w.stop()
+				if took := time.Since(start); took != tt.took {
+					t.Errorf("it stopped after %v, want %v", took, tt.took)
+				}
+				if _, saved := w.disk.values[string(credential.AccessToken)]; saved != tt.saved {
+					t.Errorf("the token that WeChat handed out is stored: %v", saved)
+				}
+			})
+		})
+	}
 }

@@ -1,10 +1,15 @@
 package keeper_test
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
@@ -104,3 +109,53 @@ func TestKilledTicketIsReplacedAtTheNextReading(t *testing.T) {
 		}
 	})
 }
+
+// TestAShorterExpiresInIsBelieved: WeChat said two hours of a value that it had
+// for an hour already, and says later how long it really lives. It is handed
+// out until then and no longer, though no other can be had.
+func TestAShorterExpiresInIsBelieved(t *testing.T) {
+	for _, kind := range []credential.Kind{credential.AccessToken, credential.JSAPITicket, credential.WXCardTicket} {
+		t.Run(string(kind), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, wechatsim.Settings{}, func(o *keeper.Options) {
+					stable(o)
+					o.Tickets = []credential.Kind{credential.JSAPITicket, credential.WXCardTicket}
+				})
+				w.start(t)
+				time.Sleep(time.Hour)
+				w.stop()
+				w.disk.values = map[string][]byte{} // a new broker
+				fresh := true
+				w.answer = func(rw http.ResponseWriter, r *http.Request) {
+					answer := httptest.NewRecorder()
+					w.sim.ServeHTTP(answer, r)
+					body := answer.Body.String()
+					if fresh {
+						body = expiresIn.ReplaceAllString(body, `"expires_in":7200`)
+					}
+					_, _ = io.WriteString(rw, body)
+				}
+				w.start(t)
+				if c, _ := w.get(kind); c.Expiry.Sub(credential.Clock(w.clock).Now()) != 2*time.Hour {
+					t.Fatalf("at first it expires at %v: this test shows nothing", c.Expiry.Wall())
+				}
+				fresh = false
+				time.Sleep(time.Minute)
+				if err := w.keeper.Refresh(t.Context(), false); err != nil {
+					t.Fatal(err)
+				}
+				w.inject(t, wechatsim.Fault{Kind: wechatsim.FaultCode, Code: -1})
+				during(2*time.Hour, 10*time.Second, func(elapsed time.Duration) {
+					c, live := w.get(kind)
+					value := c.Value.Reveal()
+					honoured := w.sim.TokenAlive(value) || w.sim.TicketAlive(value)
+					if live != honoured {
+						t.Fatalf("after %v it is published as live: %v, and WeChat honours it: %v", elapsed, live, honoured)
+					}
+				})
+			})
+		})
+	}
+}
+
+var expiresIn = regexp.MustCompile(`"expires_in":\d+`)

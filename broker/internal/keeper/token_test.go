@@ -67,6 +67,41 @@ func TestTokenOverADay(t *testing.T) {
 	}
 }
 
+// TestAccountsThatStartTogetherDoNotStayTogether: their tokens are due within
+// what the rules give, and not all at one moment. A stable token must not be
+// asked for before its last five minutes: it would be the same.
+func TestAccountsThatStartTogetherDoNotStayTogether(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		stable bool
+		before [2]time.Duration // the expiry, the latest first
+	}{
+		{"classic", false, [2]time.Duration{10 * time.Minute, 11 * time.Minute}},
+		{"stable", true, [2]time.Duration{261 * time.Second, 290 * time.Second}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, wechatsim.Settings{}, func(o *keeper.Options) { o.Stable = tt.stable })
+				due := map[time.Duration]bool{}
+				for range 20 {
+					w.disk.values = map[string][]byte{}
+					w.start(t)
+					token := w.keeper.Status().Kinds[0]
+					left := token.Expiry.Sub(token.NextTry)
+					if left < tt.before[0] || left > tt.before[1] {
+						t.Errorf("due %v before the end, want %v to %v", left, tt.before[0], tt.before[1])
+					}
+					due[left] = true
+					w.stop()
+				}
+				if len(due) < 10 {
+					t.Errorf("20 tokens are due at %d different moments", len(due))
+				}
+			})
+		})
+	}
+}
+
 // TestStableTokenThatIsHalfUsed: somebody fetched it before us, so it comes
 // with the rest of its life.
 func TestStableTokenThatIsHalfUsed(t *testing.T) {

@@ -31,10 +31,18 @@ func TestBackoff(t *testing.T) {
 		{"refused token", wechat.Error{Class: wechat.RefusedToken}, 1, noon, time.Minute, time.Minute},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			waits := map[time.Duration]bool{}
 			for range 200 {
-				if got := backoff(&tt.err, tt.run, tt.wall); got < tt.min || got > tt.max {
+				got := backoff(&tt.err, tt.run, tt.wall)
+				if got < tt.min || got > tt.max {
 					t.Fatalf("wait %v, want %v to %v", got, tt.min, tt.max)
 				}
+				waits[got] = true
+			}
+			// What is not WeChat's own number is spread: accounts that failed
+			// together do not try again together.
+			if spread := len(waits) > 100; spread != (tt.min != tt.max) {
+				t.Errorf("%d different waits out of 200", len(waits))
 			}
 		})
 	}
