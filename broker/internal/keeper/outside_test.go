@@ -1,7 +1,9 @@
 package keeper_test
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -80,6 +82,46 @@ func TestSomethingElseRefreshes(t *testing.T) {
 				synctest.Wait()
 				if w.died(tt.kind) != 0 || w.blamed() {
 					t.Errorf("a quiet day later: %d early deaths, advice %q", w.died(tt.kind), w.keeper.Status().Advice(w.clock()))
+				}
+			})
+		})
+	}
+}
+
+// TestOnceADayIsNoOutsideRefresher: what died early more than a day ago is
+// forgotten when the next one dies, so nobody is blamed and nothing grows.
+func TestOnceADayIsNoOutsideRefresher(t *testing.T) {
+	for _, tt := range []struct {
+		kind   credential.Kind
+		strike func(*wechatsim.Sim) error
+	}{
+		{credential.AccessToken, func(s *wechatsim.Sim) error { return s.KillToken(appid, wechatsim.Stable) }},
+		{credential.JSAPITicket, func(s *wechatsim.Sim) error { return s.KillTicket(appid, wechatsim.JSAPI) }},
+	} {
+		t.Run(string(tt.kind), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, wechatsim.Settings{}, stable)
+				var log bytes.Buffer
+				w.options.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))
+				w.start(t)
+				for n := range 4 {
+					time.Sleep(25 * time.Hour)
+					if err := tt.strike(w.sim); err != nil {
+						t.Fatal(err)
+					}
+					token, _ := w.get(tt.kind)
+					w.report(t, token, true)
+					for _, s := range w.keeper.Status().Kinds {
+						if s.Kind == tt.kind && len(s.Died) != 1 {
+							t.Errorf("strike %d: %d early deaths are remembered, want the one of today", n+1, len(s.Died))
+						}
+					}
+					if w.blamed() {
+						t.Errorf("strike %d: somebody is blamed", n+1)
+					}
+				}
+				if log.Len() > 0 {
+					t.Errorf("the log blames somebody: %s", &log)
 				}
 			})
 		})

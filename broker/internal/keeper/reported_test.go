@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
@@ -176,4 +177,55 @@ func TestReportOfNoValueOfOurs(t *testing.T) {
 			t.Errorf("%d calls for values that are not ours", n)
 		}
 	})
+}
+
+// TestReportsOfLongAgo: of each kind the last 32 values before the current one
+// are known, so that neither memory nor store grows with time.
+func TestReportsOfLongAgo(t *testing.T) {
+	const known = 32
+	synctest.Test(t, func(t *testing.T) {
+		short := wechatsim.Settings{TokenLifetime: 20 * time.Second, TicketLifetime: 20 * time.Second, ClassicQuota: wechatsim.None}
+		w := newWorld(t, short, func(o *keeper.Options) {
+			o.Limits = keeper.Limits{wechat.TokenAPI: 1e6, wechat.TicketAPI: 1e6}
+		})
+		w.start(t)
+		time.Sleep(15 * time.Minute)
+		synctest.Wait()
+		for _, restart := range []bool{false, true} {
+			if restart {
+				w.stop()
+				w.start(t)
+			}
+			for _, kind := range []credential.Kind{credential.AccessToken, credential.JSAPITicket} {
+				values := w.handedOut(kind)
+				if len(values) < known+2 {
+					t.Fatalf("only %d values of the %s were handed out: this test shows nothing", len(values), kind)
+				}
+				for i, c := range values[:len(values)-1] {
+					versions, err := w.keeper.Report(t.Context(), kind, hashOf(c))
+					age := len(values) - 1 - i // how many values ago
+					switch {
+					case age <= known && (err != nil || versions.Reported != c.Version):
+						t.Errorf("after a restart %v: the %s of %d values ago: %+v, %v", restart, kind, age, versions, err)
+					case age > known && !errors.Is(err, keeper.ErrUnknownValue):
+						t.Errorf("after a restart %v: the %s of %d values ago is still known: %v", restart, kind, age, err)
+					}
+				}
+			}
+		}
+	})
+}
+
+// handedOut returns every value of a kind that was published, the oldest first.
+func (w *world) handedOut(kind credential.Kind) []credential.Credential {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var values []credential.Credential
+	for _, account := range w.history {
+		c, ok := account.Credential(kind)
+		if ok && (len(values) == 0 || c.Version != values[len(values)-1].Version) {
+			values = append(values, c)
+		}
+	}
+	return values
 }

@@ -1,10 +1,13 @@
 package keeper_test
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/wxbroker/wxbroker/broker/internal/keeper"
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
@@ -56,6 +59,60 @@ func TestAClockSetBackWhileDown(t *testing.T) {
 				after, live := w.get(credential.JSAPITicket)
 				if !live || !w.sim.TicketAlive(after.Value.Reveal()) || after.Version <= before.Version {
 					t.Error("not recovered once WeChat answers")
+				}
+			})
+		})
+	}
+}
+
+// TestWhatIsStoredOfTheFuture holds nothing up for longer than it would have
+// without: the wall clock was set back while the broker was down.
+func TestWhatIsStoredOfTheFuture(t *testing.T) {
+	force := func(t *testing.T, w *world) error { t.Helper(); return w.keeper.Refresh(t.Context(), true) }
+	hasToken := func(t *testing.T, w *world) error {
+		t.Helper()
+		if token, live := w.get(credential.AccessToken); !live || !w.sim.TokenAlive(token.Value.Reveal()) {
+			return errors.New("there is no token")
+		}
+		return nil
+	}
+	for _, tt := range []struct {
+		name   string
+		code   int           // that WeChat answers before, 0 for none
+		back   time.Duration // how far the clock is set
+		wait   time.Duration // the longest there would be
+		before func(*testing.T, *world) error
+		after  func(*testing.T, *world) error
+	}{
+		{"a forced refresh, which is the last for 30 seconds", 0, 10 * day, 30 * time.Second, force, force},
+		{"a call that is one of a few that are left", -1, 9 * time.Hour, 3 * time.Hour, nil, hasToken},
+		{"a ban, which is a day's at most", 89506, 10 * day, day, nil, hasToken},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, wechatsim.Settings{}, func(o *keeper.Options) {
+					stable(o)
+					o.Limits = keeper.Limits{wechat.StableTokenAPI: 100}
+				})
+				untilMidnight()
+				w.start(t)
+				if tt.code != 0 {
+					w.inject(t, wechatsim.Fault{Kind: wechatsim.FaultCode, Path: wechatsim.PathStableToken, Code: tt.code})
+				}
+				time.Sleep(10 * time.Hour)
+				if tt.before != nil {
+					if err := tt.before(t, w); err != nil {
+						t.Fatal(err)
+					}
+				}
+				w.stop()
+				w.stepClock(-tt.back)
+				w.sim.ClearFaults()
+				w.start(t)
+				time.Sleep(tt.wait + time.Second)
+				synctest.Wait()
+				if err := tt.after(t, w); err != nil {
+					t.Errorf("%v later: %v", tt.wait, err)
 				}
 			})
 		})
