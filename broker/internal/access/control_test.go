@@ -177,6 +177,40 @@ func TestWhatIsProvenOutlivesThePolicy(t *testing.T) {
 	})
 }
 
+// TestAProofEndsWithTheFirstOfItsChain: a certificate is worth no more than what
+// vouches for it.
+func TestAProofEndsWithTheFirstOfItsChain(t *testing.T) {
+	const short, long = time.Hour, 10 * time.Hour
+	for name, lives := range map[string][]time.Duration{
+		"the leaf":               {short, long, long},
+		"what is between":        {long, short, long},
+		"the CA":                 {long, long, short},
+		"a leaf that is trusted": {short},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				control := newControl(mustPolicy(t, nil, access.App{Name: "web", Identities: []access.Identity{"dns:web"}}))
+				var chain []*x509.Certificate
+				for _, life := range lives {
+					chain = append(chain, &x509.Certificate{DNSNames: []string{"web"}, NotAfter: time.Now().Add(life)})
+				}
+				caller, err := control.Identify(call{chain: chain}.context(t))
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(short - time.Second)
+				if _, _, err := control.App(caller); err != nil {
+					t.Errorf("before: %v", err)
+				}
+				time.Sleep(time.Second)
+				if _, _, err := control.App(caller); status.Code(err) != codes.Unauthenticated {
+					t.Errorf("afterwards: %v", err)
+				}
+			})
+		})
+	}
+}
+
 // TestOpen: everything for everybody, until there are apps: who came before has
 // proven nothing.
 func TestOpen(t *testing.T) {
@@ -248,4 +282,59 @@ func TestAppsAreRatedApart(t *testing.T) {
 			t.Errorf("api made %d calls a second later", n)
 		}
 	})
+}
+
+// TestARefusedCallTakesNoPlace: an app that had too many calls under way may
+// make as many again as have ended, however often it was refused meanwhile, and
+// it takes no place of another's.
+func TestARefusedCallTakesNoPlace(t *testing.T) {
+	web, webID := access.NewToken()
+	api, apiID := access.NewToken()
+	control := newControl(mustPolicy(t, nil,
+		access.App{Name: "web", Identities: []access.Identity{webID}},
+		access.App{Name: "api", Identities: []access.Identity{apiID}}))
+	appOf := func(token credential.Secret) *access.App {
+		caller, err := control.Identify(call{headers: bearer(token.Reveal())}.context(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		app, _, err := control.App(caller)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return app
+	}
+	const most = 500
+	// enter begins calls until one is refused.
+	enter := func(token credential.Secret) (under []func()) {
+		for len(under) <= most {
+			leave, err := appOf(token).Enter()
+			if err != nil {
+				if status.Code(err) != codes.ResourceExhausted || leave != nil {
+					t.Errorf("refused with %v", err)
+				}
+				break
+			}
+			under = append(under, leave)
+		}
+		return under
+	}
+	under := enter(web)
+	if len(under) != most {
+		t.Errorf("%d calls are under way, want %d", len(under), most)
+	}
+	for range 1000 {
+		if n := len(enter(web)); n != 0 {
+			t.Fatalf("%d more were let in", n)
+		}
+	}
+	for _, leave := range under[:7] {
+		leave()
+	}
+	if n := len(enter(web)); n != 7 {
+		t.Errorf("7 calls have ended, and %d were let in", n)
+	}
+	if n := len(enter(api)); n != most {
+		t.Errorf("%d calls of another app were let in", n)
+	}
 }
