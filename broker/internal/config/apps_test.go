@@ -3,9 +3,13 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/wxbroker/wxbroker/pkg/daemon"
+	"github.com/wxbroker/wxbroker/pkg/tlstest"
 )
 
 const (
@@ -113,6 +117,8 @@ func TestAppsRefused(t *testing.T) {
 		{"a cluster without keys", "kubernetes: {issuer: i}\n" + anApp, []string{":2: kubernetes: needs exactly one of"}},
 		{"a cluster with two kinds of keys", "kubernetes: {issuer: i, discovery_url: 'https://k', keys_file: f}\n" + anApp, []string{":2: kubernetes: needs exactly one of"}},
 		{"keys in plain text", "kubernetes: {issuer: i, discovery_url: 'http://k'}\n" + anApp, []string{":2: kubernetes.discovery_url: is not https"}},
+		{"keys behind a password", "kubernetes: {issuer: i, discovery_url: 'https://user:hunter2@k'}\n" + anApp, []string{":2: kubernetes.discovery_url: is no address such as"}},
+		{"keys nowhere", "kubernetes: {issuer: i, discovery_url: 'https:///openid'}\n" + anApp, []string{":2: kubernetes.discovery_url: is no address such as"}},
 		{"keys that are not there", "kubernetes: {issuer: i, keys_file: /does/not/exist}\n" + anApp, []string{":2: kubernetes.keys_file: ", "no such file"}},
 		{"keys that are none", "kubernetes: {issuer: i, keys_file: 'SECRET'}\n" + anApp, []string{":2: kubernetes.keys_file: ", "no public key"}},
 		{"a token for a file", "kubernetes: {issuer: i, keys_file: 'SECRET', token_file: t}\n" + anApp, []string{":2: kubernetes: has ca_file or token_file"}},
@@ -141,36 +147,111 @@ func TestAppsRefused(t *testing.T) {
 
 // TestNeedsRestart: each key that a running broker cannot change.
 func TestNeedsRestart(t *testing.T) {
-	key := filepath.Join(t.TempDir(), "key")
+	dir := t.TempDir()
+	key, ca := filepath.Join(dir, "key"), tlstest.NewCA(t, "ours").Write(t, dir)
 	if err := os.WriteFile(key, []byte(aHash), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	load := func(yaml string) Config {
 		t.Helper()
-		yaml = strings.ReplaceAll(yaml, "KEY", "'"+key+"'")
+		yaml = strings.NewReplacer("KEY", "'"+key+"'", "CA", "'"+ca+"'").Replace(yaml)
 		c, err := Load(t.Context(), write(t, yaml+theAccount+anApp))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return c
 	}
-	before := load("")
-	for yaml, want := range map[string]string{
-		"":                                           "",
-		"data: other.db\n":                           "data",
-		"encryption_key_file: KEY\n":                 "encryption_key_file",
-		"listen: {grpc: '127.0.0.1:1'}\n":            "listen",
-		"listen: {ops: '127.0.0.1:1'}\n":             "listen",
-		"listen: {max_connections: 77}\n":            "listen",
-		"tls: {cert_file: c, key_file: k}\n":         "tls",
-		"insecure: true\n":                           "insecure",
-		"upstreams: ['https://a']\n":                 "upstreams",
-		"data: other.db\nupstreams: ['https://a']\n": "data upstreams",
+	cluster := func(issuer, url string) string {
+		return "kubernetes: {issuer: '" + issuer + "', discovery_url: 'https://" + url + "'}\n"
+	}
+	for _, tt := range []struct{ before, next, want string }{
+		{"", "", ""},
+		{"", "data: other.db\n", "data"},
+		{"", "encryption_key_file: KEY\n", "encryption_key_file"},
+		{"", "listen: {grpc: '127.0.0.1:1'}\n", "listen"},
+		{"", "listen: {ops: '127.0.0.1:1'}\n", "listen"},
+		{"", "listen: {max_connections: 77}\n", "listen"},
+		{"", "tls: {cert_file: c, key_file: k}\n", "tls"},
+		{"", "insecure: true\n", "insecure"},
+		{"", "upstreams: ['https://a']\n", "upstreams"},
+		{"", "upstream_ca_file: CA\n", "upstream_ca_file"},
+		{"", "data: other.db\nupstreams: ['https://a']\n", "data upstreams"},
+		{cluster("one", "k"), cluster("two", "k"), "kubernetes.issuer"},
+		{cluster("one", "k"), cluster("one", "other"), ""}, // the same cluster, at another address
+		{"", cluster("one", "k"), ""},
+		{cluster("one", "k"), "", ""},
 	} {
-		if got := strings.Join(before.NeedsRestart(load(yaml)), " "); got != want {
-			t.Errorf("%q needs a restart for %q, want %q", yaml, got, want)
+		before, next := load(tt.before), load(tt.next)
+		if got := strings.Join(before.NeedsRestart(next), " "); got != tt.want {
+			t.Errorf("%q and then %q needs a restart for %q, want %q", tt.before, tt.next, got, tt.want)
+		}
+		if got := next.NeedsRestart(next); len(got) > 0 {
+			t.Errorf("%q needs a restart for %q though nothing has changed", tt.next, got)
 		}
 	}
+}
+
+// TestEverythingFixedNeedsARestart: each field of [Fixed], also one that is yet
+// to be written.
+func TestEverythingFixedNeedsARestart(t *testing.T) {
+	var before, next Config
+	fields := fieldsOf(t, reflect.ValueOf(&before.Fixed).Elem(), "")
+	others := fieldsOf(t, reflect.ValueOf(&next.Fixed).Elem(), "")
+	for i, field := range fields {
+		field.set(0)
+		others[i].set(0)
+	}
+	if keys := before.NeedsRestart(next); len(keys) > 0 {
+		t.Fatalf("nothing has changed, and it needs a restart for %q", keys)
+	}
+	for i, field := range fields {
+		others[i].set(1)
+		if keys := before.NeedsRestart(next); len(keys) != 1 {
+			t.Errorf("%s has changed, and it needs a restart for %q", field.name, keys)
+		}
+		others[i].set(0)
+	}
+}
+
+// field is one value of a configuration. set makes it one of two.
+type field struct {
+	name string
+	set  func(which int)
+}
+
+// fieldsOf returns the fields of a struct, and of the structs in it.
+func fieldsOf(t *testing.T, v reflect.Value, name string) []field {
+	t.Helper()
+	one := func(values ...any) []field {
+		return []field{{name, func(which int) { v.Set(reflect.ValueOf(values[which])) }}}
+	}
+	switch v.Interface().(type) {
+	case string:
+		return one("one", "other")
+	case int:
+		return one(1, 2)
+	case bool:
+		return one(true, false)
+	case daemon.Address:
+		return one(mustAddress(t, "127.0.0.1:1"), mustAddress(t, "127.0.0.1:2"))
+	}
+	if v.Kind() != reflect.Struct {
+		t.Fatalf("%s is a %s: say here how it changes", name, v.Type())
+	}
+	var all []field
+	for i := range v.NumField() {
+		all = append(all, fieldsOf(t, v.Field(i), strings.TrimPrefix(name+"."+v.Type().Field(i).Name, "."))...)
+	}
+	return all
+}
+
+func mustAddress(t *testing.T, s string) daemon.Address {
+	t.Helper()
+	a, err := daemon.ParseAddress(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
 }
 
 // TestOpeningNeedsARestart: that somebody deleted the last app is no reason to

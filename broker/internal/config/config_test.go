@@ -139,6 +139,56 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
+// TestSecretFiles: what a file of an AppSecret may look like, at the start and
+// whenever it is read anew.
+func TestSecretFiles(t *testing.T) {
+	const secret = "hunter2hunter2"
+	for _, tt := range []struct {
+		name, content string
+		taken         bool
+	}{
+		{"the secret", secret, true},
+		{"as an editor writes it", secret + "\n", true},
+		{"with space around", "\r\n " + secret + "\t\r\n", true},
+		{"two words", secret + " hunter2", false},
+		{"two words and a tab", secret + "\thunter2", false},
+		{"two lines", secret + "\nhunter2\n", false},
+		{"a key and a value", "appsecret: " + secret, false},
+		{"nothing", "", false},
+		{"nothing but space", " \n", false},
+		{"far too much", strings.Repeat(secret, 100), false},
+		{"far too much space", secret + strings.Repeat(" ", 2000), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := write(t, "accounts:\n  - appid: wx1\n    secret_file: SECRET\n")
+			file := filepath.Join(filepath.Dir(path), "appsecret")
+			before, err := Load(t.Context(), path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(file, []byte(tt.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			loaded, loadErr := Load(t.Context(), path)
+			again, err := before.Accounts[0].ReadSecret()
+			for _, err := range []error{loadErr, err} {
+				switch {
+				case tt.taken != (err == nil):
+					t.Errorf("%v", err)
+				case err != nil && (!strings.Contains(err.Error(), file) || strings.Contains(err.Error(), "hunter2")):
+					t.Errorf("the error does not say which file it is, or shows what is in it: %v", err)
+				}
+			}
+			if tt.taken && (again.Reveal() != secret || loaded.Accounts[0].Secret.Reveal() != secret) {
+				t.Error("it is taken for something else")
+			}
+			if !tt.taken && !again.IsZero() {
+				t.Error("there is a secret beside the error")
+			}
+		})
+	}
+}
+
 // TestAnEmptyFileLacksOnlyAccounts: everything else has a default.
 func TestAnEmptyFileLacksOnlyAccounts(t *testing.T) {
 	for _, yaml := range []string{"\n", "# nothing\n", "---\n", "{}\n"} {
