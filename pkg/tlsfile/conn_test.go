@@ -156,29 +156,46 @@ func TestClientHoldsTheServerAgainst(t *testing.T) {
 	}
 }
 
-// TestServerHoldsTheClientAgainst: everything that may be wrong with a client.
+// TestServerHoldsTheClientAgainst: everything that may be wrong with a client,
+// at the handshake and while the connection is open.
 func TestServerHoldsTheClientAgainst(t *testing.T) {
 	ours, foreign := tlstest.NewCA(t, "ours"), tlstest.NewCA(t, "foreign")
-	mutual := load(t, lay(t, ours.Issue(t), ours)).mustServer(t)
+	between := ours.Intermediate(t)
+	chained := between.Issue(t)
+	full := chained
+	full.Cert = append(append([]byte(nil), chained.Cert...), between.PEM...)
+	source := load(t, lay(t, ours.Issue(t), ours))
 	for _, tt := range []struct {
 		name   string
 		client tlstest.Pair
 		says   string
+		later  string // what VerifyClient says
 	}{
-		{"ours", ours.Issue(t, usable(x509.ExtKeyUsageClientAuth)), ""},
-		{"no certificate", tlstest.Pair{}, ""}, // who serves decides about it
-		{"another CA", foreign.Issue(t), "unknown certificate authority"},
-		{"self-signed", tlstest.SelfSigned(t), "unknown certificate authority"},
-		{"an expired one", ours.Issue(t, expired), "expired certificate"},
-		{"a server's", ours.Issue(t, usable(x509.ExtKeyUsageServerAuth)), "bad certificate"},
+		{"ours", ours.Issue(t, usable(x509.ExtKeyUsageClientAuth)), "", ""},
+		{"no key usages at all", ours.Issue(t, usable()), "", ""},
+		{"an intermediate", full, "", ""},
+		{"no certificate", tlstest.Pair{}, "", "presented no certificate"}, // who serves decides about it
+		{"another CA", foreign.Issue(t), "unknown certificate authority", "unknown authority"},
+		{"a missing intermediate", chained, "unknown certificate authority", "unknown authority"},
+		{"self-signed", tlstest.SelfSigned(t), "unknown certificate authority", "unknown authority"},
+		{"an expired one", ours.Issue(t, expired), "expired certificate", "has expired"},
+		{"a server's", ours.Issue(t, usable(x509.ExtKeyUsageServerAuth)), "bad certificate", "incompatible key usage"},
+		{"a signer's", ours.Issue(t, usable(x509.ExtKeyUsageCodeSigning)), "bad certificate", "incompatible key usage"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			client, _, err := Load(t.Context(), lay(t, tt.client, ours))
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = serve(t, mutual).dial(t, client.Client("192.0.2.1"))
+			_, err = serve(t, source.mustServer(t)).dial(t, client.Client("192.0.2.1"))
 			refused(t, err, tt.says)
+			var presented []*x509.Certificate
+			if tt.client.Cert != nil {
+				if presented, err = certificates(tt.client.Cert); err != nil {
+					t.Fatal(err)
+				}
+			}
+			refused(t, source.VerifyClient(presented), tt.later)
 		})
 	}
 	t.Run("who asks for none takes none", func(t *testing.T) {
