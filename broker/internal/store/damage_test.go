@@ -181,6 +181,56 @@ func TestTornMetaPage(t *testing.T) {
 	}
 }
 
+// TestTheNewestMetaPageCounts, whichever of the two it is: what the other leads
+// to may be garbage, and what this one leads to may not be missing.
+func TestTheNewestMetaPageCounts(t *testing.T) {
+	const root, mark, txn = 16 + 16, 16 + 40, 16 + 48 // in a meta page, as in bbolt's internal/common
+	path, size := filepath.Join(t.TempDir(), "wxbroker.db"), os.Getpagesize()
+	s := open(t, path)
+	defer s.Close()
+	field := func(page []byte, at int) uint64 { return binary.NativeEndian.Uint64(page[at:]) }
+	seen := map[int]bool{}
+	// With each write the other page is the newest, and the file grows with the
+	// last of them.
+	for _, lengths := range [][]int{{900, 90_000}, {900, 90_000, 900_000}} {
+		for i, length := range lengths {
+			if err := s.Put("wx0", fmt.Sprint("value ", i), bytes.Repeat([]byte("a"), length)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		newest, older, name := raw[:size], raw[size:2*size], fmt.Sprintf("after writes of %d bytes", lengths)
+		if field(newest, txn) < field(older, txn) {
+			newest, older = older, newest
+		}
+		seen[bytes.Index(raw, newest)] = true
+		before := field(older, mark) * uint64(size)
+		if before >= field(newest, mark)*uint64(size) {
+			t.Fatalf("%s the file did not grow: this test shows nothing", name)
+		}
+		garbled, tree := bytes.Clone(raw), field(older, root)*uint64(size)
+		clear(garbled[tree : tree+uint64(size)])
+		copied := filepath.Join(t.TempDir(), "wxbroker.db")
+		if err := os.WriteFile(copied, garbled, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		kept := open(t, copied)
+		if got, err := kept.All("wx0"); err != nil || len(got["value 0"]) != 900 || kept.Aside() != nil {
+			t.Fatalf("%s what the older page leads to is garbage: %d bytes, %v, aside %v", name, len(got["value 0"]), err, kept.Aside())
+		}
+		if err := kept.Close(); err != nil {
+			t.Error(err)
+		}
+		comesBack(t, name+" the file ends where the older page says", raw[:before], "")
+	}
+	if len(seen) != 2 {
+		t.Errorf("the newest page was at %v: this test shows only half", seen)
+	}
+}
+
 func TestWhatIsNoFileIsNotSetAside(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "wxbroker.db")
 	if err := os.Mkdir(path, 0o700); err != nil {

@@ -48,17 +48,34 @@ func TestValuesSurviveReopening(t *testing.T) {
 	}
 }
 
+// TestOpenRefusesADatabaseInUse, whatever has become of its file meanwhile: two
+// brokers that fetch tokens end each other's.
 func TestOpenRefusesADatabaseInUse(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "wxbroker.db")
-	s := open(t, path)
-	defer s.Close()
-	start := time.Now()
-	_, err := store.Open(path, store.Keys{})
-	if !errors.Is(err, store.ErrHeld) || !strings.Contains(err.Error(), path) {
-		t.Errorf("error %v, want ErrHeld naming %s", err, path)
-	}
-	if took := time.Since(start); took > time.Second {
-		t.Errorf("took %v", took)
+	for name, befalls := range map[string]func(path string) error{
+		"in its place": func(string) error { return nil },
+		"moved away":   func(path string) error { return os.Rename(path, path+".moved") },
+		"removed":      os.Remove,
+		"replaced":     func(path string) error { return errors.Join(os.Remove(path), os.WriteFile(path, nil, 0o600)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "wxbroker.db")
+			s := open(t, path)
+			defer s.Close()
+			if err := befalls(path); err != nil {
+				t.Fatal(err)
+			}
+			start := time.Now()
+			second, err := store.Open(path, store.Keys{})
+			if !errors.Is(err, store.ErrHeld) || !strings.Contains(err.Error(), path) {
+				t.Errorf("error %v, want ErrHeld naming %s", err, path)
+			}
+			if took := time.Since(start); took > time.Second {
+				t.Errorf("took %v", took)
+			}
+			if err == nil {
+				_ = second.Close()
+			}
+		})
 	}
 }
 
