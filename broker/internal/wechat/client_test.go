@@ -217,6 +217,59 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestAStatusIsNotOverlooked: what HTTP says is no success has no grant in it,
+// whatever the body looks like; of a refusal it is the code that counts.
+func TestAStatusIsNotOverlooked(t *testing.T) {
+	const grant, refusal = `{"access_token":"tok","ticket":"tok","expires_in":7200}`, `{"errcode":40164,"errmsg":"invalid ip 203.0.113.7, not in whitelist"}`
+	for _, tt := range []struct {
+		status  int
+		body    string
+		class   wechat.Class // "" for a grant
+		address bool         // that WeChat says it saw
+	}{
+		{200, grant, "", false},
+		{200, refusal, wechat.Address, true},
+		{302, grant, wechat.Transient, false},
+		{400, grant, wechat.Transient, false},
+		{401, grant, wechat.Transient, false},
+		{403, grant, wechat.Transient, false},
+		{403, refusal, wechat.Address, true},
+		{404, grant, wechat.Transient, false},
+		{429, grant, wechat.Rate, false},
+		{500, grant, wechat.Transient, false},
+		{502, refusal, wechat.Transient, false},
+	} {
+		t.Run(fmt.Sprint(tt.status, " ", tt.body[2:9]), func(t *testing.T) {
+			client := wechat.New(wechat.Options{Upstreams: []*url.URL{serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(tt.status)
+				fmt.Fprint(w, tt.body)
+			}))}})
+			for name, call := range map[string]func() (wechat.Grant, error){
+				"token":        func() (wechat.Grant, error) { return client.Token(t.Context(), account) },
+				"stable token": func() (wechat.Grant, error) { return client.StableToken(t.Context(), account, false) },
+				"ticket": func() (wechat.Grant, error) {
+					return client.Ticket(t.Context(), account, credential.NewSecret("t"), credential.JSAPITicket)
+				},
+			} {
+				got, err := call()
+				if tt.class == "" {
+					if err != nil || got.Value.Reveal() != "tok" {
+						t.Errorf("%s: %+v, %v", name, got, err)
+					}
+					continue
+				}
+				if err == nil || !got.Value.IsZero() {
+					t.Errorf("%s: the grant is believed", name)
+					continue
+				}
+				if e := asError(t, err); e.Class != tt.class || e.HTTPStatus != tt.status || (e.SeenAddress != "") != tt.address {
+					t.Errorf("%s: class %s, HTTP status %d, seen address %q", name, e.Class, e.HTTPStatus, e.SeenAddress)
+				}
+			}
+		})
+	}
+}
+
 // TestRedirectIsNotFollowed: the query has the secret in it.
 func TestRedirectIsNotFollowed(t *testing.T) {
 	var followed atomic.Bool

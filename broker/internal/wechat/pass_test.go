@@ -67,6 +67,46 @@ func TestPass(t *testing.T) {
 	}
 }
 
+// TestEchoesInHeaders: whatever header of an answer has the token or the
+// AppSecret in it, what is passed on has stars in its place.
+func TestEchoesInHeaders(t *testing.T) {
+	const token, secret = "80_the&token", "s3cret+of/ours"
+	names := []string{
+		"Content-Type", "Content-Disposition", "Content-Range", "Accept-Ranges", "Last-Modified", "Etag",
+		"Content-Language", "Location", "Set-Cookie", "Link", "Warning", "X-Anything", "Access-Control-Allow-Origin",
+	}
+	for _, tt := range []struct{ name, echo, want string }{
+		{"as they are", "a" + token + ";" + secret + ";" + token + "z", "a" + strings.Repeat("*", 12) + ";" + strings.Repeat("*", 14) + ";" + strings.Repeat("*", 12) + "z"},
+		{"escaped", "a" + url.QueryEscape(token) + ";" + url.QueryEscape(secret), "a" + strings.Repeat("*", 14) + ";" + strings.Repeat("*", 18)},
+		{"not there", "an ordinary value", "an ordinary value"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			client := wechat.New(wechat.Options{Upstreams: []*url.URL{serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				for _, name := range names {
+					w.Header().Set(name, tt.echo)
+				}
+				fmt.Fprint(w, "a file")
+			}))}})
+			answer, _, err := passed(t, client, wechat.Request{
+				Method: http.MethodGet, Path: "/cgi-bin/x", Token: credential.NewSecret(token), Secret: credential.NewSecret(secret),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, values := range answer.Header {
+				for _, value := range values {
+					if value != tt.want {
+						t.Errorf("%s is %q, want %q", name, value, tt.want)
+					}
+				}
+			}
+			if len(answer.Header) == 0 {
+				t.Error("no header is passed on: this test shows nothing")
+			}
+		})
+	}
+}
+
 // TestRefusalsThatArePassedOn: they are known, and can be read.
 func TestRefusalsThatArePassedOn(t *testing.T) {
 	long := `{"errcode":40001,"errmsg":"` + strings.Repeat("x", 9000) + `"}`
