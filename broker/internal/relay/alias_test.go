@@ -40,3 +40,24 @@ func TestAliasKeys(t *testing.T) {
 		t.Error("another key after a restart")
 	}
 }
+
+// TestAKeyThatCannotBeRead is not overwritten: edges use what was made with it
+// again once it can be read.
+func TestAKeyThatCannotBeRead(t *testing.T) {
+	store := &memory{all: map[string][]byte{}}
+	open := func() *relay.AliasKeys { return &relay.AliasKeys{Store: store, Log: slog.New(slog.DiscardHandler)} }
+	before := open().Of("wx1", "shop")
+	store.unreadable = true
+	meanwhile := open()
+	first := meanwhile.Of("wx1", "shop")
+	if first.Equal(before) || first.IsZero() {
+		t.Error("there is no other key meanwhile: this test shows nothing")
+	}
+	store.unreadable = false
+	if !meanwhile.Of("wx1", "shop").Equal(first) {
+		t.Error("the key changes while the broker runs")
+	}
+	if !open().Of("wx1", "shop").Equal(before) {
+		t.Error("the key from before is lost")
+	}
+}

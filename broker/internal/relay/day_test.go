@@ -196,18 +196,25 @@ func TestWhatIsLeftAtTheEnd(t *testing.T) {
 
 // TestUnreadableCounts are not overwritten.
 func TestUnreadableCounts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := &memory{all: map[string][]byte{"calls/shop": []byte("{")}}
-		w := newWorld(t, store)
-		synctest.Wait()
-		if _, err := w.send(shop); err != nil {
-			t.Fatal(err)
-		}
-		w.stop()
-		if raw := store.get("calls/shop"); raw != "{" {
-			t.Errorf("the store has %q", raw)
-		}
-	})
+	for name, store := range map[string]*memory{
+		"garbage":           {all: map[string][]byte{"calls/shop": []byte("{")}},
+		"an unreadable one": {all: map[string][]byte{"calls/shop": []byte("{")}, unreadable: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, store)
+				synctest.Wait()
+				if _, err := w.send(shop); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute)
+				w.stop()
+				if raw := store.get("calls/shop"); raw != "{" {
+					t.Errorf("the store has %q", raw)
+				}
+			})
+		})
+	}
 }
 
 // TestLimitsWhateverTheCase: how an API is written changes nothing about it.

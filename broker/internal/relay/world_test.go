@@ -67,12 +67,13 @@ func (j *journal) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// memory is a store that can be full.
+// memory is a store that can be full, or unreadable.
 type memory struct {
-	mu   sync.Mutex
-	all  map[string][]byte
-	full bool
-	puts int
+	mu         sync.Mutex
+	all        map[string][]byte
+	full       bool
+	unreadable bool
+	puts       int
 }
 
 func (m *memory) Put(_, key string, value []byte) error {
@@ -89,6 +90,9 @@ func (m *memory) Put(_, key string, value []byte) error {
 func (m *memory) All(string) (map[string][]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.unreadable {
+		return nil, io.ErrUnexpectedEOF
+	}
 	return maps.Clone(m.all), nil
 }
 
