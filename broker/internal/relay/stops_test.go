@@ -13,6 +13,8 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/relay"
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
 
@@ -193,6 +195,68 @@ func TestStopAndWhatBeganBefore(t *testing.T) {
 		}
 		if len(w.Stops(appid)) != 1 {
 			t.Error("the API is not stopped any more")
+		}
+	})
+}
+
+// TestARefusedTokenEndsNoStop: WeChat may not have looked further than the token,
+// so the trial has shown nothing and the next one is made in its time.
+func TestARefusedTokenEndsNoStop(t *testing.T) {
+	const path = "/cgi-bin/user/info"
+	inBubble(t, func(t *testing.T, w *world) {
+		if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultCode, Path: path, Code: 45011, Count: 1}); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = w.get(path, "openid=o1")
+		time.Sleep(time.Minute)
+		if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultCode, Path: path, Code: 40001}); err != nil {
+			t.Fatal(err)
+		}
+		if body, err := w.get(path, "openid=o1"); err != nil || !strings.Contains(body, "40001") {
+			t.Fatalf("the one that tries is told %s, %v", body, err)
+		}
+		before := w.count(path, "")
+		_, err := w.get(path, "openid=o1")
+		if code, said := refusal(t, err); code != codes.ResourceExhausted || said.GetErrcode() != 45011 || w.count(path, "") != before {
+			t.Errorf("the next one is told %v, and WeChat was asked %d times", err, w.count(path, "")-before)
+		}
+		if len(w.Stops(appid)) != 1 {
+			t.Error("the API is not stopped any more")
+		}
+		w.sim.ClearFaults()
+		time.Sleep(15 * time.Second)
+		for range 2 {
+			if _, err := w.get(path, "openid=o1"); err != nil {
+				t.Errorf("after the trial: %v", err)
+			}
+		}
+	})
+}
+
+// unread is a body that notes whether anybody has begun to read it.
+type unread struct{ begun bool }
+
+func (u *unread) Read([]byte) (int, error) {
+	u.begun = true
+	return 0, io.EOF
+}
+
+// TestAStoppedAPIWaitsForNoBody: whoever sends slowly hears at once that the call
+// is not made.
+func TestAStoppedAPIWaitsForNoBody(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultCode, Path: access.TemplateAPI, Code: 45009}); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = w.send(shop)
+		for _, length := range []int64{-1, 1000, 10 << 20} {
+			body := new(unread)
+			_, err := w.Do(t.Context(), shop, relay.Call{
+				AppID: appid, Kind: wechat.CallAPI, Method: http.MethodPost, Path: access.TemplateAPI, Body: body, Length: length,
+			})
+			if code, said := refusal(t, err); code != codes.ResourceExhausted || said.GetErrcode() != 45009 || body.begun {
+				t.Errorf("a body of %d bytes, begun: %v: %v", length, body.begun, err)
+			}
 		}
 	})
 }

@@ -81,6 +81,26 @@ func TestRefusedForReasonsOfItsOwn(t *testing.T) {
 	}
 }
 
+// TestACallMadeAgainIsCountedOnce: what the broker repeats over a dead token is
+// one call of the app's.
+func TestACallMadeAgainIsCountedOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		app := limited(1, 0)
+		if err := w.sim.KillToken(appid, wechatsim.Stable); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.send(app); err != nil {
+			t.Errorf("the only call of the day: %v", err)
+		}
+		if n := w.count(access.TemplateAPI, ""); n != 2 {
+			t.Fatalf("called %d times: this test shows nothing", n)
+		}
+		if got, want := fmt.Sprint(w.Today(appid)), "[{shop "+access.TemplateAPI+" 1}]"; got != want {
+			t.Errorf("today %s, want %s", got, want)
+		}
+	})
+}
+
 // TestRetriedAtMostOnce: with a new token that is refused too, the app is told.
 func TestRetriedAtMostOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
