@@ -49,12 +49,12 @@ type App struct {
 // Account is one account.
 type Account struct {
 	AppID, Secret string
-	// ReadSecret reads the AppSecret anew, nil where it never changes.
-	ReadSecret func() string
-	Classic    bool              // the classic token instead of the stable one
-	Tickets    []credential.Kind // jsapi_ticket where there are none
-	SignHosts  []string
-	Limits     map[string]int // calls a day by WeChat's path, where not the default
+	// Secrets has the AppSecret where it changes, nil where it never does.
+	Secrets   *SecretFile
+	Classic   bool              // the classic token instead of the stable one
+	Tickets   []credential.Kind // jsapi_ticket where there are none
+	SignHosts []string
+	Limits    map[string]int // calls a day by WeChat's path, where not the default
 }
 
 // Broker is a running broker.
@@ -118,9 +118,8 @@ func (c Config) loaded(t testing.TB) config.Config {
 		if len(a.Tickets) == 0 {
 			account.Tickets = []credential.Kind{credential.JSAPITicket}
 		}
-		if a.ReadSecret != nil {
-			account.Secret = credential.NewSecret(a.ReadSecret())
-			account.ReadSecret = func() (credential.Secret, error) { return credential.NewSecret(a.ReadSecret()), nil }
+		if a.Secrets != nil {
+			account.Secret, account.FollowSecret = credential.NewSecret(a.Secrets.Read()), a.Secrets.follow
 		}
 		account.Limits = make(map[wechat.API]int)
 		for path, limit := range a.Limits {

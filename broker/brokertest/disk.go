@@ -1,11 +1,11 @@
 package brokertest
 
 import (
-	"maps"
-	"sync"
+	"slices"
+	"strings"
 
-	"github.com/wxbroker/wxbroker/broker/internal/app"
 	"github.com/wxbroker/wxbroker/broker/internal/store"
+	"github.com/wxbroker/wxbroker/broker/internal/store/storetest"
 )
 
 // Disk is a place for a database that a test can trouble. The zero value keeps
@@ -13,94 +13,58 @@ import (
 type Disk struct {
 	// File keeps it in the file that Config.Data names instead.
 	File bool
-	// Write is called for every write, with what does it; nil just does it.
-	Write func(key string, write func() error) error
+	// Write is called for every write, with what does it; nil just does it. It may
+	// refuse, and it may hang.
+	Write func(w Write, write func() error) error
 
-	mu     sync.Mutex
-	values map[string]map[string][]byte // by appid and key
+	memory storetest.Disk
+}
+
+// Write is one write of a broker.
+type Write struct {
+	// Counts is set where a call is counted that is about to be made, and Answer
+	// where what WeChat answered to one is stored.
+	Counts, Answer bool
 }
 
 // open opens the database as a starting broker does.
-func (d *Disk) open(path string, keys store.Keys) (app.Store, error) {
+func (d *Disk) open(path string, keys store.Keys) (store.Disk, store.Findings, error) {
 	if !d.File {
-		return &troubled{disk: d}, nil
+		return troubled{&d.memory, d}, store.Findings{}, nil
 	}
-	file, err := store.Open(path, keys)
+	file, found, err := store.Open(path, keys)
 	if err != nil {
-		return nil, err
+		return nil, found, err
 	}
-	return &troubled{file: file, disk: d}, nil
+	return troubled{file, d}, found, nil
 }
 
-// troubled is a store in a file or, without one, in the disk's memory.
+// troubled is a disk in a file or in memory.
 type troubled struct {
-	file *store.Store
-	disk *Disk
+	store.Disk
+	trouble *Disk
 }
 
-func (s *troubled) Put(appid, key string, value []byte) error {
-	write := func() error {
-		if s.file != nil {
-			return s.file.Put(appid, key, value)
-		}
-		s.disk.put(appid, key, value)
-		return nil
-	}
-	if s.disk.Write == nil {
+// Put implements [store.Disk].
+func (t troubled) Put(values store.Values) error {
+	write := func() error { return t.Disk.Put(values) }
+	if t.trouble.Write == nil {
 		return write()
 	}
-	return s.disk.Write(key, write)
+	w := Write{Counts: true}
+	for at := range values {
+		switch {
+		case isKind(at.Key):
+			w = Write{Answer: true}
+		case !strings.HasPrefix(at.Key, "budget/"):
+			w.Counts = false
+		}
+	}
+	return t.trouble.Write(w, write)
 }
 
-func (s *troubled) All(appid string) (map[string][]byte, error) {
-	if s.file != nil {
-		return s.file.All(appid)
-	}
-	return s.disk.all(appid), nil
-}
-
-func (s *troubled) Aside() *store.Aside {
-	if s.file != nil {
-		return s.file.Aside()
-	}
-	return nil
-}
-
-func (s *troubled) Unreadable() error {
-	if s.file != nil {
-		return s.file.Unreadable()
-	}
-	return nil
-}
-
-func (s *troubled) Warnings() []string {
-	if s.file != nil {
-		return s.file.Warnings()
-	}
-	return nil
-}
-
-func (s *troubled) Close() error {
-	if s.file != nil {
-		return s.file.Close()
-	}
-	return nil
-}
-
-func (d *Disk) put(appid, key string, value []byte) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.values == nil {
-		d.values = make(map[string]map[string][]byte)
-	}
-	if d.values[appid] == nil {
-		d.values[appid] = make(map[string][]byte)
-	}
-	d.values[appid][key] = value
-}
-
-func (d *Disk) all(appid string) map[string][]byte {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return maps.Clone(d.values[appid])
+// isKind reports whether a key is one of a credential's.
+func isKind(key string) bool {
+	kind, _, _ := strings.Cut(key, "/")
+	return slices.Contains([]string{"access_token", "jsapi_ticket", "wx_card_ticket"}, kind)
 }

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -61,13 +62,13 @@ type process struct {
 // start runs a program from bin until the test's end.
 func start(t *testing.T, name string, args ...string) *process {
 	t.Helper()
-	return startReading(t, nil, name, args...)
+	return run(t, nil, filepath.Join(bin, name), args...)
 }
 
-// startReading is start for a program that reads its standard input.
-func startReading(t *testing.T, stdin io.Reader, name string, args ...string) *process {
+// run is start for any program, and for one that reads its standard input.
+func run(t *testing.T, stdin io.Reader, path string, args ...string) *process {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), filepath.Join(bin, name), args...)
+	command := exec.CommandContext(t.Context(), path, args...)
 	command.Stdin = stdin
 	log, err := command.StderrPipe()
 	if err != nil {
@@ -147,6 +148,13 @@ func (p *process) find(re *regexp.Regexp) []string {
 		}
 	}
 	return nil
+}
+
+// saidSoFar returns all lines of the log.
+func (p *process) saidSoFar() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.said)
 }
 
 // rest returns what the log said and nobody waited for.

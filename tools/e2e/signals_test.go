@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -72,7 +73,7 @@ func TestAQuestionCanBeLeft(t *testing.T) {
 			must(t, err)
 			defer typing.Close()
 			defer stdin.Close()
-			command := startReading(t, stdin, "wxbroker", append(tt.args, "--broker", address)...)
+			command := run(t, stdin, filepath.Join(bin, "wxbroker"), append(tt.args, "--broker", address)...)
 			command.says(t, tt.asks)
 			command.end(tt.signal)
 			if code, rest := command.command.ProcessState.ExitCode(), command.rest(); code != 1 || !strings.Contains(rest, "not done: told to stop") {

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -49,10 +48,9 @@ var (
 )
 
 // write is what the broker's writes go through.
-func (w *world) write(key string, write func() error) error {
-	counts := strings.HasPrefix(key, "budget/")
+func (w *world) write(kind brokertest.Write, write func() error) error {
 	switch {
-	case w.reached(beforeCount) && counts, w.reached(beforeSave) && !counts:
+	case w.reached(beforeCount) && kind.Counts, w.reached(beforeSave) && kind.Answer:
 		w.cut()
 	}
 	w.mu.Lock()
@@ -65,7 +63,7 @@ func (w *world) write(key string, write func() error) error {
 		return errFull
 	}
 	err := write()
-	if w.reached(afterCount) && counts || w.reached(afterSave) && !counts {
+	if w.reached(afterCount) && kind.Counts || w.reached(afterSave) && kind.Answer {
 		w.cut()
 		return errDead
 	}

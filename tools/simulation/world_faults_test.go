@@ -19,8 +19,7 @@ func newSecret(r *rand.Rand) (string, func(*world)) {
 		w.reset = secret
 		over := w.disturb(3 * time.Minute) // a changed file ends the back-off
 		w.after(d, "the file has the AppSecret", func(w *world) {
-			latest := w.reset // somebody may have reset it again
-			w.secret.Store(&latest)
+			w.secret.Write(w.reset) // somebody may have reset it again
 			over()
 		})
 	}

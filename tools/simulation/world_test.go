@@ -49,10 +49,10 @@ type world struct {
 	edges   []*edge
 	events  []event // to come, in order
 
-	step      atomic.Int64           // of the broker's wall clock, nanoseconds
-	hostsDown atomic.Int32           // how many faults keep the first host down
-	secret    atomic.Pointer[string] // what the broker's secret file says
-	reset     string                 // the AppSecret at WeChat since somebody reset it
+	step      atomic.Int64 // of the broker's wall clock, nanoseconds
+	hostsDown atomic.Int32 // how many faults keep the first host down
+	secret    *brokertest.SecretFile
+	reset     string // the AppSecret at WeChat since somebody reset it
 	calls     *calls
 
 	mu     sync.Mutex
@@ -126,11 +126,10 @@ func run(t *testing.T, seed uint64, p profile, days int, calls *calls) {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	secret := firstWord
-	w.secret.Store(&secret)
+	w.secret = brokertest.NewSecretFile(firstWord)
 	duration := time.Duration(days) * 24 * time.Hour
 	settings, account := p.settings(r), brokertest.Account{
-		AppID: appid, Classic: r.IntN(2) == 0, ReadSecret: func() string { return *w.secret.Load() },
+		AppID: appid, Classic: r.IntN(2) == 0, Secrets: w.secret,
 		Tickets: []credential.Kind{credential.JSAPITicket}, Limits: p.limits,
 	}
 	if r.IntN(3) == 0 {

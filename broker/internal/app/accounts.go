@@ -4,9 +4,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/wxbroker/wxbroker/broker/internal/config"
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
@@ -14,30 +17,38 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// accounts are the keepers of the configured accounts. The configuration may
-// change while they run.
+// accounts are the keepers of the configured accounts, and the policy of these.
+// The configuration may change while they run. Nobody who changes it waits for a
+// keeper.
 type accounts struct {
-	// newKeeper returns an account's keeper, publish takes what it publishes,
-	// and forget ends that.
-	newKeeper func(a config.Account, publish func(credential.Account)) *keeper.Keeper
-	publish   func(credential.Account)
-	forget    func(appid string)
+	// newKeeper returns an account's keeper, in the place of another unless that
+	// is nil.
+	newKeeper func(a config.Account, after *keeper.Keeper, publish func(credential.Account)) *keeper.Keeper
+	// publish takes what a keeper published, with the policy beside it, and forget
+	// takes that back.
+	publish func(credential.Account)
+	forget  func(appid string)
+	log     *slog.Logger
 
-	mu    sync.Mutex
-	kept  map[string]*kept // by appid
-	start func(*kept)      // lets a keeper work, nil until run
-	all   sync.WaitGroup   // of the keepers that work
+	mu     sync.Mutex
+	kept   map[string]*kept          // by appid
+	ending map[string]*keeper.Keeper // of accounts that are not configured any more
+	// work lets something work until it is stopped, nil until run.
+	work func(f func(context.Context)) (stop context.CancelFunc)
+	all  sync.WaitGroup // of what works
 }
 
-// kept is one account with its keeper.
+// kept is one account. It outlives its keepers.
 type kept struct {
 	config.Account
-	keeper *keeper.Keeper
-	stop   context.CancelFunc
-	done   chan struct{}
+	keeper   *keeper.Keeper
+	stop     context.CancelFunc // ends the keeper; nil until it works
+	unfollow context.CancelFunc // ends the following of the AppSecret's file; nil until it is followed
 
-	mu   sync.Mutex
-	gone bool // from the configuration: what its keeper still publishes is nobody's
+	mu        sync.Mutex
+	published credential.Account       // by the keeper
+	policy    credential.HostRules     // of the account
+	publish   func(credential.Account) // nil once the account is not configured any more
 }
 
 // list returns the keepers in order of appid.
@@ -61,42 +72,25 @@ func (a *accounts) keeper(appid string) *keeper.Keeper {
 	return nil
 }
 
-// apply makes the configured accounts those that are kept. An account that is
-// configured otherwise gets a new keeper, which takes up what the last one left
-// in the store; until then edges go on with what they hold.
+// apply makes the configured accounts those that are kept: at first before run,
+// and later only while keepers work. A change of policy
+// goes past the keeper. An account whose credentials are to be kept otherwise
+// gets a new keeper, which takes over what the other holds; until then edges go on
+// with that.
 func (a *accounts) apply(configured []config.Account) {
-	wanted := make(map[string]config.Account)
+	before := a.snapshot()
+	leaving := maps.Clone(before)
 	for _, account := range configured {
-		wanted[account.AppID] = account
+		delete(leaving, account.AppID)
 	}
-	var leaving []*kept
-	for _, old := range a.snapshot() {
-		account, stays := wanted[old.AppID]
-		if stays && account.Same(old.Account) {
-			continue
-		}
-		old.stop()
-		leaving = append(leaving, old)
-		if !stays {
-			old.mu.Lock()
-			old.gone = true
-			old.mu.Unlock()
-			a.forget(old.AppID)
-		}
+	for _, k := range leaving {
+		a.remove(k)
 	}
-	a.addMissing(configured) // those that are new need not wait for any that leaves
-	for _, old := range leaving {
-		<-old.done // a call to WeChat may be under way
-		a.mu.Lock()
-		delete(a.kept, old.AppID)
-		a.mu.Unlock()
-	}
-	a.addMissing(configured)
-}
-
-func (a *accounts) addMissing(configured []config.Account) {
 	for _, account := range configured {
-		if a.keeper(account.AppID) == nil {
+		if k, ok := before[account.AppID]; ok {
+			k.govern(account.SignHosts)
+			a.reconfigure(k, account)
+		} else {
 			a.add(account)
 		}
 	}
@@ -108,24 +102,98 @@ func (a *accounts) snapshot() map[string]*kept {
 	return maps.Clone(a.kept)
 }
 
+// add keeps another account.
 func (a *accounts) add(account config.Account) {
-	k := &kept{Account: account, done: make(chan struct{})}
-	k.keeper = a.newKeeper(account, func(state credential.Account) {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		if !k.gone {
-			a.publish(state)
-		}
-	})
+	a.mu.Lock()
+	before := a.ending[account.AppID]
+	a.mu.Unlock()
+	k := &kept{Account: account, policy: account.SignHosts, publish: a.publish}
+	k.keeper = a.newKeeper(account, before, k.take)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.kept == nil {
 		a.kept = make(map[string]*kept)
 	}
 	a.kept[account.AppID] = k
-	if a.start != nil {
+	if a.work != nil {
 		a.start(k)
+		a.follow(k)
 	}
+}
+
+// reconfigure keeps an account as it is configured now.
+func (a *accounts) reconfigure(k *kept, account config.Account) {
+	same := account.SameSecret(k.Account)
+	if same { // as the keeper has it: the file may have been written again just now
+		account.Secret = k.keeper.Secret()
+	}
+	if !account.KeptLike(k.Account) {
+		after := a.newKeeper(account, k.keeper, k.take)
+		a.mu.Lock()
+		k.stop()
+		k.keeper = after
+		a.start(k)
+		a.mu.Unlock()
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	k.Account = account
+	if !same {
+		k.keeper.UseSecret(account.Secret)
+		a.follow(k)
+	}
+}
+
+// remove keeps an account no longer. What its keeper still publishes is nobody's.
+func (a *accounts) remove(k *kept) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.kept, k.AppID)
+	k.mu.Lock()
+	k.publish = nil
+	k.mu.Unlock()
+	a.forget(k.AppID)
+	if a.ending == nil {
+		a.ending = make(map[string]*keeper.Keeper)
+	}
+	a.ending[k.AppID] = k.keeper // a call to WeChat may be under way
+	k.stop()
+	if k.unfollow != nil {
+		k.unfollow()
+	}
+}
+
+// start lets a keeper work. a.mu is held.
+func (a *accounts) start(k *kept) {
+	working, appid := k.keeper, k.AppID
+	k.stop = a.work(func(ctx context.Context) {
+		working.Run(ctx)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.ending[appid] == working {
+			delete(a.ending, appid)
+		}
+	})
+}
+
+// follow lets an account's keeper have the AppSecret's file as it changes. a.mu
+// is held.
+func (a *accounts) follow(k *kept) {
+	if k.unfollow != nil {
+		k.unfollow()
+		k.unfollow = nil
+	}
+	if k.FollowSecret == nil {
+		return
+	}
+	follow, log := k.FollowSecret, a.log.With("appid", k.AppID)
+	k.unfollow = a.work(func(ctx context.Context) {
+		follow(ctx, log, func(secret credential.Secret) {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			k.keeper.UseSecret(secret)
+		})
+	})
 }
 
 // run lets the keepers work until ctx ends, also those that come later. wait
@@ -133,18 +201,59 @@ func (a *accounts) add(account config.Account) {
 func (a *accounts) run(ctx context.Context) (wait func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.start = func(k *kept) {
-		var working context.Context
-		working, k.stop = context.WithCancel(ctx)
-		a.all.Go(func() {
-			defer close(k.done)
-			k.keeper.Run(working)
-		})
+	a.work = func(f func(context.Context)) context.CancelFunc {
+		working, stop := context.WithCancel(ctx)
+		a.all.Go(func() { f(working) })
+		return stop
 	}
 	for _, k := range a.kept {
 		a.start(k)
+		a.follow(k)
 	}
 	return a.all.Wait
+}
+
+// take takes what a keeper published.
+func (k *kept) take(state credential.Account) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.published = state
+	k.handOn()
+}
+
+// govern makes rules the account's policy.
+func (k *kept) govern(rules credential.HostRules) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !slices.Equal(rules.Strings(), k.policy.Strings()) {
+		k.policy = rules
+		k.handOn()
+	}
+}
+
+// handOn hands on what the keeper published with the policy beside it. k.mu is
+// held.
+func (k *kept) handOn() {
+	if k.publish != nil {
+		state := k.published
+		state.SignHosts = k.policy
+		k.publish(state)
+	}
+}
+
+// stuckAfter is how long a keeper may take for one turn: it turns at least once a
+// minute, and a turn can make several calls to WeChat.
+const stuckAfter = 3 * time.Minute
+
+// healthy says which keepers are stuck, nil for none.
+func (a *accounts) healthy() error {
+	var stuck []error
+	for _, k := range a.list() {
+		if still := time.Since(k.Turned()); still > stuckAfter {
+			stuck = append(stuck, fmt.Errorf("the keeper of %s has not turned for %v", k.Status().AppID, still.Round(time.Second)))
+		}
+	}
+	return errors.Join(stuck...)
 }
 
 // claim passes on what an edge holds.

@@ -47,19 +47,7 @@ type Options struct {
 	// GRPC and Ops are listened on instead of the configured addresses.
 	GRPC, Ops net.Listener
 	// OpenStore opens the database, nil for a file.
-	OpenStore func(path string, keys store.Keys) (Store, error)
-}
-
-// Store is an open database: a file, or what a simulation puts in its place.
-type Store interface {
-	keeper.Store
-	// Aside returns the damaged database that was set aside, nil if none.
-	Aside() *store.Aside
-	// Unreadable says that a database which no key opens was replaced.
-	Unreadable() error
-	// Warnings are what an operator should mend, though it works.
-	Warnings() []string
-	Close() error
+	OpenStore func(path string, keys store.Keys) (store.Disk, store.Findings, error)
 }
 
 // App is a broker that has opened what it needs and serves once Run is called.
@@ -69,7 +57,7 @@ type App struct {
 	configuration current
 	followed      *Followed // nil for a configuration that stays as it is
 	access        *access.Control
-	store         Store
+	store         *store.Writer
 	states        fanout.Fanout
 	accounts      accounts
 	relay         *relay.Relay
@@ -100,7 +88,8 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.open(c, o); err != nil {
+	found, err := a.open(c, o)
+	if err != nil {
 		return nil, err
 	}
 	if err := a.listen(ctx, c); err != nil {
@@ -108,15 +97,14 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 	}
 	// What was counted today is lost with the database, of the accounts that
 	// were in it.
-	lost := a.store.Aside() != nil || a.store.Unreadable() != nil
+	lost := found.Lost()
 	client := wechat.New(wechat.Options{Upstreams: c.Upstreams, CAs: c.UpstreamCAs, Dial: o.DialWeChat, Done: a.metrics.Called})
-	a.accounts.publish, a.accounts.forget = a.states.Publish, a.states.Remove
-	a.accounts.newKeeper = func(account config.Account, publish func(credential.Account)) *keeper.Keeper {
-		return keeper.New(keeper.Options{
-			Account:    wechat.Account{AppID: account.AppID, Secret: account.Secret},
-			ReadSecret: account.ReadSecret,
-			Stable:     account.Stable, Tickets: account.Tickets, SignHosts: account.SignHosts,
-			Limits: account.Limits, HalfSpent: lost,
+	a.accounts.publish, a.accounts.forget, a.accounts.log = a.states.Publish, a.states.Remove, o.Log
+	a.accounts.newKeeper = func(account config.Account, after *keeper.Keeper, publish func(credential.Account)) *keeper.Keeper {
+		return keeper.New(ctx, keeper.Options{
+			Account: wechat.Account{AppID: account.AppID, Secret: account.Secret},
+			Stable:  account.Stable, Tickets: account.Tickets,
+			Limits: account.Limits, HalfSpent: lost, After: after,
 			WeChat: client, Store: a.store, Publish: publish, Clock: o.Clock, Log: o.Log,
 		})
 	}
@@ -133,7 +121,7 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 		Operator: &operator.Service{
 			Relay: a.relay, Access: a.access,
 			Version: o.Version, Started: o.Clock(), Clock: o.Clock, Configuration: a.configuration.state,
-			Keepers: a.accounts.list, Edges: edges, Upstreams: client.Upstreams, SetAside: a.store.Aside(),
+			Keepers: a.accounts.list, Edges: edges, Upstreams: client.Upstreams, SetAside: found.Aside,
 		},
 		Access: a.access, Audit: told, TLS: secured, Clock: o.Clock, Log: o.Log,
 	})
@@ -159,28 +147,32 @@ func (a *App) secure(ctx context.Context, files tlsfile.Files) (*tls.Config, err
 	return source.Server()
 }
 
-// open opens the database.
-func (a *App) open(c config.Config, o Options) error {
+// open opens the database and says what it found out about it.
+func (a *App) open(c config.Config, o Options) (store.Findings, error) {
 	if o.OpenStore == nil {
-		o.OpenStore = func(path string, keys store.Keys) (Store, error) { return store.Open(path, keys) }
+		o.OpenStore = func(path string, keys store.Keys) (store.Disk, store.Findings, error) { return store.Open(path, keys) }
 	}
-	opened, err := o.OpenStore(c.Data, c.Keys)
+	opened, found, err := o.OpenStore(c.Data, c.Keys)
 	if err != nil {
-		return err
+		return found, err
 	}
-	a.store = opened // not before: a nil *store.Store is a Store that is not nil
-	if aside := a.store.Aside(); aside != nil {
+	a.store = store.NewWriter(opened)
+	if aside := found.Aside; aside != nil {
 		a.log.Error("the database was damaged and is set aside: what it held is fetched again",
 			"database", c.Data, "now", aside.Path, "reason", aside.Reason)
 		a.metrics.DatabaseSetAside.Set(1)
 	}
-	if err := a.store.Unreadable(); err != nil {
-		a.log.Error("the database cannot be read: what it held is fetched again", "database", c.Data, "reason", err)
+	if found.Unreadable != nil {
+		a.log.Error("the database cannot be read: what it held is fetched again", "database", c.Data, "reason", found.Unreadable)
 	}
-	for _, w := range a.store.Warnings() {
+	if found.Full != nil {
+		a.log.Error("there is no database, and no room for one: everything is kept in memory and lost with this process, until there is room on the volume",
+			"database", c.Data, "reason", found.Full)
+	}
+	for _, w := range found.Warnings {
 		a.log.Warn("database", "database", c.Data, "warning", w)
 	}
-	return nil
+	return found, nil
 }
 
 // listen opens the listeners that were not given, and caps both.
@@ -229,7 +221,7 @@ func (a *App) Run(ctx context.Context) error {
 		return nil
 	}
 	group.Go(func() error {
-		return daemon.ServeHTTP(opsCtx, a.ops, daemon.Ops(a.metrics.Registry, func() error { return nil }, ready), a.log)
+		return daemon.ServeHTTP(opsCtx, a.ops, daemon.Ops(a.metrics.Registry, a.accounts.healthy, ready), a.log)
 	})
 	waitForKeepers := a.accounts.run(keepersCtx)
 	var counting sync.WaitGroup

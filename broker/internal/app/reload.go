@@ -65,7 +65,7 @@ func (a *App) replace(ctx context.Context, next config.Config) error {
 	}
 	next.Policy.Succeed(before.Policy, a.clock())
 	a.access.Use(next.Policy)
-	a.states.Renew() // before any keeper is waited for: what is revoked ends now
+	a.states.Renew() // first: what is revoked ends now
 	a.accounts.apply(next.Accounts)
 	a.use(ctx, next)
 	a.log.Info("the configuration has changed", "accounts", len(next.Accounts), "apps", next.Policy.Apps())

@@ -1,13 +1,18 @@
 package config
 
 import (
+	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
 )
@@ -274,33 +279,85 @@ func TestOpeningNeedsARestart(t *testing.T) {
 	}
 }
 
-// TestSameAccount: what a change of the configuration leaves alone.
-func TestSameAccount(t *testing.T) {
-	path := write(t, "accounts: [{appid: wx1, secret_file: 'SECRET'}, {appid: wx2, secret_file: SECRET}]\n")
-	first, err := Load(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
+// TestWhatAnAccountNeeds of its keeper after a change: a new one, another place
+// to read the AppSecret from, or nothing. By reflection, so that a key that is
+// added to an account and in neither list is noticed.
+func TestWhatAnAccountNeeds(t *testing.T) {
+	const kept, secret, nothing = "another keeper", "another secret", "nothing"
+	changes := map[string]struct{ yaml, needs string }{
+		"SecretFile": {"secret_env: WXBROKER_TEST_A", secret},
+		"SecretEnv":  {"secret_env: WXBROKER_TEST_B", secret},
+		"TokenAPI":   {"token_api: classic", kept},
+		"Tickets":    {"tickets: [jsapi, wx_card]", kept},
+		"Limits":     {"limits: {token: 100}", kept},
+		"SignHosts":  {"sign_hosts: [a.example.com]", nothing},
 	}
-	source, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
+	t.Setenv("WXBROKER_TEST_A", "x")
+	t.Setenv("WXBROKER_TEST_B", "y")
+	for field := range reflect.TypeFor[fileAccount]().Fields() {
+		if field.Name == "AppID" {
+			continue
+		}
+		t.Run(field.Name, func(t *testing.T) {
+			change, ok := changes[field.Name]
+			if !ok {
+				t.Fatal("nobody says what its change needs")
+			}
+			load := func(yaml string) Account {
+				if !strings.Contains(yaml, "secret_") {
+					yaml += ", secret_file: SECRET"
+				}
+				path := write(t, "accounts: [{appid: wx1, "+yaml+"}]\n")
+				c, err := Load(t.Context(), path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.Accounts[0].written.SecretFile = filepath.Base(c.Accounts[0].written.SecretFile) // it lies elsewhere each time
+				return c.Accounts[0]
+			}
+			before := load("tickets: [jsapi]")
+			if field.Name == "SecretEnv" {
+				before = load("secret_env: WXBROKER_TEST_A")
+			}
+			after := load(change.yaml)
+			if got := before.KeptLike(after); got != (change.needs != kept) {
+				t.Errorf("kept like before: %v", got)
+			}
+			if got := before.SameSecret(after); got != (change.needs != secret) {
+				t.Errorf("the same secret: %v", got)
+			}
+		})
 	}
-	changed := strings.Replace(string(source), "{appid: wx2", "{sign_hosts: [a.example.com], appid: wx2", 1)
-	if err := os.WriteFile(path, []byte(changed), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(filepath.Dir(path), "appsecret"), []byte("another"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	second, err := Load(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var same []bool
-	for i := range first.Accounts {
-		same = append(same, first.Accounts[i].Same(second.Accounts[i]))
-	}
-	if want := []bool{true, false}; !slices.Equal(same, want) {
-		t.Errorf("same are %v, want %v", same, want)
-	}
+}
+
+// TestAnAppSecretIsFollowed: its file's content is handed on once it has changed
+// and means something. Until then the one from before stays.
+func TestAnAppSecretIsFollowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := write(t, "accounts: [{appid: wx1, secret_file: SECRET}]\n")
+		c, err := Load(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		ctx, stop := context.WithCancel(t.Context())
+		defer func() { stop(); synctest.Wait() }()
+		go c.Accounts[0].FollowSecret(ctx, slog.New(slog.DiscardHandler), func(s credential.Secret) { got = append(got, s.Reveal()) })
+		secret := filepath.Join(filepath.Dir(path), "appsecret")
+		for _, content := range []string{"two words", "", " new\n", "", "newer"} {
+			if err := os.WriteFile(secret, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+		}
+		if err := os.Remove(secret); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if want := []string{"new", "newer"}; !slices.Equal(got, want) {
+			t.Errorf("handed on %q, want %q", got, want)
+		}
+	})
 }

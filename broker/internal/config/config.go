@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"maps"
 	"net/url"
-	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -84,11 +86,12 @@ func (c Config) NeedsRestart(next Config) []string {
 type Account struct {
 	AppID  string
 	Secret credential.Secret
-	// ReadSecret reads the AppSecret's file anew; nil where it has none.
-	ReadSecret func() (credential.Secret, error)
-	Stable     bool // the stable token, not the classic one
-	Tickets    []credential.Kind
-	SignHosts  credential.HostRules
+	// FollowSecret has use called with the AppSecret each time that its file has
+	// changed, until ctx ends; nil where it has none.
+	FollowSecret func(ctx context.Context, log *slog.Logger, use func(credential.Secret))
+	Stable       bool // the stable token, not the classic one
+	Tickets      []credential.Kind
+	SignHosts    credential.HostRules
 	// Limits are the calls a day of an API where the keeper's default is not
 	// wanted.
 	Limits map[wechat.API]int
@@ -96,9 +99,17 @@ type Account struct {
 	written fileAccount
 }
 
-// Same reports whether the account is configured as other is. What its secret
-// file holds is not compared: a keeper notices that by itself.
-func (a Account) Same(other Account) bool { return reflect.DeepEqual(a.written, other.written) }
+// KeptLike reports whether the account's credentials are kept in the same way as
+// other's: by the same API, with the same tickets and limits.
+func (a Account) KeptLike(other Account) bool {
+	return a.Stable == other.Stable && slices.Equal(a.Tickets, other.Tickets) && maps.Equal(a.Limits, other.Limits)
+}
+
+// SameSecret reports whether the account's AppSecret is in the same place as
+// other's.
+func (a Account) SameSecret(other Account) bool {
+	return a.written.SecretFile == other.written.SecretFile && a.written.SecretEnv == other.written.SecretEnv
+}
 
 // maxFile bounds the configuration file, and each file of certificates that it
 // names, in bytes.
@@ -149,7 +160,7 @@ func parse(ctx context.Context, path string, source []byte) (Config, error) {
 		r.wrongf("$.accounts", "lists no account: add one with its appid and secret_file")
 	}
 	for i, a := range written.Accounts {
-		r.account(fmt.Sprintf("$.accounts[%d]", i), accountDefaults(a)) //nolint:contextcheck // a secret is read again long after ctx
+		r.account(fmt.Sprintf("$.accounts[%d]", i), accountDefaults(a))
 	}
 	r.policy(written)
 	if err := errors.Join(r.errs...); err != nil {
@@ -289,12 +300,6 @@ func (r *reader) account(key string, written fileAccount) {
 		a.SignHosts = append(a.SignHosts, rule)
 	}
 	a.Limits = r.limits(key+".limits", written.Limits)
-	a.Secret = r.secret(key, written)
-	if path := written.SecretFile; path != "" {
-		a.ReadSecret = func() (credential.Secret, error) {
-			secret, _, err := readSecret(context.Background(), path)
-			return secret, err
-		}
-	}
+	r.secret(key, &a)
 	r.config.Accounts = append(r.config.Accounts, a)
 }

@@ -1,11 +1,18 @@
 package config
 
 import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
@@ -160,33 +167,45 @@ func TestSecretFiles(t *testing.T) {
 		{"far too much space", secret + strings.Repeat(" ", 2000), false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			path := write(t, "accounts:\n  - appid: wx1\n    secret_file: SECRET\n")
-			file := filepath.Join(filepath.Dir(path), "appsecret")
-			before, err := Load(t.Context(), path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(file, []byte(tt.content), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			loaded, loadErr := Load(t.Context(), path)
-			again, err := before.Accounts[0].ReadSecret()
-			for _, err := range []error{loadErr, err} {
-				switch {
-				case tt.taken != (err == nil):
-					t.Errorf("%v", err)
-				case err != nil && (!strings.Contains(err.Error(), file) || strings.Contains(err.Error(), "hunter2")):
-					t.Errorf("the error does not say which file it is, or shows what is in it: %v", err)
+			synctest.Test(t, func(t *testing.T) {
+				path := write(t, "accounts:\n  - appid: wx1\n    secret_file: SECRET\n")
+				file := filepath.Join(filepath.Dir(path), "appsecret")
+				before, err := Load(t.Context(), path)
+				if err != nil {
+					t.Fatal(err)
 				}
-			}
-			if tt.taken && (again.Reveal() != secret || loaded.Accounts[0].Secret.Reveal() != secret) {
-				t.Error("it is taken for something else")
-			}
-			if !tt.taken && !again.IsZero() {
-				t.Error("there is a secret beside the error")
-			}
+				if err := os.WriteFile(file, []byte(tt.content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				loaded, err := Load(t.Context(), path)
+				var followed []string
+				var log bytes.Buffer
+				ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+				defer stop()
+				before.Accounts[0].FollowSecret(ctx, slog.New(slog.NewTextHandler(&log, nil)), func(s credential.Secret) {
+					followed = append(followed, s.Reveal())
+				})
+				if tt.taken {
+					if err != nil || loaded.Accounts[0].Secret.Reveal() != secret || !slices.Equal(followed, []string{secret}) {
+						t.Errorf("%v; followed: %q", err, followed)
+					}
+					return
+				}
+				if len(followed) > 0 || !loaded.hasNoSecret() {
+					t.Error("there is a secret beside the error")
+				}
+				for _, said := range []string{fmt.Sprint(err), log.String()} {
+					if !strings.Contains(said, file) || strings.Contains(said, "hunter2") {
+						t.Errorf("it does not say which file it is, or shows what is in it: %s", said)
+					}
+				}
+			})
 		})
 	}
+}
+
+func (c Config) hasNoSecret() bool {
+	return !slices.ContainsFunc(c.Accounts, func(a Account) bool { return !a.Secret.IsZero() })
 }
 
 // TestAnEmptyFileLacksOnlyAccounts: everything else has a default.

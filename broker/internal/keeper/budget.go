@@ -1,9 +1,7 @@
 package keeper
 
 import (
-	"encoding/json"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"time"
@@ -56,71 +54,49 @@ const (
 	followUp                 // the second call of a recovery, right after the first
 )
 
-// budget counts an account's calls, in the store before each is made, so that
-// no fault, no crash loop and no impatient caller spends what WeChat allows.
+// budget counts an account's calls, so that no fault, no crash loop and no
+// impatient caller spends what WeChat allows.
 type budget struct {
-	appid   string
 	limits  Limits
-	store   Store
-	clock   credential.Clock
-	log     *slog.Logger
 	started credential.Instant
-	wrote   bool // since then
+	wrote   bool // a count has been written since then
 	spent   map[wechat.API]*spending
 }
 
-// budgetKey is where the store has an API's count.
-func budgetKey(api wechat.API) string { return "budget/" + string(api) }
+// intent is a call that is about to be made, or may have been: it is stored
+// with the call's count, and closed when the answer is stored.
+type intent struct {
+	Kind credential.Kind `json:"-"` // "" for a call that brings no credential
+	// Version is the one that is reserved for the answer.
+	Version int64 `json:"version"`
+	// Start is when the call was counted, by the wall clock.
+	Start time.Time `json:"start"`
 
-// newBudget takes up what stored has. Where halfSpent is set it is not to be
-// trusted: half of each limit counts as spent.
-func newBudget(o Options, stored map[string][]byte, halfSpent bool) *budget {
-	b := &budget{
-		appid: o.Account.AppID, limits: DefaultLimits(), store: o.Store, clock: o.Clock, log: o.Log,
-		started: o.Clock.Now(), spent: map[wechat.API]*spending{},
-	}
-	maps.Copy(b.limits, o.Limits)
+	api   wechat.API
+	start credential.Instant
+}
+
+// newBudget returns the budget of a keeper that begins at now, with nothing
+// spent.
+func newBudget(limits Limits, now credential.Instant) *budget {
+	b := &budget{limits: DefaultLimits(), started: now, spent: map[wechat.API]*spending{}}
+	maps.Copy(b.limits, limits)
 	for api := range b.limits {
-		s := new(spending)
-		b.spent[api] = s
-		raw, ok := stored[budgetKey(api)]
-		switch {
-		case ok && json.Unmarshal(raw, s) == nil:
-			if !s.Last.IsZero() {
-				// A wall clock that was set back must not hold calls back for longer.
-				s.at = b.started.Add(min(0, s.Last.Sub(b.started.Wall())))
-			}
-		case (ok || halfSpent) && api != wechat.ClearQuotaAPI: // it cannot be read, or is lost
-			*s = spending{}
-			s.set(periodOf(api, b.started.Wall()), b.limits[api]/2)
-			b.save(api, s)
-		}
+		b.spent[api] = new(spending)
 	}
 	return b
 }
 
-// spend counts a call that is about to be made. The error, of class Budget,
-// says why it must not be made and for how long.
-func (b *budget) spend(api wechat.API, why purpose) error {
-	now := b.clock.Now()
-	s := b.spent[api]
-	if held := b.heldBack(api, s, why, now); held != nil {
-		return held
-	}
-	before := *s
-	today := periodOf(api, now.Wall())
-	s.set(today, s.count(today)+1)
-	s.Last, s.at = now.Wall(), now
-	b.save(api, s)
-	if quiet := quietStart - b.started.Elapsed(now); s.unsaved && !b.wrote && quiet > 0 {
-		*s, s.unsaved = before, true
-		return heldBack(api, quiet, "calls cannot be counted in the database, and the broker has just started")
-	}
-	return nil
+// halve makes half of an API's limit count as spent: what was spent is lost.
+func (b *budget) halve(api wechat.API, now credential.Instant) {
+	*b.spent[api] = spending{}
+	b.spent[api].set(periodOf(api, now.Wall()), b.limits[api]/2)
 }
 
-// heldBack says why a call must wait, nil if it need not.
-func (b *budget) heldBack(api wechat.API, s *spending, why purpose, now credential.Instant) error {
+// heldBack says why a call must wait, nil if it need not. The error is of class
+// Budget.
+func (b *budget) heldBack(api wechat.API, why purpose, now credential.Instant, c chance) error {
+	s := b.spent[api]
 	limit, used := b.limits[api], s.count(periodOf(api, now.Wall()))
 	rest := resetTime(api, now.Wall()).Sub(now.Wall())
 	left, last := limit-used, s.at
@@ -133,16 +109,25 @@ func (b *budget) heldBack(api wechat.API, s *spending, why purpose, now credenti
 	}
 	switch {
 	case left <= 0:
-		return heldBack(api, rest+jitter(10*time.Second), fmt.Sprintf("%d of the %d calls that the broker allows itself are spent", used, limit))
+		return heldBack(api, rest+c.of(time.Second), fmt.Sprintf("%d of the %d calls that the broker allows itself are spent", used, limit))
 	case api == wechat.ClearQuotaAPI || why == followUp: // a person decides; or half a recovery is none
 		return nil
 	case api == wechat.ForceRefreshAPI && since < betweenForces:
 		return heldBack(api, betweenForces-since, "WeChat allows one in 30 s")
-	case s.unsaved && since < minGap:
+	case s.uncounted && since < minGap:
 		return heldBack(api, uncountedRetry, "calls cannot be counted in the database, so one at a time")
 	case used >= paceFrom(limit) && since < rest/time.Duration(left):
 		return heldBack(api, rest/time.Duration(left)-since,
 			fmt.Sprintf("%d of the %d calls that the broker allows itself are spent, the others have to last until the limit is renewed", used, limit))
+	}
+	return nil
+}
+
+// quiet says why a call must wait whose count could not be written, nil if it
+// need not.
+func (b *budget) quiet(api wechat.API, now credential.Instant) error {
+	if quiet := quietStart - b.started.Elapsed(now); !b.wrote && quiet > 0 {
+		return heldBack(api, quiet, "calls cannot be counted in the database, and the broker has just started")
 	}
 	return nil
 }
@@ -160,13 +145,47 @@ func heldBack(api wechat.API, wait time.Duration, detail string) error {
 	}
 }
 
+// nextVersion returns the version to reserve for a value that is about to be
+// fetched: the current millisecond, but above every version that was ever handed
+// out or reserved.
+func (b *budget) nextVersion(s *slot, now credential.Instant) int64 {
+	version := max(now.Wall().UnixMilli(), s.version+1, s.claimed+1)
+	for _, spent := range b.spent {
+		if open, ok := spent.open[s.kind]; ok {
+			version = max(version, open.Version+1)
+		}
+	}
+	return version
+}
+
+// opened returns the intents of a kind that are open, by API.
+func (b *budget) opened(kind credential.Kind) map[wechat.API]intent {
+	found := map[wechat.API]intent{}
+	for api, s := range b.spent {
+		if open, ok := s.open[kind]; ok {
+			found[api] = open
+		}
+	}
+	return found
+}
+
+// close closes the intents of a kind: WeChat has answered, and the answer is to
+// be stored with this.
+func (b *budget) close(kind credential.Kind) {
+	for _, s := range b.spent {
+		if _, ok := s.open[kind]; ok {
+			delete(s.open, kind)
+			s.closed = true
+		}
+	}
+}
+
 // setBack takes note that the wall clock is behind calls that were made: they
 // cannot be later than now.
 func (b *budget) setBack(now time.Time) {
-	for api, s := range b.spent {
-		if s.Last.After(now) {
-			s.Last = now
-			b.save(api, s)
+	for _, s := range b.spent {
+		if s.last.After(now) {
+			s.last, s.counted = now, true
 		}
 	}
 }
@@ -175,74 +194,121 @@ func (b *budget) setBack(now time.Time) {
 func (b *budget) latest() time.Time {
 	var latest time.Time
 	for _, s := range b.spent {
-		if s.Last.After(latest) {
-			latest = s.Last
+		if s.last.After(latest) {
+			latest = s.last
 		}
 	}
 	return latest
 }
 
 // list returns what was spent, in the order of the APIs' names.
-func (b *budget) list() []Spent {
+func (b *budget) list(now time.Time) []Spent {
 	var list []Spent
 	for _, api := range slices.Sorted(maps.Keys(b.spent)) {
-		s, entry := b.spent[api], Spent{API: api, Limit: b.limits[api], Unsaved: b.spent[api].unsaved}
-		now := b.clock()
-		entry.Used, entry.Reset = s.count(periodOf(api, now)), resetTime(api, now)
-		list = append(list, entry)
+		s := b.spent[api]
+		list = append(list, Spent{
+			API: api, Used: s.count(periodOf(api, now)), Limit: b.limits[api], Reset: resetTime(api, now), Unsaved: s.uncounted,
+		})
 	}
 	return list
 }
 
-// uncounted reports whether counts only live in memory.
+// uncounted reports whether counts live only in memory.
 func (b *budget) uncounted() bool {
 	for _, s := range b.spent {
-		if s.unsaved {
+		if s.uncounted {
 			return true
 		}
 	}
 	return false
 }
 
-// save writes an API's count.
-func (b *budget) save(api wechat.API, s *spending) {
-	raw, err := json.Marshal(s)
-	if err == nil {
-		err = b.store.Put(b.appid, budgetKey(api), raw)
-	}
-	if (err != nil) != s.unsaved {
-		if err != nil {
-			b.log.Error("cannot count calls in the database, counting in memory: a restart now would forget it", "api", api, "error", err)
-		} else {
-			b.log.Info("calls are counted in the database again", "api", api)
-		}
-	}
-	s.unsaved = err != nil
-	b.wrote = b.wrote || err == nil
-}
-
-// saveAgain writes what could not be written before.
-func (b *budget) saveAgain() {
-	for api, s := range b.spent {
-		if s.unsaved {
-			b.save(api, s)
-		}
-	}
-}
-
 // refund takes back a call that WeChat refused without counting it.
-func (b *budget) refund(api wechat.API) {
-	s, today := b.spent[api], periodOf(api, b.clock())
+func (b *budget) refund(api wechat.API, now time.Time) {
+	s, today := b.spent[api], periodOf(api, now)
 	s.set(today, s.count(today)-1)
-	b.save(api, s)
 }
 
 // renew forgets today's calls, as WeChat just did.
-func (b *budget) renew() {
+func (b *budget) renew(now time.Time) {
 	for api, s := range b.spent {
 		if api != wechat.ClearQuotaAPI {
-			s.set(periodOf(api, b.clock()), 0)
-			b.save(api, s)
+			s.set(periodOf(api, now), 0)
 		}
 	}
+}
+
+// rememberedPeriods is of how many days or months counts are kept: a wall clock
+// that is stepped to another day and back does not forget what was spent.
+const rememberedPeriods = 4
+
+// spending is what was spent of one API.
+type spending struct {
+	counts map[string]int // by day or month, as WeChat counts
+	last   time.Time      // the last call, by the wall clock
+	at     credential.Instant
+	// open are the intents that no stored answer has closed: of each kind the
+	// last, which is above those before it.
+	open map[credential.Kind]intent
+
+	// What the store does not have: counts, and that intents were closed.
+	counted, closed bool
+	uncounted       bool // the store has refused counts since
+}
+
+// periodOf names the period in which WeChat counts a call: 2026-11-21 or 2026-11.
+func periodOf(api wechat.API, wall time.Time) string {
+	if api == wechat.ClearQuotaAPI {
+		return wall.In(wechat.Zone).Format("2006-01")
+	}
+	return wall.In(wechat.Zone).Format(time.DateOnly)
+}
+
+// count returns the calls of a period.
+func (s *spending) count(period string) int { return s.counts[period] }
+
+// set makes count that of a period. The earliest of the others is forgotten when
+// there are too many.
+func (s *spending) set(period string, count int) {
+	if s.counts == nil {
+		s.counts = map[string]int{}
+	}
+	s.counts[period], s.counted = count, true
+	for _, other := range slices.Sorted(maps.Keys(s.counts)) {
+		if len(s.counts) > rememberedPeriods && other != period {
+			delete(s.counts, other)
+		}
+	}
+}
+
+// spend counts a call, with its intent if it may bring a credential. undo takes
+// that back.
+func (s *spending) spend(in intent) (undo func()) {
+	before := *s
+	before.counts, before.open = maps.Clone(s.counts), maps.Clone(s.open)
+	period := periodOf(in.api, in.start.Wall())
+	s.set(period, s.count(period)+1)
+	s.last, s.at = in.start.Wall(), in.start
+	if in.Kind != "" {
+		if s.open == nil {
+			s.open = map[credential.Kind]intent{}
+		}
+		s.open[in.Kind] = in
+	}
+	return func() {
+		*s = before
+		s.counted, s.uncounted = true, true // the store may yet write what it refused
+	}
+}
+
+// unsaved reports whether the store does not have all of it.
+func (s *spending) unsaved() bool { return s.counted || s.closed }
+
+// resetTime returns when WeChat counts an API anew.
+func resetTime(api wechat.API, wall time.Time) time.Time {
+	if api == wechat.ClearQuotaAPI {
+		year, month, _ := wall.In(wechat.Zone).Date()
+		return time.Date(year, month+1, 1, 0, 0, 0, 0, wechat.Zone)
+	}
+	return wechat.DayEnd(wall)
 }

@@ -33,7 +33,7 @@ func TestACrashLoopDoesNotSpendTheDay(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				// WeChat itself refuses nothing: only the broker holds back.
 				w := newWorld(t, wechatsim.Settings{ClassicQuota: wechatsim.None}, nil)
-				w.disk.refuse = tt.refuse
+				w.disk.Refuse(tt.refuse)
 				untilMidnight()
 				lastHour := 0
 				for i := range restarts {
@@ -74,7 +74,7 @@ func TestACrashLoopOverADeadDisk(t *testing.T) {
 		t.Run(fmt.Sprint("every ", tt.life), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, wechatsim.Settings{}, nil)
-				w.disk.setFull(true)
+				w.disk.Fill(true)
 				for range tt.restarts {
 					before, tokens, tickets := w.allCalls(), w.calls(wechatsim.PathToken), w.calls(wechatsim.PathTicket)
 					w.start(t)
@@ -103,7 +103,7 @@ func TestUncountedCallsAreFew(t *testing.T) {
 		w := newWorld(t, wechatsim.Settings{}, func(o *keeper.Options) {
 			o.Tickets = []credential.Kind{credential.JSAPITicket, credential.WXCardTicket}
 		})
-		w.disk.setFull(true)
+		w.disk.Fill(true)
 		w.start(t)
 		before := [2]int{}
 		during(time.Hour, time.Minute, func(elapsed time.Duration) {

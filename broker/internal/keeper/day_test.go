@@ -101,7 +101,7 @@ func TestASteppedClockForgetsNoCount(t *testing.T) {
 }
 
 // lostIndex is a disk that takes what it is given and cannot tell what it has.
-type lostIndex struct{ *disk }
+type lostIndex struct{ keeper.Store }
 
 func (lostIndex) All(string) (map[string][]byte, error) { return nil, errors.New("input/output error") }
 
@@ -117,7 +117,7 @@ func TestHalfSpent(t *testing.T) {
 	}{
 		{"a new database", nil, "", false},
 		{"the database was set aside", lost, "", true},
-		{"it cannot be read", func(o *keeper.Options) { o.Store = lostIndex{o.Store.(*disk)} }, "", true},
+		{"it cannot be read", func(o *keeper.Options) { o.Store = lostIndex{o.Store} }, "", true},
 		{"its counts are garbage", nil, "{", true},
 		{"its counts can be read", lost, `{"periods":[]}`, false},
 	} {
@@ -126,12 +126,12 @@ func TestHalfSpent(t *testing.T) {
 				w := newWorld(t, wechatsim.Settings{}, tt.change)
 				for api := range keeper.DefaultLimits() {
 					if tt.stored != "" {
-						w.disk.values["budget/"+string(api)] = []byte(tt.stored)
+						w.disk.Set(appid, "budget/"+string(api), tt.stored)
 					}
 				}
 				check := func(when string, half bool) {
 					t.Helper()
-					budget := keeper.New(w.options).Status().Budget
+					budget := keeper.New(t.Context(), w.options).Status().Budget
 					if len(budget) != len(keeper.DefaultLimits()) {
 						t.Fatalf("%s: the status has %d APIs", when, len(budget))
 					}
@@ -147,7 +147,7 @@ func TestHalfSpent(t *testing.T) {
 				}
 				check("at first", tt.half)
 				// From now on the broker opens a database that is in order.
-				w.options.HalfSpent, w.options.Store = false, w.disk
+				w.options.HalfSpent, w.options.Store = false, w.disk.Writer()
 				check("after a restart", tt.half)
 				time.Sleep(day)
 				check("on the next day", false)

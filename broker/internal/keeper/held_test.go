@@ -19,7 +19,7 @@ func TestAForcedRefreshIsNotHeldBackByTheCallBeforeIt(t *testing.T) {
 		name    string
 		trouble func(*testing.T, *world)
 	}{
-		{"the disk is full", func(_ *testing.T, w *world) { w.disk.setFull(true) }},
+		{"the disk is full", func(_ *testing.T, w *world) { w.disk.Fill(true) }},
 		{"three quarters of the day's calls are spent", func(t *testing.T, w *world) {
 			w.inject(t, wechatsim.Fault{Kind: wechatsim.FaultCode, Path: wechatsim.PathStableToken, Code: -1})
 			w.sim.Change(func(s *wechatsim.Settings) { s.TokenLifetime = 2 * time.Hour })

@@ -9,7 +9,22 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// record is a slot as the store has it, with the wall clock's times.
+// What the store has of an account, by key. Times are the wall clock's.
+//
+//	KIND          record: the value and all that is known of it
+//	KIND/moments  moments: the part of it that changes with every reading
+//	budget/API    counts: the calls of an API, and its open intents
+//
+// A ticket is read again every few minutes and its record has several KiB, so a
+// reading that brings the same value writes only the moments. They are written
+// with every record too, and are the ones that count: which of the two is later
+// their times cannot say, since the clock may have been stepped between.
+
+func momentsKey(kind credential.Kind) string { return string(kind) + "/moments" }
+
+func budgetKey(api wechat.API) string { return "budget/" + string(api) }
+
+// record is a slot.
 type record struct {
 	Value    string        `json:"value"`
 	Version  int64         `json:"version"`
@@ -30,7 +45,7 @@ type record struct {
 }
 
 // wait is a back-off that a restart must not end, because WeChat said how long
-// it is: the others end with a restart, as whoever mended their cause expects.
+// it is.
 type wait struct {
 	Error wechat.Error `json:"error"`
 	Since time.Time    `json:"since"`
@@ -41,88 +56,109 @@ type wait struct {
 // longestWait is the longest that WeChat asks for.
 const longestWait = 24 * time.Hour
 
-// lasting returns the wait of s that is to be kept, nil for none.
-func (s *slot) lasting() *wait {
-	if t := s.trouble; t.is(wechat.Approval) || t.is(wechat.Quota) {
-		return &wait{*t.last, t.since, t.count, t.retry.Wall()}
-	}
-	return nil
+// moments are when a value was read last, and what follows from that.
+type moments struct {
+	Version int64     `json:"version"` // of the value
+	Fetched time.Time `json:"fetched"`
+	// All durations are in milliseconds; those that follow count from Fetched.
+	Lifetime int64 `json:"lifetime"`
+	Expiry   int64 `json:"expiry"`
+	Due      int64 `json:"due"`
+	// Expected and Late are those of the value's sighting, for a ticket.
+	Expected int64 `json:"expected,omitempty"`
+	Late     int   `json:"late,omitempty"`
 }
 
-// save writes s to the store. When that fails the value is served all the
-// same and the next wake tries again.
-func (k *Keeper) save(s *slot) {
+// counts are a spending.
+type counts struct {
+	Counts map[string]int `json:"counts,omitempty"` // by period
+	Last   time.Time      `json:"last,omitzero"`
+	// Open are the intents without a stored answer, by kind.
+	Open map[credential.Kind]intent `json:"open,omitempty"`
+	// Periods are what brokers before this one wrote instead of Counts.
+	Periods []struct {
+		Name  string `json:"name"`
+		Count int    `json:"count"`
+	} `json:"periods,omitempty"`
+}
+
+func (s *slot) record() record {
 	r := record{
 		Value: s.value.Reveal(), Version: s.version, Fetched: s.fetched.Wall(),
 		Lifetime: s.lifetime, Expiry: s.expiry.Wall(), Due: s.due.Wall(),
-		Seen: s.seen, Refused: s.refused, Undated: s.undated, Past: s.past, Died: s.died, Wait: s.lasting(),
+		Seen: s.seen, Refused: s.refused, Undated: s.undated, Past: s.past, Died: s.died,
 	}
-	raw, err := json.Marshal(r)
-	if err == nil {
-		err = k.Store.Put(k.Account.AppID, string(s.kind), raw)
+	if t := s.trouble; t.lasts() {
+		r.Wait = &wait{*t.last, t.since, t.count, t.retry.Wall()}
 	}
-	if err != nil {
-		k.Log.Error("cannot persist, serving it from memory: a restart now would lose it",
-			"kind", s.kind, "version", s.version, "error", err, "retry_in", retrySave)
-	} else if s.unsaved {
-		k.Log.Info("persisted at last", "kind", s.kind, "version", s.version)
+	return r
+}
+
+func (s *slot) moments() moments {
+	fetched := s.fetched.Wall()
+	after := func(t time.Time) int64 { return t.Sub(fetched).Milliseconds() }
+	m := moments{
+		Version: s.version, Fetched: fetched.Truncate(time.Millisecond), Lifetime: s.lifetime.Milliseconds(),
+		Expiry: after(s.expiry.Wall()), Due: after(s.due.Wall()),
 	}
-	if s.unsaved != (err != nil) {
-		s.unsaved = err != nil
-		k.show()
+	if seen, ok := s.seen[hash(s.value)]; ok {
+		m.Expected, m.Late = after(seen.Expected), seen.Late
+	}
+	return m
+}
+
+func (s *spending) record() counts {
+	return counts{Counts: s.counts, Last: s.last.Truncate(time.Millisecond), Open: s.open}
+}
+
+// encode returns what the store does not have of a slot, by key.
+func (s *slot) encode() (map[string][]byte, error) {
+	encoded := map[string][]byte{}
+	parts := map[string]any{momentsKey(s.kind): s.moments()}
+	if s.changed == all {
+		parts[string(s.kind)] = s.record()
+	}
+	for key, part := range parts {
+		raw, err := json.Marshal(part)
+		if err != nil {
+			return nil, fmt.Errorf("encoding the %s: %T", s.kind, err) // its text may quote a secret
+		}
+		encoded[key] = raw
+	}
+	return encoded, nil
+}
+
+// decode returns what the store has of a kind, nil for nothing.
+func decode(stored map[string][]byte, kind credential.Kind) (*record, error) {
+	raw, ok := stored[string(kind)]
+	if !ok {
+		return nil, nil
+	}
+	r := new(record)
+	if err := json.Unmarshal(raw, r); err != nil {
+		return nil, fmt.Errorf("decoding the record: %T", err) // its text may quote a secret
+	}
+	var m moments
+	if raw, ok = stored[momentsKey(kind)]; ok && json.Unmarshal(raw, &m) == nil && m.Version == r.Version {
+		r.read(m)
+	}
+	return r, nil
+}
+
+// read brings a record up to a later reading of the same value.
+func (r *record) read(m moments) {
+	after := func(ms int64) time.Time { return m.Fetched.Add(time.Duration(ms) * time.Millisecond) }
+	r.Fetched, r.Lifetime = m.Fetched, time.Duration(m.Lifetime)*time.Millisecond
+	r.Expiry, r.Due = after(m.Expiry), after(m.Due)
+	hashed := hash(credential.NewSecret(r.Value))
+	if seen, ok := r.Seen[hashed]; ok {
+		seen.Expected, seen.Late = after(m.Expected), m.Late
+		r.Seen[hashed] = seen
 	}
 }
 
-// load takes what the store has, so that a restart costs no call. What it
-// cannot read it fetches again.
-func (k *Keeper) load(stored map[string][]byte) {
-	latest := k.budget.latest()
-	defer func() { k.undate(latest) }()
-	for _, s := range k.slots() {
-		raw, ok := stored[string(s.kind)]
-		if !ok {
-			continue
-		}
-		if err := k.restore(s, raw); err != nil {
-			k.Log.Error("cannot read a stored credential, fetching a new one", "kind", s.kind, "error", err)
-			continue
-		}
-		if fetched := s.fetched.Wall(); fetched.After(latest) {
-			latest = fetched
-		}
-	}
-}
-
-// setBack is how far behind what was written the wall clock may be before it
-// counts as set back.
-const setBack = 5 * time.Second
-
-// undate takes no restored value for live when the latest moment that was
-// written is yet to come: the wall clock was set back while no broker ran, and
-// nobody knows how old the values are until WeChat is asked. Edges keep theirs,
-// by clocks of their own.
-func (k *Keeper) undate(latest time.Time) {
-	now := k.Clock.Now()
-	if latest.Sub(now.Wall()) <= setBack {
-		return
-	}
-	k.Log.Warn("the wall clock was set back since the database was written, asking WeChat about every value",
-		"written", latest, "clock", now.Wall())
-	k.budget.setBack(now.Wall()) // or every start would find them in the future
-	for _, s := range k.slots() {
-		if s.held() {
-			s.undated, s.due = true, now
-			k.save(s) // or a later start would believe a clock that has caught up
-		}
-	}
-}
-
-func (k *Keeper) restore(s *slot, raw []byte) error {
-	var r record
-	if err := json.Unmarshal(raw, &r); err != nil {
-		return fmt.Errorf("decoding the record: %T", err) // its text may quote a secret
-	}
-	now := k.Clock.Now()
+// restore takes what the store had when the keeper starts at now.
+func (s *slot) restore(r *record, now credential.Instant) {
 	since := func(t time.Time) time.Duration { return t.Sub(now.Wall()) }
 	s.value, s.version = credential.NewSecret(r.Value), r.Version
 	s.fetched, s.lifetime = now.Add(since(r.Fetched)), r.Lifetime
@@ -137,10 +173,27 @@ func (k *Keeper) restore(s *slot, raw []byte) error {
 	if r.Undated {
 		s.undated, s.due = true, now
 	}
+	s.waits = r.Wait != nil
 	if w := r.Wait; w != nil && since(w.Until) > 0 {
 		s.trouble = trouble{last: &w.Error, since: w.Since, count: w.Count, run: 1, retry: now.Add(min(since(w.Until), longestWait))}
 	}
-	k.Log.Info("restored", "kind", s.kind, "version", s.version,
-		"expires_in", s.expiry.Sub(now).Round(time.Second), "next_call_in", s.due.Sub(now).Round(time.Second))
-	return nil
+}
+
+// restore takes what the store has of an API's calls when the keeper starts. It
+// is false when that cannot be read.
+func (s *spending) restore(raw []byte, now credential.Instant) bool {
+	var c counts
+	if json.Unmarshal(raw, &c) != nil {
+		return false
+	}
+	*s = spending{counts: c.Counts, last: c.Last, open: c.Open}
+	for _, p := range c.Periods {
+		s.set(p.Name, p.Count)
+	}
+	s.counted = false
+	if !c.Last.IsZero() {
+		// A wall clock that was set back must not hold calls back for longer.
+		s.at = now.Add(min(0, c.Last.Sub(now.Wall())))
+	}
+	return true
 }

@@ -3,54 +3,166 @@ package keeper
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
-	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// Refresh does at once what would be due later, for a person: it ends the
-// waits after failures, and reads again what reading does not replace. With
-// force WeChat replaces the token though it is good. The error is why that was
-// not done: a *wechat.Error, ctx's, or ErrStopped. What else fails is in the
-// status.
-func (k *Keeper) Refresh(ctx context.Context, force bool) error {
-	var failure error
-	err := k.ask(ctx, func(calls context.Context) {
-		if force {
-			failure = k.forceToken(calls)
+// refreshToken asks WeChat for the token and reports whether that gave one
+// that WeChat honours.
+func (k *Keeper) refreshToken(ctx context.Context) bool {
+	got := k.fetchToken(ctx, false)
+	detail := "WeChat handed out the token that it refuses"
+	if got == refusedAgain && k.Stable {
+		// WeChat refused the value and then handed it out again: only force
+		// makes it mint another.
+		if _, held := k.begin(ctx, wechat.ForceRefreshAPI, nil, recovery); held != nil {
+			detail += ", and no refresh may be forced now: " + held.Error()
+		} else {
+			k.Log.WarnContext(ctx, "WeChat returned the stable token it refused, forcing a new one")
+			got = k.fetchToken(ctx, true)
 		}
-		for _, s := range k.slots() {
-			s.trouble.retry = credential.Instant{}
-			if s != k.token || k.Stable && !force {
-				s.due = k.Clock.Now()
-			}
-		}
-		k.work(calls, calls)
-		k.show() // whoever asked looks at the status next
-	})
-	return errors.Join(err, failure)
+	}
+	if got == refusedAgain {
+		k.failed(ctx, k.token, &wechat.Error{
+			API: k.tokenAPI(), Upstream: k.WeChat.Upstream(), Class: wechat.RefusedToken, Detail: detail,
+			Advice: "it is asked for again; if that cannot wait, reset the AppSecret at mp.weixin.qq.com, which ends the token",
+		})
+	}
+	return got == fetched
 }
 
-// forceToken makes WeChat replace the token.
-func (k *Keeper) forceToken(ctx context.Context) error {
-	before := k.token.version
-	if k.Stable {
-		if err := k.budget.spend(wechat.ForceRefreshAPI, recovery); err != nil {
-			return err
+// fetchedToken is what came of one call for the token.
+type fetchedToken int
+
+const (
+	fetched fetchedToken = iota
+	refusedAgain
+	notFetched
+)
+
+func (k *Keeper) fetchToken(ctx context.Context, force bool) fetchedToken {
+	s := k.token
+	why := s.purpose(k.Clock.Now())
+	if force {
+		why = followUp
+	}
+	grant, in, err := k.fetch(ctx, k.tokenAPI(), s, why, func() (wechat.Grant, error) {
+		if k.Stable {
+			return k.WeChat.StableToken(ctx, k.Account, force)
 		}
-	} else if age := k.token.fetched.Elapsed(k.Clock.Now()); k.token.held() && age < overlap {
-		return heldBack(wechat.TokenAPI, overlap-age, fmt.Sprintf("the token is %v old, and the one before it lives until it is %v", age.Round(1e9), overlap))
+		return k.WeChat.Token(ctx, k.Account)
+	})
+	if err != nil {
+		k.failed(ctx, s, err)
+		return notFetched
 	}
-	k.Log.InfoContext(ctx, "replacing the token, as an operator says", "version", before)
-	if k.fetchToken(ctx, k.Stable) == notFetched {
-		return k.token.trouble.shown()
+	same := grant.Value.Equal(s.value)
+	if same && s.refused {
+		k.budget.close(s.kind)
+		return refusedAgain
 	}
-	if k.token.version == before {
-		return &wechat.Error{
-			API: k.tokenAPI(), Upstream: k.WeChat.Upstream(), Class: wechat.RefusedToken,
-			Detail: "WeChat handed out the same token again, though another was forced",
-		}
-	}
-	return nil
+	due := in.start.Add(tokenWait(grant.Lifetime, same, k.Stable, rolled()))
+	k.settle(ctx, s, grant, in, in.start.Add(grant.Lifetime), due)
+	return fetched
 }
+
+func (k *Keeper) tokenAPI() wechat.API {
+	if k.Stable {
+		return wechat.StableTokenAPI
+	}
+	return wechat.TokenAPI
+}
+
+// refreshTicket reads a ticket once, or twice when the token turned out to be
+// refused and there is a new one.
+func (k *Keeper) refreshTicket(ctx context.Context, s *slot) {
+	read := func(why purpose) (wechat.Grant, intent, error) {
+		return k.fetch(ctx, wechat.TicketAPI, s, why, func() (wechat.Grant, error) {
+			return k.WeChat.Ticket(ctx, k.Account, k.token.value, s.kind)
+		})
+	}
+	grant, in, err := read(s.purpose(k.Clock.Now()))
+	if isRefusedToken(err) && k.checkToken(ctx, err) {
+		grant, in, err = read(followUp)
+	}
+	if err != nil {
+		k.failed(ctx, s, err)
+		return
+	}
+	if s.isLive(in.start) && !grant.Value.Equal(s.value) && s.seen.early(s.value, in.start) {
+		k.diedEarly(ctx, s)
+	}
+	expiry, due := s.seen.age(grant, in.start)
+	k.settle(ctx, s, grant, in, expiry, due)
+}
+
+func isRefusedToken(err error) bool {
+	var e *wechat.Error
+	return errors.As(err, &e) && e.Class == wechat.RefusedToken
+}
+
+// errReported is the reason for a check that a report caused.
+var errReported = errors.New("somebody reports that WeChat refused it")
+
+// check asks WeChat whether the current value of s is good: a token by a call
+// that changes nothing, a ticket by reading it.
+func (k *Keeper) check(ctx context.Context, s *slot) {
+	switch {
+	case s == k.token:
+		k.checkToken(ctx, errReported)
+	case k.token.isLive(k.Clock.Now()) && s.mayCheck(k.Clock.Now()):
+		k.refreshTicket(ctx, s)
+	}
+}
+
+// checkToken finds out whether WeChat really refuses the current token, as
+// reason says, and rotates it if so. It reports whether there is a new token
+// to try with. Codes like 40001 come for other reasons too, so the token is
+// probed first, and at most once a minute: an API that always answers 40001
+// rotates nothing.
+func (k *Keeper) checkToken(ctx context.Context, reason error) bool {
+	s := k.token
+	if !s.mayCheck(k.Clock.Now()) {
+		return false
+	}
+	_, probe := k.begin(ctx, wechat.ProbeAPI, nil, recovery)
+	if probe == nil {
+		probe = k.WeChat.Probe(ctx, k.Account, s.value)
+	}
+	switch {
+	case probe == nil:
+		k.Log.WarnContext(ctx, "WeChat takes a token that is said to be refused, keeping it", "reason", reason)
+		return false
+	case !isRefusedToken(probe):
+		k.Log.WarnContext(ctx, "cannot find out whether WeChat refuses the token, keeping it", "reason", reason, "error", probe)
+		return false
+	}
+	if s.unanswered {
+		k.Log.WarnContext(ctx, "WeChat refuses the token: a call of ours that it did not answer has replaced it", "version", s.version)
+	} else {
+		k.diedEarly(ctx, s)
+	}
+	s.refuse(k.Clock.Now())
+	k.save(ctx)
+	k.publish()
+	if !s.isDue(k.Clock.Now()) {
+		return false // token calls have a wait of their own
+	}
+	return k.refreshToken(ctx)
+}
+
+// diedEarly notes that the value of s ended before its time. Once can be a
+// person at mp.weixin.qq.com; more often it is another program that fetches
+// tokens for this appid, and then every value dies soon after it was fetched.
+func (k *Keeper) diedEarly(ctx context.Context, s *slot) {
+	died := s.die(k.Clock())
+	log := k.Log.With("kind", s.kind, "version", s.version, "expected_expiry", s.expiry.Wall(), "in_24h", died)
+	if died == 1 {
+		log.WarnContext(ctx, "WeChat ended a value before its time")
+		return
+	}
+	log.ErrorContext(ctx, "WeChat ends values before their time, again and again: "+outsideAdvice)
+}
+
+const outsideAdvice = "something else refreshes this appid; look for another broker, old token scripts, or a platform that was given " +
+	"the AppSecret, and reset the AppSecret at mp.weixin.qq.com if you cannot find it"

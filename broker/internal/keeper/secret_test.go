@@ -1,42 +1,19 @@
 package keeper_test
 
 import (
-	"errors"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
 
-// secretFile is an AppSecret that changes, or cannot be read.
-type secretFile struct {
-	mu    sync.Mutex
-	value string
-	err   error
-}
-
-func (f *secretFile) set(value string, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.value, f.err = value, err
-}
-
-func (f *secretFile) read() (credential.Secret, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return credential.NewSecret(f.value), f.err
-}
-
-// TestChangedSecret: the AppSecret is reset at WeChat, and hours later somebody
-// puts the new one into its file. That is noticed within seconds.
+// TestChangedSecret: the AppSecret is reset at WeChat, and hours later the new
+// one is handed in. The back-off that the old one is to blame for ends.
 func TestChangedSecret(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		file := &secretFile{value: secret}
-		w := newWorld(t, wechatsim.Settings{}, func(o *keeper.Options) { o.ReadSecret = file.read })
+		w := newWorld(t, wechatsim.Settings{}, nil)
 		w.start(t)
 		const reset = "fedcba9876543210fedcba9876543210"
 		if err := w.sim.SetSecret(appid, reset); err != nil {
@@ -48,34 +25,42 @@ func TestChangedSecret(t *testing.T) {
 			t.Fatal("there is a token though WeChat refuses the secret")
 		}
 		calls := w.calls(wechatsim.PathToken)
-		file.set("", errors.New("in the middle of being replaced"))
-		time.Sleep(10 * time.Second)
-		file.set(reset, nil)
-		time.Sleep(3 * time.Second)
-		synctest.Wait()
+		for range 100 { // handed in once more, it is no news
+			w.keeper.UseSecret(credential.NewSecret(reset))
+			synctest.Wait()
+		}
 		if token, live := w.get(credential.AccessToken); !live || !w.sim.TokenAlive(token.Value.Reveal()) {
 			t.Error("the new secret is not in use")
 		}
 		if _, live := w.get(credential.JSAPITicket); !live {
 			t.Error("there is no ticket")
 		}
-		if n := w.calls(wechatsim.PathToken) - calls; n > 2 {
-			t.Errorf("%d token calls in 13 seconds", n)
+		if n := w.calls(wechatsim.PathToken) - calls; n != 1 {
+			t.Errorf("%d token calls", n)
+		}
+		if got := w.keeper.Secret().Reveal(); got != reset {
+			t.Error("others are told the old secret")
 		}
 	})
 }
 
-// TestUnreadableSecret: a file that is gone takes nothing away.
-func TestUnreadableSecret(t *testing.T) {
+// TestASecretThatIsWrong: handing it in again and again causes no call, while
+// WeChat's answer to it is waited out.
+func TestASecretThatIsWrong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		file := &secretFile{value: secret}
-		w := newWorld(t, wechatsim.Settings{}, func(o *keeper.Options) { o.ReadSecret = file.read })
+		w := newWorld(t, wechatsim.Settings{}, nil)
+		if err := w.sim.SetSecret(appid, "fedcba9876543210fedcba9876543210"); err != nil {
+			t.Fatal(err)
+		}
 		w.start(t)
-		file.set("", errors.New("no such file"))
-		during(5*time.Hour, time.Minute, func(elapsed time.Duration) {
-			if token, live := w.get(credential.AccessToken); !live || !w.sim.TokenAlive(token.Value.Reveal()) {
-				t.Fatalf("after %v there is no live token", elapsed)
-			}
-		})
+		calls := w.calls(wechatsim.PathToken)
+		for range 50 {
+			w.keeper.UseSecret(credential.NewSecret(secret))
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+		if n := w.calls(wechatsim.PathToken) - calls; n != 0 {
+			t.Errorf("%d token calls", n)
+		}
 	})
 }

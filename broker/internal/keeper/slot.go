@@ -1,9 +1,9 @@
 package keeper
 
 import (
-	"math/rand/v2"
 	"time"
 
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
@@ -38,8 +38,24 @@ type slot struct {
 	// unanswered is set while a call since the last good one may have been
 	// done without our learning of it: it may have replaced the value.
 	unanswered bool
-	unsaved    bool // the store does not have this yet
+
+	changed    change // since it was last stored
+	saveFailed bool   // the store refused it, at the version unsaved
+	unsaved    int64
+	waits      bool // the store has a wait that WeChat asked for
 }
+
+// change says how much of a slot the store does not have.
+type change int
+
+const (
+	nothing    change = iota
+	itsMoments        // the same value was read again
+	all
+)
+
+// note takes note that the store does not have that much.
+func (s *slot) note(c change) { s.changed = max(s.changed, c) }
 
 // issue is a value that was handed out, by SHA-256 in hex.
 type issue struct {
@@ -75,7 +91,7 @@ func (s *slot) purpose(now credential.Instant) purpose {
 	return recovery
 }
 
-// lastGasp is the end of a value's life in which to renew it is recovery.
+// lastGasp is the end of a value's life in which renewing it is recovery.
 func (s *slot) lastGasp() time.Duration { return min(time.Minute, s.lifetime/10) }
 
 // next returns when something is to be done: the end of a back-off, else the
@@ -92,8 +108,88 @@ func (s *slot) isDue(now credential.Instant) bool {
 	return next.IsZero() || next.Passed(now)
 }
 
-// jitter returns up to a tenth of d, so that accounts that started together do
-// not stay together.
-func jitter(d time.Duration) time.Duration {
-	return time.Duration(rand.Int64N(int64(d/10) + 1)) //nolint:gosec // spreads load, guards nothing
+// take makes what WeChat handed out the current value. version is the one that
+// was reserved before the call, since when it counts. rotated is whether it is
+// another value.
+func (s *slot) take(grant wechat.Grant, start credential.Instant, version int64) (rotated bool) {
+	rotated = !grant.Value.Equal(s.value)
+	if rotated {
+		s.retire()
+	}
+	if rotated || s.remint {
+		s.version = version
+		s.note(all)
+	}
+	if s.refused || s.undated || s.waits {
+		s.note(all)
+	}
+	s.note(itsMoments)
+	s.value, s.fetched, s.lifetime = grant.Value, start, grant.Lifetime
+	s.refused, s.undated, s.remint, s.unanswered, s.trouble = false, false, false, false, trouble{}
+	return rotated
+}
+
+// betweenChecks is the shortest time between two questions to WeChat whether a
+// value is still good, and so between two rotations for its being refused.
+const betweenChecks = time.Minute
+
+// mayCheck reports whether WeChat may be asked now, and notes that it was.
+func (s *slot) mayCheck(now credential.Instant) bool {
+	if !s.checked.IsZero() && s.checked.Elapsed(now) < betweenChecks {
+		return false
+	}
+	s.checked = now
+	return true
+}
+
+// refuse notes that WeChat refuses the value.
+func (s *slot) refuse(now credential.Instant) {
+	s.refused, s.expiry, s.due = true, now, now
+	s.note(all) // or a restart would revive it
+}
+
+// diedWindow is how long early ends are remembered.
+const diedWindow = 24 * time.Hour
+
+// die notes that the value ended before its time, and returns how many did in
+// the last day.
+func (s *slot) die(now time.Time) int {
+	s.died = append(diedSince(s.died, now.Add(-diedWindow)), now)
+	s.note(all)
+	return len(s.died)
+}
+
+// diedSince returns the early ends after that moment.
+func diedSince(died []time.Time, after time.Time) []time.Time {
+	var recent []time.Time
+	for _, t := range died {
+		if t.After(after) {
+			recent = append(recent, t)
+		}
+	}
+	return recent
+}
+
+// claim notes that an edge holds that version, and reports whether it is news: a
+// newer one than ours proves that the database is an old copy. The value is then
+// minted anew, above that version. classic tells a classic token apart.
+func (s *slot) claim(version int64, classic bool) bool {
+	if version <= max(s.version, s.claimed) {
+		return false
+	}
+	s.claimed = version
+	if !s.held() {
+		return false // the first value will be minted above it
+	}
+	s.remint = true
+	// Whatever is claimed, no more than one call a minute; and a classic token
+	// not twice within its overlap, which would end the one before.
+	soonest := s.fetched.Add(time.Minute)
+	if classic {
+		soonest = s.fetched.Add(overlap)
+	}
+	if s.due.Sub(soonest) > 0 {
+		s.due = soonest
+	}
+	return true
 }

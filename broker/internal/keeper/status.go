@@ -104,10 +104,10 @@ func (k *Keeper) Status() Status { return *k.status.Load() }
 
 // show makes the present state what Status returns.
 func (k *Keeper) show() {
-	status := Status{AppID: k.Account.AppID, Budget: k.budget.list()}
+	status := Status{AppID: k.Account.AppID, Budget: k.budget.list(k.Clock())}
 	for _, s := range k.slots() {
 		kind := KindStatus{
-			Kind: s.kind, Refused: s.refused, Undated: s.undated, Unsaved: s.unsaved, Died: s.died,
+			Kind: s.kind, Refused: s.refused, Undated: s.undated, Unsaved: s.saveFailed, Died: s.died,
 			LastError: s.trouble.shown(), Since: s.trouble.since, Failures: s.trouble.count,
 		}
 		if s.held() {

@@ -92,7 +92,7 @@ func TestFailureKeepsWhatIsGood(t *testing.T) {
 func TestFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, wechatsim.Settings{}, nil)
-		w.disk.setFull(true)
+		w.disk.Fill(true)
 		w.start(t)
 		time.Sleep(59 * time.Second)
 		synctest.Wait()
@@ -109,7 +109,7 @@ func TestFullDisk(t *testing.T) {
 				t.Errorf("%s does not say that it is unsaved", s.Kind)
 			}
 		}
-		w.disk.setFull(false)
+		w.disk.Fill(false)
 		time.Sleep(11 * time.Second)
 		synctest.Wait()
 		for _, s := range w.keeper.Status().Kinds {
@@ -165,12 +165,12 @@ func TestStaleDatabase(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, wechatsim.Settings{}, stable)
 		w.start(t)
-		backup, _ := w.disk.All(appid)
+		backup := w.disk.Values()
 		time.Sleep(3 * time.Hour)
 		synctest.Wait()
 		newest, _ := w.get(credential.JSAPITicket)
 		w.stop()
-		w.disk.values = backup
+		w.disk.Replace(backup)
 		w.start(t)
 		w.keeper.Claim(credential.JSAPITicket, newest.Version)
 		time.Sleep(time.Second)
@@ -225,7 +225,7 @@ func TestStopWaitsForTheCallUnderWay(t *testing.T) {
 				if took := time.Since(start); took != tt.took {
 					t.Errorf("it stopped after %v, want %v", took, tt.took)
 				}
-				if _, saved := w.disk.values[string(credential.AccessToken)]; saved != tt.saved {
+				if saved := w.disk.Get(appid, string(credential.AccessToken)) != ""; saved != tt.saved {
 					t.Errorf("the token that WeChat handed out is stored: %v", saved)
 				}
 			})

@@ -72,7 +72,7 @@ func TestTicketThatOutlivesItself(t *testing.T) {
 		w.start(t)
 		// The simulator's ticket lives 8 hours; from now on it claims two.
 		w.stop()
-		w.disk.values = map[string][]byte{}
+		w.disk.Replace(nil)
 		w.sim.Change(func(s *wechatsim.Settings) { s.TicketLifetime = 2 * time.Hour })
 		w.start(t)
 		first, _ := w.get(credential.JSAPITicket)
@@ -124,7 +124,7 @@ func TestAShorterExpiresInIsBelieved(t *testing.T) {
 				w.start(t)
 				time.Sleep(time.Hour)
 				w.stop()
-				w.disk.values = map[string][]byte{} // a new broker
+				w.disk.Replace(nil) // a new broker
 				fresh := true
 				w.answer = func(rw http.ResponseWriter, r *http.Request) {
 					answer := httptest.NewRecorder()

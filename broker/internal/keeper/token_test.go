@@ -84,7 +84,7 @@ func TestAccountsThatStartTogetherDoNotStayTogether(t *testing.T) {
 				w := newWorld(t, wechatsim.Settings{}, func(o *keeper.Options) { o.Stable = tt.stable })
 				due := map[time.Duration]bool{}
 				for range 20 {
-					w.disk.values = map[string][]byte{}
+					w.disk.Replace(nil)
 					w.start(t)
 					token := w.keeper.Status().Kinds[0]
 					left := token.Expiry.Sub(token.NextTry)
@@ -111,7 +111,7 @@ func TestStableTokenThatIsHalfUsed(t *testing.T) {
 		first, _ := w.get(credential.AccessToken)
 		time.Sleep(time.Hour)
 		w.stop()
-		w.disk.values = map[string][]byte{} // a new broker
+		w.disk.Replace(nil) // a new broker
 		w.start(t)
 		second, live := w.get(credential.AccessToken)
 		if !second.Value.Equal(first.Value) || !live {

@@ -1,7 +1,6 @@
 package keeper
 
 import (
-	"math/rand/v2"
 	"time"
 
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
@@ -21,6 +20,10 @@ type trouble struct {
 // is reports whether there is trouble and its last failure was of that class.
 func (t *trouble) is(class wechat.Class) bool { return t.last != nil && t.last.Class == class }
 
+// lasts reports whether WeChat said how long to wait: a restart must not end
+// that. Other waits end with a restart, as whoever mended their cause expects.
+func (t *trouble) lasts() bool { return t.is(wechat.Approval) || t.is(wechat.Quota) }
+
 // shown returns what an operator is to see, nil without trouble.
 func (t *trouble) shown() *wechat.Error {
 	if t.held != nil {
@@ -30,7 +33,7 @@ func (t *trouble) shown() *wechat.Error {
 }
 
 // add notes a failure at now and returns how long to wait.
-func (t *trouble) add(e *wechat.Error, now credential.Instant) time.Duration {
+func (t *trouble) add(e *wechat.Error, now credential.Instant, c chance) time.Duration {
 	if t.shown() == nil {
 		t.since = now.Wall()
 	}
@@ -46,20 +49,20 @@ func (t *trouble) add(e *wechat.Error, now credential.Instant) time.Duration {
 	t.last = e
 	t.count++
 	t.run++
-	wait := backoff(e, t.run, now.Wall())
+	wait := backoff(e, t.run, now.Wall(), c)
 	t.retry = now.Add(wait)
 	return wait
 }
 
 // backoff returns how long to wait after the run-th failure in a row of e's
 // class.
-func backoff(e *wechat.Error, run int, wall time.Time) time.Duration {
+func backoff(e *wechat.Error, run int, wall time.Time, c chance) time.Duration {
 	switch e.Class {
 	case wechat.Rate:
-		return time.Minute + transientWait(run)
+		return time.Minute + transientWait(run, c)
 	case wechat.Quota:
 		// Hourly, in case somebody clears it, and when the new day begins.
-		return min(time.Hour, resetTime(e.API, wall).Sub(wall)) + jitter(10*time.Second)
+		return min(time.Hour, resetTime(e.API, wall).Sub(wall)) + c.of(time.Second)
 	case wechat.Approval:
 		if e.Wait > 0 {
 			return e.Wait
@@ -71,14 +74,14 @@ func backoff(e *wechat.Error, run int, wall time.Time) time.Duration {
 		return e.Wait
 	case wechat.Transient:
 	}
-	return transientWait(run)
+	return transientWait(run, c)
 }
 
 // transientWait is 1 s doubling to 60 s with full jitter, though never nothing.
-func transientWait(run int) time.Duration {
+func transientWait(run int, c chance) time.Duration {
 	longest := doubled(time.Second, run, time.Minute)
 	const shortest = 100 * time.Millisecond
-	return shortest + time.Duration(rand.Int64N(int64(longest-shortest))) //nolint:gosec // spreads load, guards nothing
+	return shortest + c.of(longest-shortest)
 }
 
 // doubled returns first doubled for every run after the first, at most limit.

@@ -32,8 +32,8 @@ func TestBackoff(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			waits := map[time.Duration]bool{}
-			for range 200 {
-				got := backoff(&tt.err, tt.run, tt.wall)
+			for c := range 200 {
+				got := backoff(&tt.err, tt.run, tt.wall, chance(c)/200)
 				if got < tt.min || got > tt.max {
 					t.Fatalf("wait %v, want %v to %v", got, tt.min, tt.max)
 				}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -16,6 +15,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
+	"github.com/wxbroker/wxbroker/broker/internal/store/storetest"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
@@ -30,7 +30,7 @@ const (
 // test can trouble.
 type world struct {
 	sim  *wechatsim.Sim
-	disk *disk
+	disk storetest.Disk
 	// answer answers instead of sim where it is set, and requests counts what
 	// it was asked.
 	answer   http.HandlerFunc
@@ -49,7 +49,7 @@ type world struct {
 // newWorld makes a world in which no keeper runs yet.
 func newWorld(t *testing.T, settings wechatsim.Settings, change func(*keeper.Options)) *world {
 	t.Helper()
-	w := &world{disk: &disk{values: map[string][]byte{}}}
+	w := new(world)
 	w.sim = wechatsim.New(wechatsim.Config{
 		Accounts: []wechatsim.Account{{AppID: appid, Secret: secret}},
 		Settings: settings,
@@ -79,7 +79,7 @@ func newWorld(t *testing.T, settings wechatsim.Settings, change func(*keeper.Opt
 			Upstreams: []*url.URL{{Scheme: "http", Host: "127.0.0.1:1"}},
 			Dial:      func(ctx context.Context, _, _ string) (net.Conn, error) { return listener.DialContext(ctx) },
 		}),
-		Store:   w.disk,
+		Store:   w.disk.Writer(),
 		Publish: w.publish,
 		Clock:   w.clock,
 		Log:     slog.New(slog.DiscardHandler),
@@ -93,16 +93,35 @@ func newWorld(t *testing.T, settings wechatsim.Settings, change func(*keeper.Opt
 // start runs a new keeper over what the disk has, as a restarted broker does.
 func (w *world) start(t *testing.T) {
 	t.Helper()
-	w.keeper = keeper.New(w.options)
+	w.keeper = keeper.New(t.Context(), w.options)
+	w.run(t)
+	synctest.Wait()
+}
+
+// run lets the keeper work.
+func (w *world) run(t *testing.T) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	running.Go(func() { w.keeper.Run(ctx) })
+	running, works := sync.WaitGroup{}, w.keeper
+	running.Go(func() { works.Run(ctx) })
 	w.stop = sync.OnceFunc(func() {
 		cancel()
 		running.Wait()
 	})
 	t.Cleanup(w.stop)
-	synctest.Wait()
+}
+
+// replace puts a keeper with other options in the place of the one that runs, as
+// a change of the configuration does.
+func (w *world) replace(t *testing.T, change func(*keeper.Options)) {
+	t.Helper()
+	w.options.After = w.keeper
+	change(&w.options)
+	stop, next := w.stop, keeper.New(t.Context(), w.options)
+	w.options.After = nil
+	w.keeper = next
+	w.run(t)
+	go stop()
 }
 
 func (w *world) clock() time.Time {
@@ -172,36 +191,4 @@ func during(d, every time.Duration, check func(elapsed time.Duration)) {
 		synctest.Wait()
 		check(elapsed + every)
 	}
-}
-
-// disk is a store in memory that can be made to refuse.
-type disk struct {
-	mu     sync.Mutex
-	values map[string][]byte
-	full   bool
-	refuse func(key string) bool // keys that it does not take, nil for none
-}
-
-var errFull = errors.New("no space left on device")
-
-func (d *disk) Put(_, key string, value []byte) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.full || d.refuse != nil && d.refuse(key) {
-		return errFull
-	}
-	d.values[key] = value
-	return nil
-}
-
-func (d *disk) All(string) (map[string][]byte, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return maps.Clone(d.values), nil
-}
-
-func (d *disk) setFull(full bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.full = full
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/operator"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
+	"github.com/wxbroker/wxbroker/broker/internal/store/storetest"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
@@ -39,12 +40,6 @@ type world struct {
 	running map[string]*keeper.Keeper
 	stop    func() // ends the keepers
 }
-
-// memory keeps nothing: no keeper is started twice here.
-type memory struct{}
-
-func (memory) Put(string, string, []byte) error      { return nil }
-func (memory) All(string) (map[string][]byte, error) { return nil, nil }
 
 // newWorld starts a keeper for each account, after before has troubled WeChat.
 func newWorld(t *testing.T, before func(*wechatsim.Sim), appids ...string) *world {
@@ -66,7 +61,7 @@ func newWorld(t *testing.T, before func(*wechatsim.Sim), appids ...string) *worl
 	}}
 	var states fanout.Fanout
 	w.Relay = relay.New(relay.Options{
-		WeChat: client, Account: states.Account, Store: memory{}, Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
+		WeChat: client, Account: states.Account, Store: new(storetest.Disk).Writer(), Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
 		Keeper: func(appid string) *keeper.Keeper { return w.running[appid] },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -75,10 +70,10 @@ func newWorld(t *testing.T, before func(*wechatsim.Sim), appids ...string) *worl
 	w.Keepers = func() []*keeper.Keeper { return slices.Clone(keepers) }
 	w.Configuration = func() operator.Configuration { return operator.Configuration{Loaded: w.Started} }
 	for _, appid := range appids {
-		k := keeper.New(keeper.Options{
+		k := keeper.New(t.Context(), keeper.Options{
 			Account: wechat.Account{AppID: appid, Secret: credential.NewSecret(secret)},
 			Tickets: []credential.Kind{credential.JSAPITicket},
-			WeChat:  client, Store: memory{}, Publish: states.Publish,
+			WeChat:  client, Store: new(storetest.Disk).Writer(), Publish: states.Publish,
 			Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
 		})
 		keepers = append(keepers, k)

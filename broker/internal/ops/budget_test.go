@@ -37,7 +37,7 @@ func TestMetricsOfTheBudget(t *testing.T) {
 		}
 		w.check(want)
 		w.mu.Lock()
-		w.diskFull = true
+		w.disk.Fill(true)
 		w.mu.Unlock()
 		time.Sleep(10 * time.Minute)
 		w.check(map[string]string{
@@ -46,7 +46,7 @@ func TestMetricsOfTheBudget(t *testing.T) {
 			budget("used", "wx1", wechat.TicketAPI):    "3",
 		})
 		w.mu.Lock()
-		w.diskFull = false
+		w.disk.Fill(false)
 		w.mu.Unlock()
 		time.Sleep(time.Minute)
 		w.check(map[string]string{budget("unsaved", "wx1", wechat.TicketAPI): "0"})

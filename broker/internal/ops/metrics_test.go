@@ -3,7 +3,6 @@ package ops_test
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -25,6 +24,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 	"github.com/wxbroker/wxbroker/broker/internal/ops"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
+	"github.com/wxbroker/wxbroker/broker/internal/store/storetest"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
@@ -45,9 +45,9 @@ type world struct {
 	edges   rpc.Edges
 	wechat  wechat.Options
 
-	mu       sync.Mutex
-	answers  map[string]string // by path
-	diskFull bool
+	mu      sync.Mutex
+	answers map[string]string // by path
+	disk    storetest.Disk
 }
 
 func newWorld(t *testing.T) *world {
@@ -80,10 +80,10 @@ func (w *world) run(appids ...string) []*keeper.Keeper {
 	var running sync.WaitGroup
 	var keepers []*keeper.Keeper
 	for _, appid := range appids {
-		k := keeper.New(keeper.Options{
+		k := keeper.New(w.t.Context(), keeper.Options{
 			Account: wechat.Account{AppID: appid, Secret: credential.NewSecret(appSecret)},
 			Tickets: []credential.Kind{credential.JSAPITicket},
-			WeChat:  client, Store: w, Publish: func(credential.Account) {},
+			WeChat:  client, Store: w.disk.Writer(), Publish: func(credential.Account) {},
 			Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
 		})
 		keepers = append(keepers, k)
@@ -96,18 +96,6 @@ func (w *world) run(appids ...string) []*keeper.Keeper {
 	w.metrics.Watch(func() []*keeper.Keeper { return keepers }, &w.edges, client.Upstreams)
 	return keepers
 }
-
-// Put and All make the world the keepers' store.
-func (w *world) Put(string, string, []byte) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.diskFull {
-		return errors.New("disk full")
-	}
-	return nil
-}
-
-func (*world) All(string) (map[string][]byte, error) { return nil, nil }
 
 // series returns what a scrape shows under our own names, by series, and the
 // whole text.
@@ -179,7 +167,7 @@ func TestMetricsOfABrokerInTrouble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.answers["/cgi-bin/ticket/getticket"] = `{"errcode":48001,"errmsg":"unauthorized ` + appSecret + ` ` + accessToken + `"}`
-		w.diskFull = true
+		w.disk.Fill(true)
 		w.run("wx1")
 		w.check(map[string]string{
 			`wxbroker_budget_unsaved{api="token",appid="wx1"}`:                 "1",
@@ -212,7 +200,7 @@ func TestMetricsOfABrokerInTrouble(t *testing.T) {
 
 		w.mu.Lock()
 		w.answers["/cgi-bin/ticket/getticket"] = `{"errcode":0,"ticket":"` + jsapiTicket + `","expires_in":7200}`
-		w.diskFull = false
+		w.disk.Fill(false)
 		w.mu.Unlock()
 		time.Sleep(5 * time.Minute)
 		w.check(map[string]string{

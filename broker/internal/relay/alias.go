@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -51,7 +52,7 @@ func (a *AliasKeys) account(appid string) []byte {
 		a.keys[appid] = key
 	}
 	if key.unsaved {
-		err := a.Store.Put(appid, storedAliasKey, key.value)
+		err := a.Store.Put(context.Background(), appid, map[string][]byte{storedAliasKey: key.value})
 		if err != nil && !ok { // say it once
 			a.Log.Error("cannot write the key of aliases: those that are handed out now end with the broker", "appid", appid, "error", err)
 		}

@@ -5,13 +5,16 @@ import (
 	"testing"
 
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
+	"github.com/wxbroker/wxbroker/broker/internal/store/storetest"
 )
 
 // TestAliasKeys: one for each app and account, which outlive a restart, and
 // which an account has from its own store.
 func TestAliasKeys(t *testing.T) {
-	store := &memory{all: map[string][]byte{}}
-	open := func() *relay.AliasKeys { return &relay.AliasKeys{Store: store, Log: slog.New(slog.DiscardHandler)} }
+	disk := new(storetest.Disk)
+	open := func() *relay.AliasKeys {
+		return &relay.AliasKeys{Store: disk.Writer(), Log: slog.New(slog.DiscardHandler)}
+	}
 	first := open()
 	key := first.Of("wx1", "shop")
 	if len(key.Reveal()) != 32 {
@@ -25,17 +28,18 @@ func TestAliasKeys(t *testing.T) {
 	if !first.Of("wx1", "shop").Equal(key) {
 		t.Error("another key, asked twice")
 	}
-	one := &memory{all: map[string][]byte{}, full: true}
-	unsaved := &relay.AliasKeys{Store: one, Log: slog.New(slog.DiscardHandler)}
+	one := new(storetest.Disk)
+	one.Fill(true)
+	unsaved := &relay.AliasKeys{Store: one.Writer(), Log: slog.New(slog.DiscardHandler)}
 	kept := unsaved.Of("wx1", "shop")
 	if !unsaved.Of("wx1", "shop").Equal(kept) {
 		t.Error("a key that cannot be written changes")
 	}
-	one.fill(false)
+	one.Fill(false)
 	if !unsaved.Of("wx1", "shop").Equal(kept) {
 		t.Error("it changes once it can be written")
 	}
-	again := &relay.AliasKeys{Store: one, Log: slog.New(slog.DiscardHandler)}
+	again := &relay.AliasKeys{Store: one.Writer(), Log: slog.New(slog.DiscardHandler)}
 	if !again.Of("wx1", "shop").Equal(kept) {
 		t.Error("another key after a restart")
 	}
@@ -44,16 +48,18 @@ func TestAliasKeys(t *testing.T) {
 // TestAKeyThatCannotBeRead is not overwritten: edges use what was made with it
 // again once it can be read.
 func TestAKeyThatCannotBeRead(t *testing.T) {
-	store := &memory{all: map[string][]byte{}}
-	open := func() *relay.AliasKeys { return &relay.AliasKeys{Store: store, Log: slog.New(slog.DiscardHandler)} }
+	disk := new(storetest.Disk)
+	open := func() *relay.AliasKeys {
+		return &relay.AliasKeys{Store: disk.Writer(), Log: slog.New(slog.DiscardHandler)}
+	}
 	before := open().Of("wx1", "shop")
-	store.unreadable = true
+	disk.Spoil(true)
 	meanwhile := open()
 	first := meanwhile.Of("wx1", "shop")
 	if first.Equal(before) || first.IsZero() {
 		t.Error("there is no other key meanwhile: this test shows nothing")
 	}
-	store.unreadable = false
+	disk.Spoil(false)
 	if !meanwhile.Of("wx1", "shop").Equal(first) {
 		t.Error("the key changes while the broker runs")
 	}

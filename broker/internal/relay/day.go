@@ -119,7 +119,7 @@ func (d *day) load(of tallied) *tally {
 }
 
 // save writes what has changed.
-func (d *day) save() {
+func (d *day) save(ctx context.Context) {
 	d.mu.Lock()
 	raw := make(map[tallied][]byte)
 	for of, t := range d.tallies {
@@ -130,7 +130,7 @@ func (d *day) save() {
 	}
 	d.mu.Unlock()
 	for of, value := range raw { // the disk keeps no call waiting
-		err := d.store.Put(of.appid, of.key(), value)
+		err := d.store.Put(ctx, of.appid, map[string][]byte{of.key(): value})
 		d.mu.Lock()
 		if err != nil {
 			d.tallies[of].unsaved = true
@@ -149,7 +149,7 @@ func (d *day) save() {
 
 // Run writes the counts of the day, every few seconds and when ctx ends.
 func (r *Relay) Run(ctx context.Context) {
-	defer r.day.save()
+	defer r.day.save(context.WithoutCancel(ctx))
 	ticker := time.NewTicker(betweenSaves)
 	defer ticker.Stop()
 	for {
@@ -157,7 +157,7 @@ func (r *Relay) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			r.day.save()
+			r.day.save(ctx)
 		}
 	}
 }

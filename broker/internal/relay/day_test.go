@@ -13,6 +13,7 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
+	"github.com/wxbroker/wxbroker/broker/internal/store/storetest"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
@@ -29,8 +30,8 @@ func limited(messages, others int) *access.App {
 // midnight in China.
 func TestCallsOfADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // it is midnight UTC: eight in the morning there
-		store := &memory{all: map[string][]byte{}}
-		w := newWorld(t, store)
+		disk := new(storetest.Disk)
+		w := newWorld(t, disk)
 		synctest.Wait()
 		app := limited(2, 1)
 		for i, want := range []bool{true, true, false, false} {
@@ -59,11 +60,12 @@ func TestCallsOfADay(t *testing.T) {
 			t.Errorf("without a limit: %v", err)
 		}
 		time.Sleep(10 * time.Second)
-		if raw := store.get("calls/shop"); raw != `{"day":"2000-01-01","calls":{"/cgi-bin/message/template/send":3}}` {
+		if raw := disk.Get(appid, "calls/shop"); raw != `{"day":"2000-01-01","calls":{"/cgi-bin/message/template/send":3}}` {
 			t.Errorf("the store has %s", raw)
 		}
-		stored, _ := store.All("")
-		again := newWorld(t, &memory{all: stored})
+		copied := new(storetest.Disk) // of now: the broker that has it goes on
+		copied.Replace(disk.Values())
+		again := newWorld(t, copied)
 		synctest.Wait()
 		if _, err := again.send(app); err == nil {
 			t.Error("a restart forgets what was spent")
@@ -82,11 +84,7 @@ func TestCallsOfADay(t *testing.T) {
 func TestCountsAreWrittenInBatches(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		time.Sleep(time.Second)
-		written := func() int {
-			w.store.mu.Lock()
-			defer w.store.mu.Unlock()
-			return w.store.puts
-		}
+		written := func() int { return len(w.disk.Writes()) }
 		before := written()
 		for range 100 {
 			if _, err := w.send(shop); err != nil {
@@ -100,14 +98,14 @@ func TestCountsAreWrittenInBatches(t *testing.T) {
 		if n := written() - before; n != 1 {
 			t.Errorf("written %d times in the minute after 100 calls", n)
 		}
-		w.store.fill(true)
+		w.disk.Fill(true)
 		if _, err := w.send(limited(200, 0)); err != nil {
 			t.Errorf("a full disk keeps calls from being made: %v", err)
 		}
 		time.Sleep(time.Minute)
-		w.store.fill(false)
+		w.disk.Fill(false)
 		time.Sleep(time.Minute)
-		if raw := w.store.get("calls/shop"); !strings.Contains(raw, "101") {
+		if raw := w.disk.Get(appid, "calls/shop"); !strings.Contains(raw, "101") {
 			t.Errorf("the store has %s", raw)
 		}
 		if n := strings.Count(w.log.String(), "how many calls were made for apps"); n != 2 {
@@ -171,8 +169,8 @@ func TestNothingIsCounted(t *testing.T) {
 // TestWhatIsLeftAtTheEnd: counts are written, and a stop is one account's.
 func TestWhatIsLeftAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &memory{all: map[string][]byte{}}
-		w := newWorld(t, store)
+		disk := new(storetest.Disk)
+		w := newWorld(t, disk)
 		synctest.Wait()
 		if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultCode, Path: access.TemplateAPI, Code: 45009, Count: 1}); err != nil {
 			t.Fatal(err)
@@ -183,10 +181,10 @@ func TestWhatIsLeftAtTheEnd(t *testing.T) {
 			t.Error("the stop ended with another account's")
 		}
 		w.stop()
-		if raw := store.get("calls/shop"); !strings.Contains(raw, `":1`) {
+		if raw := disk.Get(appid, "calls/shop"); !strings.Contains(raw, `":1`) {
 			t.Errorf("the store has %q", raw)
 		}
-		again := newWorld(t, store)
+		again := newWorld(t, disk)
 		synctest.Wait()
 		if len(again.Today(appid)) != 1 {
 			t.Errorf("after a restart it is not known who has called: %v", again.Today(appid))
@@ -196,20 +194,20 @@ func TestWhatIsLeftAtTheEnd(t *testing.T) {
 
 // TestUnreadableCounts are not overwritten.
 func TestUnreadableCounts(t *testing.T) {
-	for name, store := range map[string]*memory{
-		"garbage":           {all: map[string][]byte{"calls/shop": []byte("{")}},
-		"an unreadable one": {all: map[string][]byte{"calls/shop": []byte("{")}, unreadable: true},
-	} {
+	for name, unreadable := range map[string]bool{"garbage": false, "an unreadable one": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, store)
+				disk := new(storetest.Disk)
+				disk.Set(appid, "calls/shop", "{")
+				disk.Spoil(unreadable)
+				w := newWorld(t, disk)
 				synctest.Wait()
 				if _, err := w.send(shop); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(time.Minute)
 				w.stop()
-				if raw := store.get("calls/shop"); raw != "{" {
+				if raw := disk.Get(appid, "calls/shop"); raw != "{" {
 					t.Errorf("the store has %q", raw)
 				}
 			})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -21,6 +20,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
+	"github.com/wxbroker/wxbroker/broker/internal/store/storetest"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
@@ -40,7 +40,7 @@ type world struct {
 	*relay.Relay
 	t      *testing.T
 	sim    *wechatsim.Sim
-	store  *memory
+	disk   *storetest.Disk
 	keeper *keeper.Keeper
 	states fanout.Fanout
 	log    journal
@@ -67,60 +67,21 @@ func (j *journal) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// memory is a store that can be full, or unreadable.
-type memory struct {
-	mu         sync.Mutex
-	all        map[string][]byte
-	full       bool
-	unreadable bool
-	puts       int
-}
-
-func (m *memory) Put(_, key string, value []byte) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.full {
-		return io.ErrShortWrite
-	}
-	m.puts++
-	m.all[key] = value
-	return nil
-}
-
-func (m *memory) All(string) (map[string][]byte, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.unreadable {
-		return nil, io.ErrUnexpectedEOF
-	}
-	return maps.Clone(m.all), nil
-}
-
-func (m *memory) get(key string) string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return string(m.all[key])
-}
-
-func (m *memory) fill(full bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.full = full
-}
-
 func (j *journal) String() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return string(j.out)
 }
 
-// newWorld starts a keeper, stable or classic, and a relay over what store has.
-func newWorld(t *testing.T, store *memory) *world {
+// newWorld starts a keeper, stable or classic, and a relay over what a disk has,
+// nil for an empty one.
+func newWorld(t *testing.T, disk *storetest.Disk) *world {
 	t.Helper()
-	if store == nil {
-		store = &memory{all: map[string][]byte{}}
+	if disk == nil {
+		disk = new(storetest.Disk)
 	}
-	w := &world{t: t, store: store, dials: map[string]int{}}
+	store := disk.Writer()
+	w := &world{t: t, disk: disk, dials: map[string]int{}}
 	w.sim = wechatsim.New(wechatsim.Config{Accounts: []wechatsim.Account{{AppID: appid, Secret: appSecret}}})
 	listener := bufconn.Listen(64 << 10)
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -149,7 +110,7 @@ func newWorld(t *testing.T, store *memory) *world {
 		},
 	})
 	log := slog.New(slog.NewTextHandler(&w.log, nil))
-	w.keeper = keeper.New(keeper.Options{
+	w.keeper = keeper.New(t.Context(), keeper.Options{
 		Account: wechat.Account{AppID: appid, Secret: credential.NewSecret(appSecret)}, Stable: true,
 		Tickets: []credential.Kind{credential.JSAPITicket}, WeChat: client, Store: store, Publish: w.states.Publish,
 		Clock: credential.WallClock, Log: log,

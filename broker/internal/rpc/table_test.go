@@ -33,6 +33,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
+	"github.com/wxbroker/wxbroker/broker/internal/store/storetest"
 	"github.com/wxbroker/wxbroker/pkg/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/tlsfile"
@@ -303,7 +304,7 @@ func newSite(t *testing.T) *site {
 		Report: func(context.Context, string, credential.Kind, [sha256.Size]byte) (v rpc.Versions, known bool, err error) {
 			return rpc.Versions{Reported: 1, Current: 1}, true, nil
 		},
-		Relay: relayed(t, &states), AliasKey: (&relay.AliasKeys{Store: memory{}, Log: log}).Of,
+		Relay: relayed(t, &states), AliasKey: (&relay.AliasKeys{Store: new(storetest.Disk).Writer(), Log: log}).Of,
 		Operator: anybody{}, Access: control, Audit: audit.New(log, "wxbroker", "app"), TLS: config,
 		Clock: credential.WallClock, Log: log,
 	})

@@ -1,6 +1,7 @@
 package rpc_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
+	"github.com/wxbroker/wxbroker/broker/internal/store/storetest"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
@@ -70,13 +72,6 @@ func endless(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// memory is a store that keeps nothing.
-type memory struct{}
-
-func (memory) Put(string, string, []byte) error { return nil }
-
-func (memory) All(string) (map[string][]byte, error) { return nil, nil }
-
 // relayed returns a relay to a WeChat that takes everything.
 func relayed(t *testing.T, states *fanout.Fanout) *relay.Relay {
 	t.Helper()
@@ -93,14 +88,14 @@ func relayed(t *testing.T, states *fanout.Fanout) *relay.Relay {
 func relayOver(client *wechat.Client, states *fanout.Fanout) *relay.Relay {
 	log := slog.New(slog.DiscardHandler)
 	return relay.New(relay.Options{
-		WeChat: client, Account: states.Account, Store: memory{}, Clock: credential.WallClock, Log: log,
+		WeChat: client, Account: states.Account, Store: new(storetest.Disk).Writer(), Clock: credential.WallClock, Log: log,
 		Keeper: func(appid string) *keeper.Keeper { // which never runs: its AppSecret is what counts
 			if !states.Has(appid) {
 				return nil
 			}
-			return keeper.New(keeper.Options{
+			return keeper.New(context.Background(), keeper.Options{
 				Account: wechat.Account{AppID: appid, Secret: credential.NewSecret("an AppSecret")}, WeChat: client,
-				Store: memory{}, Publish: func(credential.Account) {}, Clock: credential.WallClock, Log: log,
+				Store: new(storetest.Disk).Writer(), Publish: func(credential.Account) {}, Clock: credential.WallClock, Log: log,
 			})
 		},
 	})

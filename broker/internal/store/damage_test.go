@@ -24,7 +24,7 @@ func sample(t *testing.T, names string) []byte {
 		for account := range 12 {
 			value := bytes.Repeat([]byte{byte('a' + round)}, 900*(account+1))
 			for _, key := range []string{"access_token", "jsapi_ticket"} {
-				if err := s.Put(fmt.Sprintf("wx%d", account), key, value); err != nil {
+				if err := s.Put(store.Values{{fmt.Sprintf("wx%d", account), key}: value}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -48,15 +48,15 @@ func comesBack(t *testing.T, name string, raw []byte, names string) {
 	if err := os.WriteFile(path, raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := store.Open(path, keys(t, names))
+	s, err := tryOpen(path, keys(t, names))
 	if err != nil {
 		t.Errorf("%s: %v", name, err)
 		return
 	}
-	if s.Unreadable() != nil {
+	if s.Unreadable != nil {
 		t.Errorf("%s: said to be sealed with another key", name)
 	}
-	if aside := s.Aside(); aside != nil {
+	if aside := s.Aside; aside != nil {
 		if kept, err := os.ReadFile(aside.Path); err != nil || !bytes.Equal(kept, raw) || aside.Reason == nil {
 			t.Errorf("%s: set aside as %s because of %v: %d bytes, %v", name, aside.Path, aside.Reason, len(kept), err)
 		}
@@ -68,15 +68,15 @@ func comesBack(t *testing.T, name string, raw []byte, names string) {
 			}
 		}
 	}
-	if err := s.Put("wx0", "access_token", []byte("new")); err != nil {
+	if err := s.Put(store.Values{{"wx0", "access_token"}: []byte("new")}); err != nil {
 		t.Errorf("%s: %v", name, err)
 	}
 	if err := s.Close(); err != nil {
 		t.Errorf("%s: %v", name, err)
 	}
 	s = openWith(t, path, names)
-	if got, err := s.All("wx0"); err != nil || string(got["access_token"]) != "new" || s.Aside() != nil {
-		t.Errorf("%s: after opening again %q, %v, aside %v", name, got, err, s.Aside())
+	if got, err := s.All("wx0"); err != nil || string(got["access_token"]) != "new" || s.Aside != nil {
+		t.Errorf("%s: after opening again %q, %v, aside %v", name, got, err, s.Aside)
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
@@ -172,8 +172,8 @@ func TestTornMetaPage(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := open(t, path)
-		if got, err := s.All("wx0"); err != nil || len(got["access_token"]) != 900 || s.Aside() != nil {
-			t.Errorf("meta page %d torn: %d bytes, %v, aside %v", page, len(got["access_token"]), err, s.Aside())
+		if got, err := s.All("wx0"); err != nil || len(got["access_token"]) != 900 || s.Aside != nil {
+			t.Errorf("meta page %d torn: %d bytes, %v, aside %v", page, len(got["access_token"]), err, s.Aside)
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -194,7 +194,7 @@ func TestTheNewestMetaPageCounts(t *testing.T) {
 	// last of them.
 	for _, lengths := range [][]int{{900, 90_000}, {900, 90_000, 900_000}} {
 		for i, length := range lengths {
-			if err := s.Put("wx0", fmt.Sprint("value ", i), bytes.Repeat([]byte("a"), length)); err != nil {
+			if err := s.Put(store.Values{{"wx0", fmt.Sprint("value ", i)}: bytes.Repeat([]byte("a"), length)}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -218,8 +218,8 @@ func TestTheNewestMetaPageCounts(t *testing.T) {
 			t.Fatal(err)
 		}
 		kept := open(t, copied)
-		if got, err := kept.All("wx0"); err != nil || len(got["value 0"]) != 900 || kept.Aside() != nil {
-			t.Fatalf("%s what the older page leads to is garbage: %d bytes, %v, aside %v", name, len(got["value 0"]), err, kept.Aside())
+		if got, err := kept.All("wx0"); err != nil || len(got["value 0"]) != 900 || kept.Aside != nil {
+			t.Fatalf("%s what the older page leads to is garbage: %d bytes, %v, aside %v", name, len(got["value 0"]), err, kept.Aside)
 		}
 		if err := kept.Close(); err != nil {
 			t.Error(err)
@@ -236,8 +236,8 @@ func TestWhatIsNoFileIsNotSetAside(t *testing.T) {
 	if err := os.Mkdir(path, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := store.Open(path, store.Keys{}); err == nil {
-		t.Errorf("a directory was opened as a database, aside %v", s.Aside())
+	if s, err := tryOpen(path, store.Keys{}); err == nil {
+		t.Errorf("a directory was opened as a database, aside %v", s.Aside)
 	}
 	if _, err := os.Stat(path); err != nil {
 		t.Error(err)

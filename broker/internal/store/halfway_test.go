@@ -12,12 +12,12 @@ import (
 // nothing lies beside it.
 func TestRewritingThatFailsHalfway(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "wxbroker.db")
-	s, err := Open(path, Keys{})
+	s, _, err := Open(path, Keys{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if err := s.Put("wx1", "access_token", []byte("86_token")); err != nil {
+	if err := s.Put(Values{{"wx1", "access_token"}: []byte("86_token")}); err != nil {
 		t.Fatal(err)
 	}
 	before, err := os.ReadFile(path)
@@ -29,7 +29,7 @@ func TestRewritingThatFailsHalfway(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Read as what it is not, the first value fails.
-	if err := rewrite(path, s.db, key, key); !errors.Is(err, errSeal) {
+	if err := rewrite(path, s.current.Load().DB, key, key); !errors.Is(err, errSeal) {
 		t.Errorf("error %v", err)
 	}
 	after, err := os.ReadFile(path)

@@ -35,6 +35,7 @@ var (
 type layout struct {
 	schema int
 	check  []byte // what recognises the key it is sealed with, nil if it is not sealed
+	ready  bool   // it needs no preparation
 }
 
 // readLayout makes sure that a database says one thing: a bit that turned in
@@ -57,7 +58,8 @@ func readLayout(tx *bolt.Tx) (layout, error) {
 	case (schema == sealedSchema) != (check != nil):
 		return layout{}, fmt.Errorf("%w: it is sealed and says that it is not, or the other way round", errDamaged)
 	}
-	return layout{schema, append([]byte(nil), check...)}, nil
+	ready := schema >= plainSchema && tx.Bucket(accountsBucket) != nil
+	return layout{schema, append([]byte(nil), check...), ready}, nil
 }
 
 // sealer returns what the database is sealed with, nil if it is not.

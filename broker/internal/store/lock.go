@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -12,27 +13,67 @@ import (
 // enough for a restart that overlaps, short enough to be told.
 const lockTimeout = 500 * time.Millisecond
 
-// lock takes the lock on the file beside the database. Checking the database,
-// setting it aside and opening it all happen under it, so that a second broker
-// never touches a live one's. The kernel lets go of it when the process ends,
-// however it ends.
-func lock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
+// lock keeps every other broker from the database at path. Checking the
+// database, setting it aside and opening it all happen under it, so that a second
+// broker never touches a live one's. The kernel lets go of it when the process
+// ends, however it ends.
+//
+// The lock is on a file beside the database, and a shared one on the directory.
+// Where a full volume has no room for the file, it is the whole directory's.
+func lock(path string) (held []*os.File, err error) {
+	file, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	full := isFull(err)
+	if err != nil && !full {
 		return nil, err
 	}
+	directory, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, errors.Join(err, unlock(append(held, file)))
+	}
+	held = []*os.File{directory}
+	if full {
+		if err := flock(directory, syscall.LOCK_EX); err != nil {
+			return nil, errors.Join(err, unlock(held))
+		}
+		return held, nil
+	}
+	held = append(held, file)
 	// One that others can read they could lock. An error is not worth a start.
-	_ = f.Chmod(0o600)
+	_ = file.Chmod(0o600)
+	// Not every file system locks directories. Where one does not, a broker
+	// without room for a file does not start.
+	if err := flock(directory, syscall.LOCK_SH); errors.Is(err, ErrHeld) {
+		return nil, errors.Join(err, unlock(held))
+	}
+	if err := flock(file, syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(err, unlock(held))
+	}
+	return held, nil
+}
+
+// flock locks a file, or returns ErrHeld when another process has it locked.
+func flock(f *os.File, how int) error {
 	for deadline := time.Now().Add(lockTimeout); ; {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
 		switch {
 		case err == nil:
-			return f, nil
+			return nil
 		case !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR):
-			return nil, errors.Join(fmt.Errorf("locking %s: %w", f.Name(), err), f.Close())
+			return fmt.Errorf("locking %s: %w", f.Name(), err)
 		case time.Now().After(deadline):
-			return nil, errors.Join(ErrHeld, f.Close())
+			return ErrHeld
 		}
 		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // bounded above, and nothing to interrupt
 	}
+}
+
+// unlock lets go of a lock.
+func unlock(held []*os.File) error {
+	var errs []error
+	for _, f := range held {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	return errors.Join(errs...)
 }

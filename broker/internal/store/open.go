@@ -16,69 +16,83 @@ import (
 // setAside ends the name of a damaged database, before the date.
 const setAside = ".damaged-"
 
-func open(path string, keys Keys) (*Store, error) {
-	held, err := lock(path)
-	if err != nil {
-		return nil, err
+// open locks the database and opens it.
+func (s *Store) open() (found Findings, err error) {
+	if s.locks, err = lock(s.path); err != nil {
+		return Findings{}, err
 	}
-	s := &Store{lock: held}
-	if err := s.open(path, keys); err != nil {
-		return nil, errors.Join(err, held.Close())
+	if found, err = s.openDatabase(); err != nil {
+		return Findings{}, errors.Join(err, unlock(s.locks))
 	}
-	return s, nil
+	return found, nil
 }
 
-// open opens the database at path as its own, sealed with the current key of
-// keys, whatever it finds there.
-func (s *Store) open(path string, keys Keys) (err error) {
+// openDatabase opens the database as its own, sealed with the current key,
+// whatever it finds there. Where there is none to go on with and no room for a
+// new one, s has none afterwards.
+func (s *Store) openDatabase() (found Findings, err error) {
+	path := s.path
 	// What is renamed and removed has to be the file, not a link to it.
 	if file, err := filepath.EvalSymlinks(path); err == nil { // else there is none yet
 		path = file
 	}
-	s.tidy(path)
-	s.db, s.sealed, err = openSound(path, keys)
-	if isDamage(err) {
-		s.aside = &Aside{Path: path + setAside + time.Now().UTC().Format("20060102T150405.000Z"), Reason: err}
-		if err := os.Rename(path, s.aside.Path); err != nil {
-			return fmt.Errorf("setting a damaged database aside: %w", err)
+	s.tidy(path, &found)
+	absent := !exists(path)
+	db, sealed, err := openSound(path, s.keys)
+	damaged := isDamage(err)
+	if damaged {
+		found.Aside = &Aside{Path: path + setAside + time.Now().UTC().Format("20060102T150405.000Z"), Reason: err}
+		if err = os.Rename(path, found.Aside.Path); err != nil {
+			found.Aside, err = nil, fmt.Errorf("setting a damaged database aside: %w", err)
+		} else {
+			db, sealed, err = openSound(path, s.keys)
 		}
-		s.db, s.sealed, err = openSound(path, keys)
 	}
 	switch {
 	case errors.Is(err, errOtherKey):
-		s.unreadable = errOtherKey
-		err = s.replace(path, keys)
-	case err == nil && s.sealed != keys.current():
-		err = s.replace(path, keys)
+		found.Unreadable = errOtherKey
+		db, sealed, err = s.replace(path, nil, nil, &found)
+	case err == nil && sealed != s.keys.current():
+		db, sealed, err = s.replace(path, db, sealed, &found)
 	}
-	if err == nil && keys.current() != nil {
-		s.warnOfPlain(path)
+	if (absent || damaged || found.Unreadable != nil) && isFull(err) {
+		found.Full, s.tried = err, time.Now()
+		if absent || found.Aside != nil {
+			_ = os.Remove(path) // what there was room for of a new one
+		}
+		return found, nil
 	}
-	return err
+	if err != nil {
+		return Findings{}, err
+	}
+	s.current.Store(&database{db, sealed})
+	if s.keys.current() != nil {
+		found.warnOfPlain(path)
+	}
+	return found, nil
 }
 
-// replace rewrites the database with the current key of keys, and opens what
-// came of that.
-func (s *Store) replace(path string, keys Keys) error {
-	err := rewrite(path, s.db, s.sealed, keys.current())
-	if err != nil && s.sealed != nil { // no reason to be without a broker
-		s.warnf("the database is still sealed with an older key of encryption_key_file, which must stay there until a start has rewritten it: %v", err)
-		return nil
+// replace rewrites the database with the current key, and opens what came of
+// that. db is the old one, nil for one of which nothing can be read.
+func (s *Store) replace(path string, db *bolt.DB, sealed *sealer, found *Findings) (*bolt.DB, *sealer, error) {
+	err := rewrite(path, db, sealed, s.keys.current())
+	if err != nil && sealed != nil { // no reason to be without a broker
+		found.warnf("the database is still sealed with an older key of encryption_key_file, which must stay there until a start has rewritten it: %v", err)
+		return db, sealed, nil
 	}
 	if err != nil {
 		err = fmt.Errorf("sealing it: %w; mend that, or remove the database, everything in which can be fetched again", err)
 	}
-	if s.db != nil {
-		err = errors.Join(err, s.db.Close())
+	if db != nil {
+		err = errors.Join(err, db.Close())
 	}
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	if err := syncDir(path); err != nil {
-		s.warnf("the database was rewritten, and a power cut may undo that: %v", err)
+		found.warnf("the database was rewritten, and a power cut may undo that: %v", err)
 	}
-	s.db, s.sealed, err = openSound(path, keys)
-	return err
+	return openSound(path, s.keys)
 }
 
 // openSound opens the database after making sure that it can be. It returns
@@ -118,7 +132,7 @@ func openSound(path string, keys Keys) (_ *bolt.DB, sealed *sealer, err error) {
 	if l.schema == 0 {
 		sealed = keys.current()
 	}
-	if err == nil {
+	if err == nil && !l.ready { // one that is opens without a write: the volume may be full
 		err = guarded(func() error { return db.Update(func(tx *bolt.Tx) error { return prepare(tx, l, sealed) }) })
 	}
 	if err != nil {
@@ -129,23 +143,23 @@ func openSound(path string, keys Keys) (_ *bolt.DB, sealed *sealer, err error) {
 
 // tidy sees to what an earlier broker, or a person, may have left: a database
 // that others can read, and half of a new one.
-func (s *Store) tidy(path string) {
+func (*Store) tidy(path string, found *Findings) {
 	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
 		if err := os.Chmod(path, 0o600); err != nil {
-			s.warnf("others than the broker can read the database, and its mode cannot be changed: %v", err)
+			found.warnf("others than the broker can read the database, and its mode cannot be changed: %v", err)
 		}
 	}
 	if err := removeRewriting(path); err != nil {
-		s.warnf("%v", err)
+		found.warnf("%v", err)
 	}
 }
 
 // warnOfPlain warns of databases that were set aside. They may be older than
 // the sealing, and nobody can tell: they are damaged.
-func (s *Store) warnOfPlain(path string) {
+func (f *Findings) warnOfPlain(path string) {
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil {
-		s.warnf("looking for databases that were set aside: %v", err)
+		f.warnf("looking for databases that were set aside: %v", err)
 		return
 	}
 	var found []string
@@ -155,10 +169,10 @@ func (s *Store) warnOfPlain(path string) {
 		}
 	}
 	if len(found) > 0 {
-		s.warnf("databases that were set aside may hold credentials in plain text: look at them if you want to know what happened, then delete %s", strings.Join(found, ", "))
+		f.warnf("databases that were set aside may hold credentials in plain text: look at them if you want to know what happened, then delete %s", strings.Join(found, ", "))
 	}
 }
 
-func (s *Store) warnf(format string, args ...any) {
-	s.warnings = append(s.warnings, fmt.Sprintf(format, args...))
+func (f *Findings) warnf(format string, args ...any) {
+	f.Warnings = append(f.Warnings, fmt.Sprintf(format, args...))
 }

@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/wxbroker/wxbroker/broker/internal/store"
 )
 
 func contents(t *testing.T, path string) []byte {
@@ -54,8 +52,8 @@ func TestKilledWhileRewriting(t *testing.T) {
 					s := openWith(t, path, next)
 					defer s.Close()
 					checkFilled(t, s, true)
-					if s.Aside() != nil || s.Unreadable() != nil || len(s.Warnings()) > 0 || lies(t, dir) != "wxbroker.db" {
-						t.Errorf("aside %v, unreadable %v, warnings %q; there lie %s", s.Aside(), s.Unreadable(), s.Warnings(), lies(t, dir))
+					if s.Aside != nil || s.Unreadable != nil || len(s.Warnings) > 0 || lies(t, dir) != "wxbroker.db" {
+						t.Errorf("aside %v, unreadable %v, warnings %q; there lie %s", s.Aside, s.Unreadable, s.Warnings, lies(t, dir))
 					}
 				})
 			}
@@ -82,7 +80,7 @@ func TestOldKeyDoesWhereRewritingFails(t *testing.T) {
 	fill(t, path, "a")
 	mend := obstruct(t, path)
 	s := openWith(t, path, "b a")
-	if w := s.Warnings(); len(w) != 2 || !strings.Contains(w[0], "removing what is left") || !strings.Contains(w[1], "still sealed with an older key") {
+	if w := s.Warnings; len(w) != 2 || !strings.Contains(w[0], "removing what is left") || !strings.Contains(w[1], "still sealed with an older key") {
 		t.Errorf("warnings %q", w)
 	}
 	checkFilled(t, s, true)
@@ -95,8 +93,8 @@ func TestOldKeyDoesWhereRewritingFails(t *testing.T) {
 	mend()
 	s = openWith(t, path, "b a")
 	checkFilled(t, s, true)
-	if len(s.Warnings()) > 0 {
-		t.Errorf("warnings %q", s.Warnings())
+	if len(s.Warnings) > 0 {
+		t.Errorf("warnings %q", s.Warnings)
 	}
 	shut(t, s)
 	shut(t, openWith(t, path, "b"))
@@ -109,7 +107,7 @@ func TestNothingIsServedUnsealed(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "wxbroker.db")
 			fill(t, path, tt.before)
 			mend := obstruct(t, path)
-			if _, err := store.Open(path, keys(t, "a")); err == nil || !strings.Contains(err.Error(), "sealing it: ") || !strings.Contains(err.Error(), "or remove the database") {
+			if _, err := tryOpen(path, keys(t, "a")); err == nil || !strings.Contains(err.Error(), "sealing it: ") || !strings.Contains(err.Error(), "or remove the database") {
 				t.Errorf("error %v", err)
 			}
 			mend()
@@ -171,15 +169,15 @@ func TestSetAsideIsWarnedOf(t *testing.T) {
 	lay(t, path, bytes.ReplaceAll(contents(t, path), []byte(ticket), []byte(strings.ToUpper(ticket))), 0o600)
 	lay(t, filepath.Join(dir, "wxbroker.db2.damaged-20260101"), []byte("of another"), 0o600)
 	s := openWith(t, path, "")
-	if s.Aside() == nil || len(s.Warnings()) > 0 {
-		t.Fatalf("aside %v, warnings %q", s.Aside(), s.Warnings())
+	if s.Aside == nil || len(s.Warnings) > 0 {
+		t.Fatalf("aside %v, warnings %q", s.Aside, s.Warnings)
 	}
-	aside := s.Aside().Path
+	aside := s.Aside.Path
 	shut(t, s)
 
 	for _, names := range []string{"a", "a", "b"} {
 		s = openWith(t, path, names)
-		if w := s.Warnings(); len(w) != 1 || !strings.Contains(w[0], aside) || !strings.Contains(w[0], "delete") || strings.Contains(w[0], "db2") {
+		if w := s.Warnings; len(w) != 1 || !strings.Contains(w[0], aside) || !strings.Contains(w[0], "delete") || strings.Contains(w[0], "db2") {
 			t.Errorf("with key %s: warnings %q, want one that names %s", names, w, aside)
 		}
 		shut(t, s)
@@ -188,8 +186,8 @@ func TestSetAsideIsWarnedOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = openWith(t, path, "b")
-	if len(s.Warnings()) > 0 {
-		t.Errorf("warnings %q of what is not there", s.Warnings())
+	if len(s.Warnings) > 0 {
+		t.Errorf("warnings %q of what is not there", s.Warnings)
 	}
 	shut(t, s)
 }
@@ -202,8 +200,8 @@ func TestDamagedAndSealed(t *testing.T) {
 	fill(t, path, "a")
 	lay(t, path, contents(t, path)[:3*os.Getpagesize()], 0o600)
 	s := openWith(t, path, "a")
-	if s.Aside() == nil || s.Unreadable() != nil {
-		t.Errorf("aside %v, unreadable %v", s.Aside(), s.Unreadable())
+	if s.Aside == nil || s.Unreadable != nil {
+		t.Errorf("aside %v, unreadable %v", s.Aside, s.Unreadable)
 	}
 	put(t, s, "wx1", "access_token", token)
 	shut(t, s)

@@ -42,23 +42,37 @@ func keys(t *testing.T, names string) store.Keys {
 	return loaded
 }
 
-func openWith(t *testing.T, path, names string) *store.Store {
+// opened is an open store and what opening it found out.
+type opened struct {
+	*store.Store
+	store.Findings
+}
+
+func tryOpen(path string, keys store.Keys) (*opened, error) {
+	s, found, err := store.Open(path, keys)
+	if err != nil {
+		return nil, err
+	}
+	return &opened{s, found}, nil
+}
+
+func openWith(t *testing.T, path, names string) *opened {
 	t.Helper()
-	s, err := store.Open(path, keys(t, names))
+	s, err := tryOpen(path, keys(t, names))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-func put(t *testing.T, s *store.Store, appid, key, value string) {
+func put(t *testing.T, s *opened, appid, key, value string) {
 	t.Helper()
-	if err := s.Put(appid, key, []byte(value)); err != nil {
+	if err := s.Put(store.Values{{appid, key}: []byte(value)}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func shut(t *testing.T, s *store.Store) {
+func shut(t *testing.T, s *opened) {
 	t.Helper()
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -83,7 +97,7 @@ func fill(t *testing.T, path, names string) {
 }
 
 // checkFilled checks that what fill wrote is there, or that nothing is.
-func checkFilled(t *testing.T, s *store.Store, kept bool) {
+func checkFilled(t *testing.T, s *opened, kept bool) {
 	t.Helper()
 	one, err := s.All("wx1")
 	two, err2 := s.All("wx2")
@@ -206,7 +220,7 @@ func TestOpenBySeal(t *testing.T) {
 				if hits := found(t, dir, token, ticket, stale); len(hits) != 0 != (!empty && tt.before == "") {
 					t.Fatalf("sealed with %q it shows %q", tt.before, hits)
 				}
-				s, err := store.Open(path, keys(t, tt.now))
+				s, err := tryOpen(path, keys(t, tt.now))
 				if tt.refuses != "" {
 					if err == nil || !strings.Contains(err.Error(), tt.refuses) || !strings.Contains(err.Error(), path) {
 						t.Errorf("error %v, want %q", err, tt.refuses)
@@ -219,8 +233,8 @@ func TestOpenBySeal(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if gone := s.Unreadable(); (gone != nil) != tt.lost || s.Aside() != nil || len(s.Warnings()) > 0 {
-					t.Errorf("unreadable %v, aside %v, warnings %q", gone, s.Aside(), s.Warnings())
+				if gone := s.Unreadable; (gone != nil) != tt.lost || s.Aside != nil || len(s.Warnings) > 0 {
+					t.Errorf("unreadable %v, aside %v, warnings %q", gone, s.Aside, s.Warnings)
 				}
 				checkFilled(t, s, !empty && !tt.lost)
 				put(t, s, "wx1", "access_token", token)
@@ -244,8 +258,8 @@ func TestOpenBySeal(t *testing.T) {
 				}
 				s = openWith(t, path, first) // it needs no other key any more
 				checkFilled(t, s, true)
-				if s.Unreadable() != nil || s.Aside() != nil {
-					t.Errorf("opened again: unreadable %v, aside %v", s.Unreadable(), s.Aside())
+				if s.Unreadable != nil || s.Aside != nil {
+					t.Errorf("opened again: unreadable %v, aside %v", s.Unreadable, s.Aside)
 				}
 				shut(t, s)
 			})
@@ -337,9 +351,9 @@ func TestWhoWritesTheFileIsNoticed(t *testing.T) {
 			edit(t, path, tt.change)
 			s := openWith(t, path, "a")
 			defer s.Close()
-			aside := s.Aside()
-			if aside != nil != (tt.aside != "") || s.Unreadable() != nil || aside != nil && !strings.Contains(aside.Reason.Error(), tt.aside) {
-				t.Errorf("aside %v, want %q; unreadable %v", aside, tt.aside, s.Unreadable())
+			aside := s.Aside
+			if aside != nil != (tt.aside != "") || s.Unreadable != nil || aside != nil && !strings.Contains(aside.Reason.Error(), tt.aside) {
+				t.Errorf("aside %v, want %q; unreadable %v", aside, tt.aside, s.Unreadable)
 			}
 			checkFilled(t, s, aside == nil)
 		})
@@ -350,8 +364,8 @@ func TestWhoWritesTheFileIsNoticed(t *testing.T) {
 		edit(t, path, func(meta, _ *bolt.Bucket) error { return meta.Put([]byte("sealed"), foreign) })
 		s := openWith(t, path, "a")
 		defer s.Close()
-		if s.Unreadable() == nil || s.Aside() != nil {
-			t.Errorf("unreadable %v, aside %v", s.Unreadable(), s.Aside())
+		if s.Unreadable == nil || s.Aside != nil {
+			t.Errorf("unreadable %v, aside %v", s.Unreadable, s.Aside)
 		}
 	})
 	t.Run("a schema that is sealed, of what is not", func(t *testing.T) {
@@ -360,7 +374,7 @@ func TestWhoWritesTheFileIsNoticed(t *testing.T) {
 		edit(t, path, schema("3"))
 		s := openWith(t, path, "")
 		defer s.Close()
-		if s.Aside() == nil {
+		if s.Aside == nil {
 			t.Error("not set aside")
 		}
 	})

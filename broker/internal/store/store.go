@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -11,15 +14,47 @@ import (
 // ErrHeld is returned by Open when another process holds the file.
 var ErrHeld = errors.New("another broker holds it: stop it, or name another file under the key data")
 
+// Place is where a value belongs.
+type Place struct{ AppID, Key string }
+
+// Values are values by their place.
+type Values map[Place][]byte
+
 // Store is an open database. It is safe for concurrent use.
 type Store struct {
-	db         *bolt.DB
-	sealed     *sealer // nil if the database is not sealed
-	lock       *os.File
-	aside      *Aside
-	unreadable error
-	warnings   []string
+	path string
+	keys Keys
+
+	current atomic.Pointer[database] // nil as long as the volume is full, see Findings.Full
+	locks   []*os.File
+
+	writing sync.Mutex // what follows is the writer's
+	tried   time.Time  // when the volume was last found full
 }
+
+// database is an open file.
+type database struct {
+	*bolt.DB
+	sealed *sealer // nil if it is not sealed
+}
+
+// Findings are what Open found out.
+type Findings struct {
+	// Aside is a damaged database that was set aside, nil for none.
+	Aside *Aside
+	// Unreadable says that the database was sealed with a key that Open was not
+	// given, and that an empty one has taken its place. It is nil otherwise.
+	Unreadable error
+	// Full says that there is no database to go on with and the volume has no
+	// room for a new one. Then the store has nothing and refuses every Put, until
+	// there is room. It is nil otherwise.
+	Full error
+	// Warnings are sentences about what is not well, though it works.
+	Warnings []string
+}
+
+// Lost reports whether something that was stored is lost.
+func (f *Findings) Lost() bool { return f.Aside != nil || f.Unreadable != nil || f.Full != nil }
 
 // Aside is a damaged database that was set aside when the store was opened.
 type Aside struct {
@@ -30,52 +65,76 @@ type Aside struct {
 // Open opens or creates the database at path, readable by its owner alone, and
 // sealed if there are keys. One that is damaged is set aside under a dated name,
 // and a new one takes its place: what was in it can be fetched again. For the
-// same reason one that no key opens is replaced. A sealed database is never
-// opened without keys. Open gives up with [ErrHeld] within a second when another
-// process has the database.
-func Open(path string, keys Keys) (*Store, error) {
-	s, err := open(path, keys)
+// same reason one that no key opens is replaced, and a full volume is no reason
+// not to open. A sealed database is never opened without keys. Open gives up with
+// [ErrHeld] within a second when another process has the database.
+func Open(path string, keys Keys) (*Store, Findings, error) {
+	s := &Store{path: path, keys: keys}
+	found, err := s.open()
 	if err != nil {
-		return nil, fmt.Errorf("opening the database %s: %w", path, err)
+		return nil, Findings{}, fmt.Errorf("opening the database %s: %w", path, err)
 	}
-	return s, nil
+	return s, found, nil
 }
 
-// Aside returns the damaged database that Open set aside, nil if none.
-func (s *Store) Aside() *Aside { return s.aside }
+// betweenTries is how soon a volume that was full is tried again.
+const betweenTries = 10 * time.Second
 
-// Unreadable says that the database was sealed with a key that Open was not
-// given, and that an empty one has taken its place. It is nil otherwise.
-func (s *Store) Unreadable() error { return s.unreadable }
-
-// Warnings are sentences about what is not well, though it works.
-func (s *Store) Warnings() []string { return s.warnings }
-
-// Put stores value under key of appid. It is durable once Put returns nil.
-func (s *Store) Put(appid, key string, value []byte) error {
-	err := s.db.Update(func(tx *bolt.Tx) error {
-		account, err := tx.Bucket(accountsBucket).CreateBucketIfNotExists([]byte(appid))
-		if err != nil {
-			return err
+// Put stores values, all of them or none. They are durable once Put returns nil.
+func (s *Store) Put(values Values) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.current.Load() == nil {
+		if err := s.openAgain(); err != nil {
+			return fmt.Errorf("writing to the database: %w", err)
 		}
-		return account.Put([]byte(key), s.sealed.pack(appid, key, value))
+	}
+	db := s.current.Load()
+	err := db.Update(func(tx *bolt.Tx) error {
+		accounts := tx.Bucket(accountsBucket)
+		for at, value := range values {
+			account, err := accounts.CreateBucketIfNotExists([]byte(at.AppID))
+			if err != nil {
+				return err
+			}
+			if err := account.Put([]byte(at.Key), db.sealed.pack(at.AppID, at.Key, value)); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("writing %s of %s to the database: %w", key, appid, err)
+		return fmt.Errorf("writing to the database: %w", err)
 	}
 	return nil
+}
+
+// openAgain opens the database of which there was none, if there is room now.
+func (s *Store) openAgain() error {
+	if time.Since(s.tried) < betweenTries {
+		return errFull
+	}
+	found, err := s.openDatabase()
+	if err == nil {
+		err = found.Full
+	}
+	return err
 }
 
 // All returns every key and value of appid: none is an empty map.
 func (s *Store) All(appid string) (map[string][]byte, error) {
 	all := map[string][]byte{}
-	err := s.db.View(func(tx *bolt.Tx) error {
+	db := s.current.Load()
+	if db == nil {
+		return all, nil
+	}
+	err := db.View(func(tx *bolt.Tx) error {
 		account := tx.Bucket(accountsBucket).Bucket([]byte(appid))
 		if account == nil {
 			return nil
 		}
 		return account.ForEach(func(key, stored []byte) error {
-			value, err := s.sealed.unpack(appid, string(key), stored)
+			value, err := db.sealed.unpack(appid, string(key), stored)
 			all[string(key)] = value
 			return err
 		})
@@ -88,7 +147,13 @@ func (s *Store) All(appid string) (map[string][]byte, error) {
 
 // Close lets go of the file.
 func (s *Store) Close() error {
-	if err := errors.Join(s.db.Close(), s.lock.Close()); err != nil {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	var err error
+	if db := s.current.Load(); db != nil {
+		err = db.Close()
+	}
+	if err = errors.Join(err, unlock(s.locks)); err != nil {
 		return fmt.Errorf("closing the database: %w", err)
 	}
 	return nil

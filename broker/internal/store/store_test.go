@@ -13,9 +13,9 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/store"
 )
 
-func open(t *testing.T, path string) *store.Store {
+func open(t *testing.T, path string) *opened {
 	t.Helper()
-	s, err := store.Open(path, store.Keys{})
+	s, err := tryOpen(path, store.Keys{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +26,7 @@ func TestValuesSurviveReopening(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "wxbroker.db")
 	s := open(t, path)
 	for _, put := range [][3]string{{"wx1", "a", "old"}, {"wx1", "a", "new"}, {"wx1", "b", "2"}, {"wx2", "a", "other"}} {
-		if err := s.Put(put[0], put[1], []byte(put[2])); err != nil {
+		if err := s.Put(store.Values{{put[0], put[1]}: []byte(put[2])}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -65,7 +65,7 @@ func TestOpenRefusesADatabaseInUse(t *testing.T) {
 				t.Fatal(err)
 			}
 			start := time.Now()
-			second, err := store.Open(path, store.Keys{})
+			second, err := tryOpen(path, store.Keys{})
 			if !errors.Is(err, store.ErrHeld) || !strings.Contains(err.Error(), path) {
 				t.Errorf("error %v, want ErrHeld naming %s", err, path)
 			}
@@ -104,8 +104,8 @@ func TestTheFirstSchemaIsBroughtUp(t *testing.T) {
 	for range 2 { // brought up, and opened as it is then
 		s := open(t, path)
 		got, err := s.All("wx1")
-		if err != nil || len(got) != 2 || string(got["a"]) != "old" || len(got["b"]) != 0 || s.Aside() != nil {
-			t.Errorf("All(wx1) = %q, %v; aside %v", got, err, s.Aside())
+		if err != nil || len(got) != 2 || string(got["a"]) != "old" || len(got["b"]) != 0 || s.Aside != nil {
+			t.Errorf("All(wx1) = %q, %v; aside %v", got, err, s.Aside)
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -117,7 +117,7 @@ func TestTheFirstSchemaIsBroughtUp(t *testing.T) {
 func TestATurnedBitIsNotHandedOut(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "wxbroker.db")
 	s := open(t, path)
-	err := s.Put("wx1", "jsapi_ticket", []byte("kgt8ON7yVITDhtdwci0qef"))
+	err := s.Put(store.Values{{"wx1", "jsapi_ticket"}: []byte("kgt8ON7yVITDhtdwci0qef")})
 	if err := errors.Join(err, s.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestATurnedBitIsNotHandedOut(t *testing.T) {
 	}
 	s = open(t, path)
 	defer s.Close()
-	if s.Aside() == nil {
+	if s.Aside == nil {
 		t.Error("not set aside")
 	}
 	if got, err := s.All("wx1"); err != nil || len(got) != 0 {
@@ -152,14 +152,14 @@ func TestOpenRefusesANewerSchema(t *testing.T) {
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.Open(path, store.Keys{}); err == nil || !strings.Contains(err.Error(), `schema "4"`) {
+	if _, err := tryOpen(path, store.Keys{}); err == nil || !strings.Contains(err.Error(), `schema "4"`) {
 		t.Errorf("error %v", err)
 	}
 }
 
 func TestOpenSaysWhatIsWrongWithThePath(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "missing", "wxbroker.db")
-	if _, err := store.Open(path, store.Keys{}); err == nil || !strings.Contains(err.Error(), path) {
+	if _, err := tryOpen(path, store.Keys{}); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("error %v", err)
 	}
 }

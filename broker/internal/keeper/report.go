@@ -38,10 +38,13 @@ func (k *Keeper) Report(ctx context.Context, kind credential.Kind, hash [sha256.
 		return Versions{}, ErrUnknownValue
 	}
 	if reported == known.current { // if it is known to be dead, its successor may be on its way
-		if err := k.ask(ctx, func(calls context.Context) { k.reported(calls, kind, version) }); err != nil {
+		err := k.ask(ctx, func(calls context.Context, k *Keeper) {
+			k.reported(calls, kind, version)
+			known = (*k.issued.Load())[kind]
+		})
+		if err != nil {
 			return Versions{}, err
 		}
-		known = (*k.issued.Load())[kind]
 	}
 	answer := Versions{Reported: version}
 	if known.live(k.Clock.Now()) {
@@ -61,16 +64,41 @@ func (k *Keeper) reported(ctx context.Context, kind credential.Kind, version int
 	}
 }
 
-// errReported is the reason for a check that a report caused.
-var errReported = errors.New("somebody reports that WeChat refused it")
+// issued is what one kind's values were and are, by hash, as of the last
+// change. It is never altered, so that any goroutine may look at it.
+type issued struct {
+	current string // "" while there is none
+	version int64
+	expiry  credential.Instant
+	good    bool    // as far as is known
+	past    []issue // the newest last
+}
 
-// check asks WeChat whether the current value of s is good: a token by a call
-// that changes nothing, a ticket by reading it.
-func (k *Keeper) check(ctx context.Context, s *slot) {
-	switch {
-	case s == k.token:
-		k.checkToken(ctx, errReported)
-	case k.token.isLive(k.Clock.Now()) && s.mayCheck(k.Clock.Now()):
-		k.refreshTicket(ctx, s)
+// live reports whether the current value may be used at now.
+func (i issued) live(now credential.Instant) bool { return i.good && !i.expiry.Passed(now) }
+
+// versionOf returns the version of a value by its hash.
+func (i issued) versionOf(hashed string) (version int64, ok bool) {
+	if i.current != "" && i.current == hashed {
+		return i.version, true
 	}
+	for _, p := range i.past {
+		if p.Hash == hashed {
+			version, ok = p.Version, true // the latest of several
+		}
+	}
+	return version, ok
+}
+
+// showIssued makes what was handed out known to reports.
+func (k *Keeper) showIssued() {
+	known := make(map[credential.Kind]issued)
+	for _, s := range k.slots() {
+		i := issued{version: s.version, expiry: s.expiry, good: s.held() && !s.refused && !s.undated, past: s.past}
+		if s.held() {
+			i.current = hash(s.value)
+		}
+		known[s.kind] = i
+	}
+	k.issued.Store(&known)
 }

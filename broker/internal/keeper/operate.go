@@ -3,10 +3,57 @@ package keeper
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
+
+// Refresh does at once what would be due later, for a person: it ends the
+// waits after failures, and reads again what reading does not replace. With
+// force WeChat replaces the token though it is good. The error is why that was
+// not done: a *wechat.Error, ctx's, or ErrStopped. What else fails is in the
+// status.
+func (k *Keeper) Refresh(ctx context.Context, force bool) error {
+	var failure error
+	err := k.ask(ctx, func(calls context.Context, k *Keeper) {
+		if force {
+			failure = k.forceToken(calls)
+		}
+		for _, s := range k.slots() {
+			s.trouble.retry = credential.Instant{}
+			if s != k.token || k.Stable && !force {
+				s.due = k.Clock.Now()
+			}
+		}
+		k.work(calls, calls)
+		k.show() // whoever asked looks at the status next
+	})
+	return errors.Join(err, failure)
+}
+
+// forceToken makes WeChat replace the token.
+func (k *Keeper) forceToken(ctx context.Context) error {
+	before := k.token.version
+	if k.Stable {
+		if _, err := k.begin(ctx, wechat.ForceRefreshAPI, nil, recovery); err != nil {
+			return err
+		}
+	} else if age := k.token.fetched.Elapsed(k.Clock.Now()); k.token.held() && age < overlap {
+		return heldBack(wechat.TokenAPI, overlap-age, fmt.Sprintf("the token is %v old, and the one before it lives until it is %v", age.Round(1e9), overlap))
+	}
+	k.Log.InfoContext(ctx, "replacing the token, as an operator says", "version", before)
+	if k.fetchToken(ctx, k.Stable) == notFetched {
+		return k.token.trouble.shown()
+	}
+	if k.token.version == before {
+		return &wechat.Error{
+			API: k.tokenAPI(), Upstream: k.WeChat.Upstream(), Class: wechat.RefusedToken,
+			Detail: "WeChat handed out the same token again, though another was forced",
+		}
+	}
+	return nil
+}
 
 // Quota is one API's calls by our count and by WeChat's.
 type Quota struct {
@@ -27,17 +74,17 @@ func (k *Keeper) Quota(ctx context.Context) ([]Quota, error) {
 	var token credential.Secret
 	// The keeper's own calls are not to wait for these, so all that its
 	// goroutine does is to count them and to lend the token.
-	err := k.ask(ctx, func(context.Context) {
+	err := k.ask(ctx, func(calls context.Context, k *Keeper) {
 		account, token = k.Account, k.token.value
 		live := k.token.isLive(k.Clock.Now())
-		for _, spent := range k.budget.list() {
+		for _, spent := range k.budget.list(k.Clock()) {
 			q := Quota{Ours: spent}
 			switch {
 			case !k.uses(spent.API) || !wechat.HasQuota(spent.API):
 			case !live:
 				q.Err = errors.New("there is no live access_token to ask with")
 			default:
-				if q.Err = k.budget.spend(wechat.QuotaAPI, scheduled); q.Err == nil {
+				if _, q.Err = k.begin(calls, wechat.QuotaAPI, nil, scheduled); q.Err == nil {
 					counted = append(counted, len(quotas))
 				}
 			}
@@ -68,9 +115,9 @@ func (k *Keeper) uses(api wechat.API) bool {
 func (k *Keeper) ClearQuota(ctx context.Context) (Spent, error) {
 	var spent Spent
 	var failure error
-	err := k.ask(ctx, func(calls context.Context) {
+	err := k.ask(ctx, func(calls context.Context, k *Keeper) {
 		failure = k.clearQuota(calls)
-		for _, s := range k.budget.list() {
+		for _, s := range k.budget.list(k.Clock()) {
 			if s.API == wechat.ClearQuotaAPI {
 				spent = s
 			}
@@ -83,21 +130,22 @@ func (k *Keeper) ClearQuota(ctx context.Context) (Spent, error) {
 }
 
 func (k *Keeper) clearQuota(ctx context.Context) error {
-	if err := k.budget.spend(wechat.ClearQuotaAPI, recovery); err != nil {
+	if _, err := k.begin(ctx, wechat.ClearQuotaAPI, nil, recovery); err != nil {
 		return err
 	}
+	defer k.save(ctx)
 	if err := k.WeChat.ClearQuota(ctx, k.Account); err != nil {
 		if e, ok := errors.AsType[*wechat.Error](err); ok && e.Code > 0 {
-			k.budget.refund(wechat.ClearQuotaAPI) // WeChat counts only what took effect
+			k.budget.refund(wechat.ClearQuotaAPI, k.Clock()) // WeChat counts only what took effect
 		}
 		return err
 	}
 	k.Log.InfoContext(ctx, "the quota of every API was cleared at WeChat")
-	k.budget.renew()
+	k.budget.renew(k.Clock())
 	for _, s := range k.slots() {
 		if s.trouble.is(wechat.Quota) || s.trouble.held != nil {
 			s.trouble.retry = k.Clock.Now()
-			k.save(s)
+			s.note(all) // the wait
 		}
 	}
 	return nil

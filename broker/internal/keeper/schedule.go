@@ -1,10 +1,8 @@
 package keeper
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"maps"
 	"time"
 
@@ -13,6 +11,17 @@ import (
 )
 
 const (
+	// maxLead is the longest time before its expiry that a classic token is due.
+	maxLead = 10 * time.Minute
+	// stableLead is how long before its expiry the stable token is due: just
+	// inside the last five minutes, in which WeChat hands out the next one.
+	stableLead = 290 * time.Second
+	// overlap is how long WeChat honours a classic token after its successor
+	// was fetched.
+	overlap = 5 * time.Minute
+	// minGap is the shortest time between two scheduled calls.
+	minGap = time.Second
+
 	// maxReread is the longest time between two readings of a ticket.
 	maxReread = 10 * time.Minute
 	// maxLate is the longest once a ticket should have expired and has not. With
@@ -28,41 +37,55 @@ const (
 	rounding = time.Second
 )
 
-// refreshTicket reads a ticket once, or twice when the token turned out to be
-// refused and there is a new one.
-func (k *Keeper) refreshTicket(ctx context.Context, s *slot) {
-	start := k.Clock.Now()
-	grant, err := k.callTicket(ctx, s, s.purpose(start))
-	if isRefusedToken(err) && k.checkToken(ctx, err) {
-		start = k.Clock.Now()
-		grant, err = k.callTicket(ctx, s, followUp)
+// chance is a random number from 0 to 1, which whoever decides is given.
+type chance float64
+
+// jitter returns up to a tenth of d, so that accounts that started together do
+// not stay together.
+func (c chance) jitter(d time.Duration) time.Duration { return c.of(d / 10) }
+
+// of returns that part of d.
+func (c chance) of(d time.Duration) time.Duration { return time.Duration(float64(c) * float64(d)) }
+
+// tokenWait returns how long after a fetch the token is due. same is whether the
+// fetch gave the value that was there.
+func tokenWait(lifetime time.Duration, same, stable bool, c chance) time.Duration {
+	var wait time.Duration
+	switch {
+	case same: // not a rotation: ask again when half of the rest is gone
+		wait = lifetime / 2
+	case stable:
+		lead := min(stableLead, lifetime/2)
+		wait = lifetime - lead + c.jitter(lead) // only later: earlier gives the same
+	default:
+		lead := min(maxLead, lifetime/10)
+		wait = lifetime - lead - c.jitter(lead)
 	}
-	if err == nil {
-		err = k.checkGrant(s, wechat.TicketAPI, grant)
-	}
-	if err != nil {
-		k.failed(ctx, s, err)
-		return
-	}
-	if s.isLive(start) && !grant.Value.Equal(s.value) && s.seen.early(s.value, start) {
-		k.diedEarly(ctx, s)
-	}
-	s.undated = false
-	s.fetched, s.lifetime = start, grant.Lifetime
-	s.expiry, s.due = s.seen.age(grant, start)
-	k.settle(ctx, s, grant.Value)
+	return max(wait, minGap)
 }
 
-func (k *Keeper) callTicket(ctx context.Context, s *slot, why purpose) (wechat.Grant, error) {
-	if err := k.budget.spend(wechat.TicketAPI, why); err != nil {
-		return wechat.Grant{}, err
+// reread returns how long after a reading a ticket is read again: when half of
+// what remains is gone, and at the latest just after its expected expiry.
+func reread(remaining, lifetime time.Duration) time.Duration {
+	shortest := max(min(minReread, lifetime/20), minGap)
+	switch {
+	case remaining/2 >= shortest:
+		return min(remaining/2, maxReread)
+	case remaining > 0:
+		return max(remaining+rounding, shortest)
+	default:
+		return shortest
 	}
-	return k.WeChat.Ticket(ctx, k.Account, k.token.value, s.kind)
 }
 
-func isRefusedToken(err error) bool {
-	var e *wechat.Error
-	return errors.As(err, &e) && e.Class == wechat.RefusedToken
+// tooShort says what is wrong with a value that WeChat handed out. A value that
+// we have may be in its last second; a new one that is over already would be
+// asked for again and again.
+func (s *slot) tooShort(grant wechat.Grant) string {
+	if grant.Lifetime >= minGap || grant.Value.Equal(s.value) {
+		return ""
+	}
+	return "WeChat handed out a new value that expires at once"
 }
 
 // sightings remembers when each value of a ticket is expected to expire, by
@@ -145,18 +168,4 @@ func (seen sightings) age(grant wechat.Grant, start credential.Instant) (expiry,
 		expiry = start.Add(proven)
 	}
 	return expiry, due
-}
-
-// reread returns how long after a reading a ticket is read again: when half of
-// what remains is gone, and at the latest just after its expected expiry.
-func reread(remaining, lifetime time.Duration) time.Duration {
-	shortest := max(min(minReread, lifetime/20), minGap)
-	switch {
-	case remaining/2 >= shortest:
-		return min(remaining/2, maxReread)
-	case remaining > 0:
-		return max(remaining+rounding, shortest)
-	default:
-		return shortest
-	}
 }

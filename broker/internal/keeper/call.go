@@ -1,0 +1,114 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+)
+
+// rolled returns a chance.
+func rolled() chance { return chance(rand.Float64()) } //nolint:gosec // spreads load, guards nothing
+
+// begin counts a call that is about to be made for s, nil for one that brings no
+// credential, and stores the count with the call's intent. An error says why the
+// call must not be made.
+func (k *Keeper) begin(ctx context.Context, api wechat.API, s *slot, why purpose) (intent, error) {
+	now := k.Clock.Now()
+	if held := k.budget.heldBack(api, why, now, rolled()); held != nil {
+		return intent{}, held
+	}
+	in := intent{api: api, start: now, Start: now.Wall()}
+	if s != nil {
+		in.Kind, in.Version = s.kind, k.budget.nextVersion(s, now)
+	}
+	undo := k.budget.spent[api].spend(in)
+	if k.put(ctx, nil, []wechat.API{api}) != nil {
+		if quiet := k.budget.quiet(api, now); quiet != nil {
+			undo()
+			return intent{}, quiet
+		}
+	}
+	return in, nil
+}
+
+// fetch makes a call for s that brings a credential, counted as a call of api.
+// What it returns is to be settled. The error is a *wechat.Error, or ctx's.
+func (k *Keeper) fetch(ctx context.Context, api wechat.API, s *slot, why purpose, call func() (wechat.Grant, error)) (wechat.Grant, intent, error) {
+	in, err := k.begin(ctx, api, s, why)
+	if err != nil {
+		return wechat.Grant{}, in, err
+	}
+	grant, err := call()
+	if err == nil {
+		if wrong := s.tooShort(grant); wrong != "" {
+			err = &wechat.Error{API: api, Upstream: k.WeChat.Upstream(), Class: wechat.Transient, Detail: wrong}
+		}
+	}
+	if err != nil && answered(err) && !s.unanswered { // what went before is still open otherwise
+		k.budget.close(s.kind)
+	}
+	return grant, in, err
+}
+
+// answered reports whether WeChat has answered a call with what it returned: then
+// the call had no effect.
+func answered(err error) bool {
+	e, ok := errors.AsType[*wechat.Error](err)
+	return ok && (e.Class != wechat.Transient || e.Code != 0)
+}
+
+// settle makes what a call brought the current value, stores it, which closes
+// the call's intent, and hands it on. expiry and due are the value's.
+func (k *Keeper) settle(ctx context.Context, s *slot, grant wechat.Grant, in intent, expiry, due credential.Instant) {
+	if s.trouble.last != nil {
+		k.Log.InfoContext(ctx, "WeChat call succeeds again", "kind", s.kind, "failed_calls", s.trouble.count)
+	}
+	rotated := s.take(grant, in.start, in.Version)
+	s.expiry, s.due = expiry, due
+	k.budget.close(s.kind)
+	k.save(ctx)
+	k.publish()
+	now := k.Clock.Now()
+	log := k.Log.With("kind", s.kind, "version", s.version,
+		"expires_in", s.expiry.Sub(now).Round(1e9), "next_call_in", s.next().Sub(now).Round(1e9))
+	if rotated {
+		log.InfoContext(ctx, "rotated")
+	} else {
+		log.DebugContext(ctx, "unchanged")
+	}
+}
+
+// failed notes that a call for s failed, and when to try again.
+func (k *Keeper) failed(ctx context.Context, s *slot, err error) {
+	if ctx.Err() != nil {
+		return // the broker stops
+	}
+	var e *wechat.Error
+	if !errors.As(err, &e) {
+		e = &wechat.Error{Class: wechat.Transient, Detail: fmt.Sprint(err)}
+	}
+	now := k.Clock.Now()
+	if !answered(e) {
+		s.unanswered = true
+	}
+	if until := s.expiry.Sub(now) - s.lastGasp(); e.Class == wechat.Budget && s.purpose(now) == scheduled && e.Wait > until {
+		held := *e
+		held.Wait, e = until, &held // what is kept for recovery is for then
+	}
+	wait := s.trouble.add(e, now, rolled())
+	if k.budget.uncounted() && wait < uncountedRetry {
+		wait = uncountedRetry
+		s.trouble.retry = now.Add(wait)
+	}
+	if s.trouble.lasts() || s.waits {
+		s.note(all)
+	}
+	k.save(ctx)
+	k.show()
+	k.Log.WarnContext(ctx, "WeChat call failed", "kind", s.kind, "class", e.Class, "error", e,
+		"retry_in", wait, "still_serving", s.isLive(now))
+}

@@ -1,0 +1,114 @@
+package keeper
+
+import (
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+)
+
+// inbox holds what other goroutines tell the keeper without waiting, until its
+// own goroutine takes it.
+type inbox struct {
+	mu       sync.Mutex
+	versions map[credential.Kind]int64 // the highest that edges were seen to hold
+	secret   *credential.Secret        // nil for no news
+	wake     chan struct{}             // holds one when there is something to take
+}
+
+func newInbox() *inbox {
+	return &inbox{versions: map[credential.Kind]int64{}, wake: make(chan struct{}, 1)}
+}
+
+// ring wakes the keeper. i.mu is held.
+func (i *inbox) ring() {
+	select {
+	case i.wake <- struct{}{}:
+	default: // it is awake already and has not taken yet
+	}
+}
+
+// inherit takes over the versions of another inbox. A secret it does not: the
+// keeper that follows was given a later one.
+func (i *inbox) inherit(other *inbox) {
+	other.mu.Lock()
+	versions := maps.Clone(other.versions)
+	other.mu.Unlock()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for kind, version := range versions {
+		i.versions[kind] = max(i.versions[kind], version)
+	}
+	i.ring()
+}
+
+// MaxClaim is how far ahead of the broker's clock a claimed version may be. A
+// further one would push every later version into the future.
+const MaxClaim = 24 * time.Hour
+
+// Claim says that an edge holds that version. One above the keeper's own
+// proves that the database is older than what the edges were told: it was
+// restored from a backup, or lost. Claim does not wait.
+func (k *Keeper) Claim(kind credential.Kind, version int64) {
+	if version > k.Clock().Add(MaxClaim).UnixMilli() {
+		k.strange.Do(func() {
+			k.Log.Warn("an edge claims a version more than a day ahead of the clock, ignoring it", "kind", kind, "claimed", version)
+		})
+		return
+	}
+	k.inbox.mu.Lock()
+	defer k.inbox.mu.Unlock()
+	if version > k.inbox.versions[kind] {
+		k.inbox.versions[kind] = version
+		k.inbox.ring()
+	}
+}
+
+// UseSecret hands in the AppSecret, which has changed. It does not wait.
+func (k *Keeper) UseSecret(secret credential.Secret) {
+	k.inbox.mu.Lock()
+	defer k.inbox.mu.Unlock()
+	k.inbox.secret = &secret
+	k.inbox.ring()
+}
+
+// takeInbox takes what was put into the inbox.
+func (k *Keeper) takeInbox() {
+	k.inbox.mu.Lock()
+	versions, secret := maps.Clone(k.inbox.versions), k.inbox.secret
+	k.inbox.secret = nil
+	k.inbox.mu.Unlock()
+	for _, s := range k.slots() {
+		// What edges hold proves that the database is an old copy: every
+		// credential of which they have a newer version is minted above it.
+		before := s.version
+		if s.claim(versions[s.kind], s == k.token && !k.Stable) {
+			k.Log.Warn("an edge holds a newer version than the database, which must be an old copy; reading WeChat again",
+				"kind", s.kind, "version", before, "claimed", s.claimed)
+		}
+	}
+	if secret != nil {
+		k.takeSecret(*secret)
+	}
+}
+
+// takeSecret takes an AppSecret into use. A back-off that the old one may be to
+// blame for ends at once.
+func (k *Keeper) takeSecret(secret credential.Secret) {
+	if secret.Equal(k.Account.Secret) {
+		return
+	}
+	k.Log.Info("the AppSecret has changed, using the new one from now on")
+	k.Account.Secret = secret
+	k.secret.Store(&secret)
+	for _, s := range k.slots() {
+		if s.trouble.is(wechat.Configuration) {
+			s.trouble.retry = k.Clock.Now()
+		}
+	}
+}
+
+// Secret returns the AppSecret as it is now.
+func (k *Keeper) Secret() credential.Secret { return *k.secret.Load() }
