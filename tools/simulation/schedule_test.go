@@ -41,7 +41,7 @@ var profiles = []profile{
 	{name: "outside", early: true, kinds: []fault{refresher}},
 	{name: "network", kinds: []fault{cutNetwork, deafNetwork, edgeRestart}},
 	{name: "clock", early: true, kinds: []fault{brokerClock, brokerClock, edgeClock, outage}},
-	{name: "crash", crashes: true, early: true, unseen: true, kinds: []fault{crashing, crashing, crashing, backup, restored, turnedBits}},
+	{name: "crash", crashes: true, early: true, unseen: true, kinds: []fault{crashing, crashing, crashing, backup, restored, turnedBits, freshLooking, freshLooking}},
 	{name: "crash loop", crashes: true, early: true, unseen: true, kinds: []fault{crashLoop, crashLoop, cutFile}, limits: fewCalls},
 	{name: "crash and clock", crashes: true, early: true, unseen: true, kinds: []fault{crashing, restored, newMachine, brokerClock, outage, edgeRestart}},
 	{name: "disk", crashes: true, early: true, unseen: true, kinds: []fault{fullDisk, fullDisk, fullDisk, killedToken, crashing, outage}},
