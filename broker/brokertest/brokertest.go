@@ -179,6 +179,10 @@ func (b *Broker) Cut() {
 	_ = b.grpc.Close() // closed twice is no error worth telling
 }
 
+// MaxClaim is how far ahead of the broker's clock it believes a version that an
+// edge holds.
+const MaxClaim = keeper.MaxClaim
+
 // Limit returns how many calls a day the broker allows itself of WeChat's API
 // at that path, without a limit of the configuration's.
 func Limit(path string) int { return keeper.DefaultLimits()[wechat.APIAt(path)] }

@@ -23,10 +23,17 @@ type calls struct {
 	halves map[string]int            // of a limit that may be spent besides, by day
 	storm  string                    // what was too much for a minute
 	limits map[string]int            // by path, where not the broker's default
+	// steady is set where nothing ends a token before its time.
+	steady bool
+	minted time.Time // the last classic token
+	early  string    // how another was minted before its time
 }
 
-func newCalls(limits map[string]int) *calls {
-	return &calls{limits: limits, days: map[string]map[string]int{}, minute: map[string]int{}, halves: map[string]int{}}
+func newCalls(p profile) *calls {
+	return &calls{
+		limits: p.limits, steady: !p.early && !p.unseen,
+		days: map[string]map[string]int{}, minute: map[string]int{}, halves: map[string]int{},
+	}
 }
 
 // wechatDay is the day at WeChat.
@@ -57,7 +64,17 @@ func (c *calls) made(call wechatsim.Call) {
 	if n := c.minute[call.API]; n > most+10*c.starts && c.storm == "" {
 		c.storm = fmt.Sprintf("%d calls of %s in a minute", n, call.API)
 	}
+	if call.API == wechatsim.PathToken && call.Outcome == "ok" {
+		if after := now.Sub(c.minted); c.steady && after < overlap && c.early == "" {
+			c.early = fmt.Sprintf("a classic token was minted %v after the one before, and nothing had ended that", after)
+		}
+		c.minted = now
+	}
 }
+
+// overlap is how long WeChat honours a classic token beside its successor. The
+// next one within that time ends it.
+const overlap = 5 * time.Minute
 
 // tick begins a new minute.
 func (c *calls) tick(now time.Time) {
@@ -92,8 +109,8 @@ func (c *calls) forgotten(halves int) {
 func (c *calls) over() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.storm != "" {
-		return c.storm
+	if c.storm != "" || c.early != "" {
+		return c.storm + c.early
 	}
 	day := wechatDay(time.Now())
 	for path, n := range c.days[day] {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/wxbroker/wxbroker/broker/brokertest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/tools/internal/page"
 )
@@ -34,6 +35,7 @@ func (w *world) check() {
 		}
 	}
 	w.checkSpread(calm)
+	w.checkAhead()
 	w.checkDeaths()
 	w.checkBudget()
 	w.checkQuiet(calm)
@@ -150,6 +152,25 @@ func (w *world) checkSpread(calm bool) {
 		}
 		if known.version != k.Version {
 			w.published[k.Kind] = held{k.Version, time.Now()}
+		}
+	}
+}
+
+// checkAhead: no edge has pushed versions further into the future than it may.
+func (w *world) checkAhead() {
+	if now := w.wall(); now.After(w.latest) {
+		w.latest = now
+	}
+	w.mu.Lock()
+	b := w.broker
+	w.mu.Unlock()
+	if b == nil {
+		return
+	}
+	const roundings = time.Second // each version is a millisecond above the one before at least
+	for _, k := range b.Status(appid).Kinds {
+		if ahead := time.UnixMilli(k.Version).Sub(w.latest); ahead > brokertest.MaxClaim+roundings {
+			w.failf("version %d of %s is %v ahead of the broker's clock", k.Version, k.Kind, ahead)
 		}
 	}
 }

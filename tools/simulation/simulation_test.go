@@ -24,7 +24,7 @@ func TestPromises(t *testing.T) {
 		p := profiles[seed%uint64(len(profiles))]
 		t.Run(fmt.Sprintf("%d-%s", seed, p.name), func(t *testing.T) {
 			t.Parallel()
-			calls := newCalls(p.limits)
+			calls := newCalls(p)
 			synctest.Test(t, func(t *testing.T) { run(t, seed, p, *days, calls) })
 			all.add(p.name, *days, calls)
 		})

@@ -50,6 +50,7 @@ type world struct {
 	events  []event // to come, in order
 
 	step      atomic.Int64 // of the broker's wall clock, nanoseconds
+	latest    time.Time    // that clock's, ever
 	hostsDown atomic.Int32 // how many faults keep the first host down
 	secret    *brokertest.SecretFile
 	reset     string // the AppSecret at WeChat since somebody reset it

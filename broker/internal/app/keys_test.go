@@ -35,7 +35,7 @@ func TestAReloadReadsTheClustersKeys(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := s.app.Reload(t.Context(), s.path); err != nil {
+			if err := s.app.Reload(t.Context(), s.path, s.read()); err != nil {
 				t.Fatal(err)
 			}
 			synctest.Wait()

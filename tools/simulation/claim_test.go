@@ -1,0 +1,63 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/wxbroker/wxbroker/broker/brokertest"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+// claims: something that is no edge of ours says again and again that it holds
+// newer versions than there are, by minutes and by more than can be.
+func claims(r *rand.Rand) (string, func(*world)) {
+	ahead := time.Duration(r.Int64N(int64(10 * time.Minute)))
+	tooFar := brokertest.MaxClaim + time.Duration(1+r.Int64N(int64(100*time.Hour)))
+	every, times := time.Minute+time.Duration(r.Int64N(int64(2*time.Minute))), 2+r.IntN(4)
+	return fmt.Sprintf("somebody claims versions %v and %v ahead, %d times", ahead, tooFar, times), func(w *world) {
+		var again func(*world)
+		left := times
+		again = func(w *world) {
+			// What is claimed is minted above with the next call.
+			w.disturb(overlap + time.Minute)()
+			w.claim(ahead)
+			w.claim(tooFar)
+			if left--; left > 0 {
+				w.after(every, "somebody claims newer versions", again)
+			}
+		}
+		again(w)
+	}
+}
+
+// claim says that versions are held which are so far ahead of the broker's clock
+// and of what it has.
+func (w *world) claim(ahead time.Duration) {
+	w.mu.Lock()
+	b := w.broker
+	w.mu.Unlock()
+	if b == nil {
+		return
+	}
+	subscription := &wxbrokerv1.Subscription{EdgeName: "somebody"}
+	for _, k := range b.Status(appid).Kinds {
+		version := max(k.Version, w.wall().UnixMilli()) + 1 + ahead.Milliseconds()
+		subscription.Kinds = append(subscription.Kinds, k.Kind.Wire())
+		subscription.Held = append(subscription.Held, &wxbrokerv1.HeldVersion{Appid: appid, Kind: k.Kind.Wire(), Version: version})
+	}
+	conn, err := grpc.NewClient("passthrough:///broker", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return w.dial(ctx) }))
+	w.must(err)
+	defer conn.Close()
+	stream, err := wxbrokerv1.NewCredentialServiceClient(conn).Watch(w.t.Context())
+	w.must(err)
+	w.must(stream.Send(&wxbrokerv1.WatchRequest{Request: &wxbrokerv1.WatchRequest_Subscription{Subscription: subscription}}))
+	_, err = stream.Recv() // the broker has heard it then
+	w.must(err)
+}
