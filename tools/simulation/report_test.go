@@ -74,8 +74,6 @@ func (w *world) remember(c credential.Credential) {
 
 // report posts the reports, and looks at what comes of them.
 func (w *world) report(e *edge, r reported) {
-	sum := sha256.Sum256([]byte(r.value))
-	body := fmt.Sprintf(`{"kind":%q,"sha256":%q}`, r.kind, hex.EncodeToString(sum[:]))
 	calm := w.calm()
 	// A report leads to a question to WeChat, and whatever that brings has to
 	// reach the edges.
@@ -83,14 +81,7 @@ func (w *world) report(e *edge, r reported) {
 	answers := make(chan *httptest.ResponseRecorder, r.apps)
 	var asking sync.WaitGroup
 	for range r.apps {
-		asking.Go(func() {
-			request := httptest.NewRequestWithContext(w.t.Context(), http.MethodPost, "/v1/report", strings.NewReader(body))
-			request.Header.Set("Content-Type", "application/json")
-			request.Header.Set("Authorization", "Bearer "+localKey)
-			answer := httptest.NewRecorder()
-			e.Handler().ServeHTTP(answer, request)
-			answers <- answer
-		})
+		asking.Go(func() { answers <- w.post(e, r.kind, r.value) })
 	}
 	began := time.Now()
 	asking.Wait()
@@ -107,6 +98,18 @@ func (w *world) report(e *edge, r reported) {
 			w.failf("a report was answered %d %s", answer.Code, answer.Body)
 		}
 	}
+}
+
+// post reports a value to an edge.
+func (w *world) post(e *edge, kind credential.Kind, value string) *httptest.ResponseRecorder {
+	sum := sha256.Sum256([]byte(value))
+	body := fmt.Sprintf(`{"kind":%q,"sha256":%q}`, kind, hex.EncodeToString(sum[:]))
+	request := httptest.NewRequestWithContext(w.t.Context(), http.MethodPost, "/v1/report", strings.NewReader(body))
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Authorization", "Bearer "+localKey)
+	answer := httptest.NewRecorder()
+	e.Handler().ServeHTTP(answer, request)
+	return answer
 }
 
 // checkAnswer: when nothing is wrong every report is answered as it should be,

@@ -39,7 +39,7 @@ var profiles = []profile{
 	{name: "approval", kinds: []fault{code(89501, 12*time.Minute), code(89503, 12*time.Minute), code(89507, 62*time.Minute)}},
 	{name: "refused", early: true, kinds: []fault{killedToken, killedToken, killedTicket, always40001, report, report}},
 	{name: "outside", early: true, kinds: []fault{refresher}},
-	{name: "network", kinds: []fault{cutNetwork, deafNetwork, edgeRestart, claims, claims}},
+	{name: "network", kinds: []fault{cutNetwork, deafNetwork, edgeRestart, brokerRestart, brokerRestart, claims, claims}},
 	{name: "clock", early: true, kinds: []fault{brokerClock, brokerClock, edgeClock, outage}},
 	{name: "crash", crashes: true, early: true, unseen: true, kinds: []fault{crashing, crashing, crashing, backup, restored, turnedBits, freshLooking, freshLooking}},
 	{name: "crash loop", crashes: true, early: true, unseen: true, kinds: []fault{crashLoop, crashLoop, cutFile}, limits: fewCalls},
