@@ -15,7 +15,7 @@ PACKAGES := $(MODULES:%=./%/...)
 VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 10s
 BENCH ?= .
-SEEDS ?= 96
+SEEDS ?= 102
 DAYS ?= 1
 FIRST ?= 1
 
@@ -58,7 +58,7 @@ sdk: ## Other people's WeChat SDKs against a real edge, uncached (needs node and
 	WXBROKER_SDK=1 CGO_ENABLED=0 go test -count=1 ./tools/sdk
 
 .PHONY: simulate
-simulate: ## Simulate SEEDS (96) schedules of faults, each DAYS (1) virtual days, from seed FIRST (1)
+simulate: ## Simulate SEEDS (102) schedules of faults, each DAYS (1) virtual days, from seed FIRST (1)
 	CGO_ENABLED=0 go test -count=1 -timeout 6h -v ./tools/simulation -seeds $(SEEDS) -days $(DAYS) -first $(FIRST) | grep -vE '^(=== |    --- PASS)'
 
 .PHONY: fuzz

@@ -164,6 +164,7 @@ func TestAVolumeThatHangs(t *testing.T) {
 // database, or a damaged one. It works, says loudly that it keeps everything in
 // memory, and has a database once there is room. A second one is turned away.
 func TestNoRoomForADatabase(t *testing.T) {
+	t.Parallel() // it waits for a minute
 	for _, tt := range []struct {
 		name     string
 		database []byte
@@ -172,7 +173,7 @@ func TestNoRoomForADatabase(t *testing.T) {
 		{"damaged", []byte(strings.Repeat("x", 1<<16))},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel() // it waits for a minute
+			t.Parallel()
 			dir := t.TempDir()
 			if tt.database != nil {
 				must(t, os.WriteFile(filepath.Join(dir, "wxbroker.db"), tt.database, 0o600))

@@ -54,11 +54,17 @@ func (w *world) write(kind brokertest.Write, write func() error) error {
 		w.cut()
 	}
 	w.mu.Lock()
-	dead, full := w.dead, w.full > 0
+	died := w.died // of the broker that writes
 	w.mu.Unlock()
-	if dead {
+	w.diskGate.pass(died)
+	select {
+	case <-died:
 		return errDead
+	default:
 	}
+	w.mu.Lock()
+	full := w.full > 0
+	w.mu.Unlock()
 	if full {
 		return errFull
 	}
@@ -96,6 +102,7 @@ func (w *world) cut() {
 	w.mu.Lock()
 	w.dead = true
 	b := w.broker
+	close(w.died)
 	w.mu.Unlock()
 	w.history.addf("the broker is killed")
 	b.Cut()

@@ -34,9 +34,6 @@ func (h *history) String() string {
 	return strings.Join(h.lines, "\n")
 }
 
-// log returns a logger that writes into the history.
-func (h *history) log(who string) *slog.Logger { return slog.New(&historian{h: h, who: who}) }
-
 type historian struct {
 	h     *history
 	who   string

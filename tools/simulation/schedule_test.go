@@ -45,10 +45,13 @@ var profiles = []profile{
 	{name: "crash loop", crashes: true, early: true, unseen: true, kinds: []fault{crashLoop, crashLoop, cutFile}, limits: fewCalls},
 	{name: "crash and clock", crashes: true, early: true, unseen: true, kinds: []fault{crashing, restored, newMachine, brokerClock, outage, edgeRestart}},
 	{name: "disk", crashes: true, early: true, unseen: true, kinds: []fault{fullDisk, fullDisk, fullDisk, killedToken, crashing, outage}},
+	{name: "hang", crashes: true, early: true, unseen: true, kinds: []fault{
+		hangingDisk, hangingDisk, hangingDisk, hangingLog, hangingLog, fullDisk, killedToken, crashing, outage, lostAnswers,
+	}},
 	{name: "everything", crashes: true, early: true, unseen: true, kinds: []fault{
 		outage, lostAnswers, slowness, hostDown, code(45011, 4*time.Minute), code(45009, 62*time.Minute), code(40013, 12*time.Minute),
 		newSecret, blockedAddress, code(89507, 62*time.Minute), killedToken, killedTicket, always40001, report,
-		cutNetwork, deafNetwork, edgeRestart, crashing, crashing, backup, restored, turnedBits, newMachine, fullDisk, brokerClock, edgeClock,
+		cutNetwork, deafNetwork, edgeRestart, crashing, crashing, backup, restored, turnedBits, newMachine, fullDisk, hangingDisk, hangingLog, brokerClock, edgeClock,
 	}},
 }
 

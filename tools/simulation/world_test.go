@@ -61,6 +61,9 @@ type world struct {
 	full   int                // how many faults fill the disk
 	plan   *crash             // the next crash, nil for none
 	dead   bool               // the broker was cut and is not buried yet
+	died   chan struct{}      // closed when the broker that was started last is cut
+
+	diskGate, logGate gate // what hangs waits there
 
 	underway       int           // faults that are not over
 	disturbed      int           // faults so far
@@ -147,14 +150,19 @@ func run(t *testing.T, seed uint64, p profile, days int, calls *calls) {
 	w.disk = &brokertest.Disk{File: p.crashes, Write: w.write}
 	w.config = brokertest.Config{
 		Data: filepath.Join(dir, "wxbroker.db"), Disk: w.disk, Accounts: []brokertest.Account{account},
-		DialWeChat: w.dialWeChat, Clock: w.wall, Log: w.history.log("broker"),
+		DialWeChat: w.dialWeChat, Clock: w.wall,
 	}
+	var closeLog func()
+	w.config.Log, closeLog = w.openLog()
+	defer closeLog()
 	w.startBroker()
 	for i := range numEdges {
 		w.edges = append(w.edges, &edge{name: fmt.Sprintf("edge-%d", i)})
 		w.startEdge(w.edges[i])
 	}
 	w.live(duration)
+	w.diskGate.release()
+	w.logGate.release()
 	for _, e := range w.edges {
 		e.Stop()
 	}
@@ -268,6 +276,9 @@ func (w *world) wall() time.Time { return time.Now().Add(time.Duration(w.step.Lo
 
 func (w *world) startBroker() {
 	w.link()
+	w.mu.Lock()
+	w.died = make(chan struct{})
+	w.mu.Unlock()
 	b := brokertest.Start(w.t, w.config)
 	w.mu.Lock()
 	defer w.mu.Unlock()

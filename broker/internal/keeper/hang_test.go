@@ -30,7 +30,7 @@ func TestADiskThatHangs(t *testing.T) {
 				if !tt.running {
 					answer = w.disk.Hang()
 				}
-				defer func() { answer() }()
+				defer func() { answer() }() //nolint:gocritic // it becomes another
 				start := time.Now()
 				w.start(t)
 				if took := time.Since(start); took > time.Second {

@@ -2,6 +2,7 @@ package keeper_test
 
 import (
 	"crypto/sha256"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -150,7 +151,7 @@ func TestTakeOverBesideACall(t *testing.T) {
 		}
 		w.neverBack(t)
 		w.stop()
-		if err := old.Settle(t.Context()); err != keeper.ErrStopped {
+		if err := old.Settle(t.Context()); !errors.Is(err, keeper.ErrStopped) {
 			t.Errorf("after the last keeper's end: %v", err)
 		}
 	})
