@@ -38,10 +38,14 @@ func (e explained) ClientHandshake(ctx context.Context, authority string, raw ne
 	case errors.As(err, &name):
 		err = fmt.Errorf("%w: if the broker has a certificate for another name, give that with --server-name", err)
 	}
-	if err == nil && e.proves {
-		conn = &unheard{Conn: conn, why: refusedCertificate}
+	if err != nil {
+		return nil, nil, err
 	}
-	return conn, info, err
+	why := hungUpOverTLS
+	if e.proves {
+		why = refusedCertificate
+	}
+	return &unheard{Conn: conn, why: why}, info, nil
 }
 
 // Clone returns a copy.
@@ -58,14 +62,33 @@ func refusedCertificate(err error) error {
 	switch {
 	case errors.As(err, &alert) && alert.Op == "remote error": // crypto/tls has no type for it
 		return fmt.Errorf("%w: the broker may have refused this side's certificate: see --cert-file", err)
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case isReset(err):
 		return errRefused
 	}
 	return err
 }
 
-// errRefused is for whose alert did not arrive, as errHungUp.
-var errRefused = errors.New("the broker hung up right after the handshake: it may have refused this side's certificate: see --cert-file")
+// hungUpOverTLS is refusedCertificate where this side has shown none.
+func hungUpOverTLS(err error) error {
+	if isReset(err) {
+		return errHungUpOverTLS
+	}
+	return err
+}
+
+// isReset reports whether the other side has reset the connection. The system
+// says ECONNRESET once, to whoever reads or writes first, and EPIPE to whoever
+// writes after that.
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// These take the place of the system's words, as errHungUp does. errRefused is
+// for a broker whose alert did not arrive.
+var (
+	errHungUpOverTLS = errors.New("the broker hung up right after the handshake: its log may say why")
+	errRefused       = errors.New("the broker hung up right after the handshake: it may have refused this side's certificate: see --cert-file")
+)
 
 // plain are the credentials of plain text. Where the broker wants TLS instead,
 // it hangs up without a word, and the error says what that may mean.
@@ -116,7 +139,7 @@ func (u *unheard) explain(err error) error {
 
 // hungUp explains an error of a connection in plain text.
 func hungUp(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+	if errors.Is(err, io.EOF) || isReset(err) {
 		return errHungUp
 	}
 	return err
