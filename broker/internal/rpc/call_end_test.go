@@ -1,6 +1,7 @@
 package rpc_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -62,40 +63,60 @@ func TestBodyThatDoesNotCome(t *testing.T) {
 }
 
 // TestCallsEndWithTheirGrant: one whose body comes after it was revoked is not
-// made, and a download that is under way ends.
+// made, and an answer that is under way ends within five seconds.
 func TestCallsEndWithTheirGrant(t *testing.T) {
-	s := newCallSite(t)
-	secret, id := access.NewToken()
-	granted := func(grants ...access.Grant) {
-		t.Helper()
-		policy, err := access.NewPolicy([]access.App{{Name: "web", Identities: []access.Identity{id}, Accounts: []string{"wx1"}, Grants: grants}}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.control.Use(policy)
-	}
-	granted(access.Call, access.Media)
-	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+secret.Reveal())
-	stream, err := s.Call(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = stream.Send(&wxbrokerv1.CallRequest{Part: &wxbrokerv1.CallRequest_Head{Head: head("POST", "/cgi-bin/echo", "")}})
-	_ = stream.Send(&wxbrokerv1.CallRequest{Part: &wxbrokerv1.CallRequest_Body{Body: []byte("a")}})
-	download, err := s.GetMedia(ctx, &wxbrokerv1.GetMediaRequest{Appid: "wx1", MediaId: "endless"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := download.Recv(); err != nil {
-		t.Fatal(err)
-	}
-	granted(access.Sign)
-	_ = stream.CloseSend()
-	if _, err := stream.Recv(); status.Code(err) != codes.PermissionDenied {
-		t.Errorf("the call: %v", err)
-	}
-	if err := drained(download.Recv); status.Code(err) != codes.PermissionDenied {
-		t.Errorf("the download: %v", err)
+	for _, tt := range []struct {
+		name string
+		// begin makes a call as far as it gets while it is granted, and returns what
+		// waits for its end.
+		begin func(*testing.T, context.Context, *world) (end func() error)
+		most  time.Duration
+	}{
+		{"a body on its way", func(_ *testing.T, ctx context.Context, w *world) func() error {
+			stream := w.call(ctx, w.conn, head("POST", "/cgi-bin/echo", ""))
+			_ = stream.Send(&wxbrokerv1.CallRequest{Part: &wxbrokerv1.CallRequest_Body{Body: []byte("a")}}) // Recv says why not
+			synctest.Wait()
+			return func() error {
+				_ = stream.CloseSend()
+				return drained(stream.Recv)
+			}
+		}, 0},
+		{"an answer on its way", func(t *testing.T, ctx context.Context, w *world) func() error {
+			stream := w.call(ctx, w.conn, head("GET", access.MediaAPI, "media_id=m"))
+			if _, err := stream.Recv(); err != nil {
+				t.Fatal(err)
+			}
+			return func() error { return drained(stream.Recv) }
+		}, 5 * time.Second},
+		{"a file on its way", func(t *testing.T, ctx context.Context, w *world) func() error {
+			stream, err := wxbrokerv1.NewWeChatServiceClient(w.conn).GetMedia(ctx, &wxbrokerv1.GetMediaRequest{Appid: "wx1", MediaId: "m"})
+			if err == nil {
+				_, err = stream.Recv()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			return func() error { return drained(stream.Recv) }
+		}, 5 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.relayTo(trickle)
+				w.publish("wx1", token(1, "t"))
+				secret, id := access.NewToken()
+				w.grant(id, []string{"wx1"}, access.Call, access.Media)
+				// What is not cut off goes on for ever.
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				end := tt.begin(t, metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+secret.Reveal()), w)
+				w.grant(id, []string{"wx1"}, access.Sign)
+				start := time.Now()
+				if err, took := end(), time.Since(start); status.Code(err) != codes.PermissionDenied || took > tt.most {
+					t.Errorf("%v after %v", err, took)
+				}
+			})
+		})
 	}
 }
 

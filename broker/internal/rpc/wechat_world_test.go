@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
@@ -33,8 +34,6 @@ func answers(w http.ResponseWriter, r *http.Request) {
 		case "gbk":
 			w.Header().Set("Content-Type", "image/jpeg;\xff")
 			w.Header().Set("Content-Disposition", "attachment; filename=\"\xcd\xff.jpg\"")
-		case "endless":
-			endless(w, r)
 		default:
 			fmt.Fprint(w, "a picture")
 		}
@@ -68,6 +67,23 @@ func endless(w http.ResponseWriter, _ *http.Request) {
 	for {
 		if _, err := w.Write(make([]byte, 10_000)); err != nil {
 			return
+		}
+	}
+}
+
+// trickle answers a call for a file with a piece a second until its client
+// leaves, and echoes others. In a bubble time stands still while endless writes.
+func trickle(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != access.MediaAPI {
+		echo(w, r)
+		return
+	}
+	for {
+		_, _ = w.Write(make([]byte, 10_000))
+		select {
+		case <-r.Context().Done():
+			return
+		case <-time.After(time.Second):
 		}
 	}
 }

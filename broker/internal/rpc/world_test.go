@@ -44,6 +44,7 @@ type world struct {
 	t      *testing.T
 	fanout fanout.Fanout
 	edges  rpc.Edges
+	dial   func(context.Context) (net.Conn, error)
 	conn   *grpc.ClientConn
 	stop   context.CancelFunc
 	served chan error // what Run returned
@@ -57,11 +58,13 @@ type world struct {
 	mu     sync.Mutex
 	claims []string
 	wechat http.HandlerFunc
+	step   time.Duration // how far the wall clock was stepped
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, served: make(chan error, 1), control: access.NewControl(access.Open(), credential.WallClock)}
+	w := &world{t: t, served: make(chan error, 1)}
+	w.control = access.NewControl(access.Open(), w.clock)
 	server := rpc.NewServer(rpc.Options{
 		Fanout: &w.fanout, Edges: &w.edges, Claim: w.claim,
 		Report: func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v rpc.Versions, known bool, err error) {
@@ -72,24 +75,29 @@ func newWorld(t *testing.T) *world {
 			return credential.NewSecret("alias key of " + app + " for " + appid)
 		},
 		Access: w.control, Audit: audit.New(slog.New(slog.NewTextHandler(&w.audit, nil)), "wxbroker", "app"),
-		Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
+		Clock: w.clock, Log: slog.New(slog.DiscardHandler),
 	})
 	listener := bufconn.Listen(64 << 10)
 	ctx, cancel := context.WithCancel(t.Context())
 	w.stop = cancel
 	go func() { w.served <- server.Run(ctx, listener) }()
+	w.dial = listener.DialContext
+	t.Cleanup(cancel)
+	w.conn = w.connect()
+	return w
+}
+
+// connect returns a connection of its own.
+func (w *world) connect() *grpc.ClientConn {
+	w.t.Helper()
 	conn, err := grpc.NewClient("passthrough:///broker",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return w.dial(ctx) }))
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	w.conn = conn
-	t.Cleanup(func() {
-		_ = conn.Close()
-		cancel()
-	})
-	return w
+	w.t.Cleanup(func() { _ = conn.Close() })
+	return conn
 }
 
 // relay returns a relay to a WeChat in memory.
@@ -101,6 +109,9 @@ func (w *world) relay() *relay.Relay {
 		w.mu.Unlock()
 		answer(rw, r)
 	})}
+	// On a connection that is used again, a deadline of bufconn's that was lifted may
+	// strike all the same, and the call on it ends with EOF.
+	server.SetKeepAlivesEnabled(false)
 	go func() { _ = server.Serve(listener) }()
 	w.t.Cleanup(func() { _ = server.Close() })
 	return relayOver(wechat.New(wechat.Options{
@@ -114,6 +125,18 @@ func (w *world) relayTo(answer http.HandlerFunc) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.wechat = answer
+}
+
+func (w *world) clock() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Now().Add(w.step)
+}
+
+func (w *world) stepClock(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.step += d
 }
 
 func (w *world) claim(appid string, kind credential.Kind, version int64) {
@@ -130,6 +153,17 @@ func (w *world) takeClaims() []string {
 	claims := w.claims
 	w.claims = nil
 	return claims
+}
+
+// call begins a call with its head. A failure is what its Recv returns.
+func (w *world) call(ctx context.Context, conn *grpc.ClientConn, head *wxbrokerv1.CallHead) wxbrokerv1.WeChatService_CallClient {
+	w.t.Helper()
+	stream, err := wxbrokerv1.NewWeChatServiceClient(conn).Call(ctx)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	_ = stream.Send(&wxbrokerv1.CallRequest{Part: &wxbrokerv1.CallRequest_Head{Head: head}})
+	return stream
 }
 
 // stopped ends Run and returns how long that took.
