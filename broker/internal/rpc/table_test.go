@@ -205,7 +205,10 @@ func (anybody) ClearQuota(context.Context, *wxbrokerv1.ClearQuotaRequest) (*wxbr
 	return new(wxbrokerv1.ClearQuotaResponse), nil
 }
 
-func (anybody) Refresh(context.Context, *wxbrokerv1.RefreshRequest) (*wxbrokerv1.RefreshResponse, error) {
+func (anybody) Refresh(_ context.Context, r *wxbrokerv1.RefreshRequest) (*wxbrokerv1.RefreshResponse, error) {
+	if r.GetAppid() == "" {
+		return nil, status.Error(codes.FailedPrecondition, "no account is named")
+	}
 	return new(wxbrokerv1.RefreshResponse), nil
 }
 
