@@ -38,7 +38,7 @@ func ServeHTTP(ctx context.Context, listener net.Listener, handler http.Handler,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		// Else one stalled upload takes all that a connection may have on its way.
-		HTTP2:    &http.HTTP2Config{MaxReceiveBufferPerStream: 128 << 10, MaxReceiveBufferPerConnection: 4 << 20},
+		HTTP2:    &http.HTTP2Config{MaxReceiveBufferPerStream: 128 << 10, MaxReceiveBufferPerConnection: 4 << 20, WriteByteTimeout: writeTimeout},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		ConnState: func(conn net.Conn, state http.ConnState) {
 			silent.note(conn, state)

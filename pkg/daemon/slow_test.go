@@ -179,3 +179,69 @@ func TestNonsenseDoesNotDisturb(t *testing.T) {
 		})
 	}
 }
+
+// TestAnswersThatNobodyTakes are cut off: whoever asks and does not read holds
+// no connection for ever, however much it asks.
+func TestAnswersThatNobodyTakes(t *testing.T) {
+	const get = "GET / HTTP/1.1\r\nHost: edge\r\n\r\n"
+	// ask asks over HTTP/2, with room for so much of the answer.
+	ask := func(t *testing.T, conn net.Conn, window uint32) {
+		t.Helper()
+		if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
+			t.Fatal(err)
+		}
+		framer := http2.NewFramer(conn, nil)
+		for _, err := range []error{
+			framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: window}),
+			framer.WriteWindowUpdate(0, 1<<30),
+			framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte{0x82, 0x84, 0x87}, EndHeaders: true, EndStream: true}),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, tt := range []struct {
+		name, protocol string
+		ask            func(*testing.T, net.Conn)
+	}{
+		{"HTTP/1.1", "http/1.1", func(_ *testing.T, conn net.Conn) { _, _ = io.WriteString(conn, get) }},
+		{"HTTP/1.1, asked again and again", "http/1.1", func(_ *testing.T, conn net.Conn) {
+			go func() {
+				for {
+					if _, err := io.WriteString(conn, get); err != nil {
+						return
+					}
+				}
+			}()
+		}},
+		{"HTTP/2", "h2", func(t *testing.T, conn net.Conn) { ask(t, conn, 1<<30) }},
+		{"HTTP/2, which is not let send", "h2", func(t *testing.T, conn net.Conn) { ask(t, conn, 1) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began, cut := time.Now(), make(chan time.Duration, 1)
+				s := serveTLS(t, func(w http.ResponseWriter, _ *http.Request) {
+					for {
+						if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+							cut <- time.Since(began)
+							return
+						}
+					}
+				})
+				conn := s.speak(tt.protocol)
+				tt.ask(t, conn)
+				time.Sleep(time.Hour)
+				if len(cut) == 0 {
+					t.Fatal("it is still being sent")
+				}
+				if after := <-cut; after < 20*time.Second || after > 26*time.Second { // TLS may say goodbye for five
+					t.Errorf("it was cut off after %v", after)
+				}
+				if more := closedAfter(conn); more > 0 {
+					t.Errorf("the connection was open after an hour, and for %v more", more)
+				}
+			})
+		})
+	}
+}
