@@ -190,6 +190,11 @@ func (w *world) call(r *http.Request) *httptest.ResponseRecorder {
 	if got := rec.Header().Get("Cache-Control"); got != "no-store" {
 		w.t.Errorf("Cache-Control %q", got)
 	}
+	// Whatever is in it, and somebody else has put much of it there, is what its
+	// Content-Type says.
+	if got := rec.Header().Get("X-Content-Type-Options"); got != "nosniff" {
+		w.t.Errorf("X-Content-Type-Options %q", got)
+	}
 	if got := rec.Header().Get("Access-Control-Allow-Origin"); got != "" {
 		w.t.Errorf("a page may read this: %q", got)
 	}

@@ -148,6 +148,9 @@ func (w *world) ask(r *http.Request) answer {
 	if got := a.header.Get("Content-Type"); got != "application/json; charset=utf-8" {
 		w.t.Errorf("Content-Type %q", got)
 	}
+	if got := a.header.Get("X-Content-Type-Options"); got != "nosniff" {
+		w.t.Errorf("X-Content-Type-Options %q", got)
+	}
 	if err := json.Unmarshal(rec.Body.Bytes(), &a.body); err != nil {
 		w.t.Fatalf("the answer %q is no JSON object: %v", a.raw, err)
 	}
