@@ -35,7 +35,8 @@ const (
 // world is a Service over keepers in fake time.
 type world struct {
 	*operator.Service
-	sim *wechatsim.Sim
+	sim    *wechatsim.Sim
+	states fanout.Fanout
 
 	running map[string]*keeper.Keeper
 	stop    func() // ends the keepers
@@ -59,9 +60,8 @@ func newWorld(t *testing.T, before func(*wechatsim.Sim), appids ...string) *worl
 	w := &world{sim: sim, running: map[string]*keeper.Keeper{}, Service: &operator.Service{
 		Version: "v1.2.3", Started: time.Now(), Clock: credential.WallClock, Edges: new(rpc.Edges), Upstreams: client.Upstreams,
 	}}
-	var states fanout.Fanout
 	w.Relay = relay.New(relay.Options{
-		WeChat: client, Account: states.Account, Store: new(storetest.Disk).Writer(), Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
+		WeChat: client, Account: w.states.Account, Store: new(storetest.Disk).Writer(), Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
 		Keeper: func(appid string) *keeper.Keeper { return w.running[appid] },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -73,7 +73,7 @@ func newWorld(t *testing.T, before func(*wechatsim.Sim), appids ...string) *worl
 		k := keeper.New(t.Context(), keeper.Options{
 			Account: wechat.Account{AppID: appid, Secret: credential.NewSecret(secret)},
 			Tickets: []credential.Kind{credential.JSAPITicket},
-			WeChat:  client, Store: new(storetest.Disk).Writer(), Publish: states.Publish,
+			WeChat:  client, Store: new(storetest.Disk).Writer(), Publish: w.states.Publish,
 			Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
 		})
 		keepers = append(keepers, k)
