@@ -1,134 +1,23 @@
 package app
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/grpc/codes"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
 
-	"github.com/wxbroker/wxbroker/broker/internal/config"
-	"github.com/wxbroker/wxbroker/broker/internal/store"
-	"github.com/wxbroker/wxbroker/broker/internal/store/storetest"
-	"github.com/wxbroker/wxbroker/pkg/credential"
-	"github.com/wxbroker/wxbroker/pkg/follow"
+	"github.com/wxbroker/wxbroker/broker/clustertest"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
-
-// site is a broker in a bubble whose configuration a test changes.
-type site struct {
-	t    *testing.T
-	sim  *wechatsim.Sim
-	disk *storetest.Disk
-	app  *App
-	path string
-	told chan os.Signal
-	stop context.CancelFunc
-	done chan error
-}
-
-// write writes a configuration with these accounts, each of which may be
-// followed by more of its keys.
-func (s *site) write(accounts ...string) {
-	s.t.Helper()
-	secret := filepath.Join(filepath.Dir(s.path), "secret")
-	text := "upstreams: ['http://127.0.0.1:1']\naccounts:\n"
-	for _, a := range accounts {
-		appid, more, _ := strings.Cut(a, " ")
-		text += fmt.Sprintf("  - {appid: %s, secret_file: '%s'%s}\n", appid, secret, more)
-	}
-	for path, content := range map[string]string{s.path: text, secret: "secret"} {
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			s.t.Fatal(err)
-		}
-	}
-}
-
-// read reads the configuration as it is now.
-func (s *site) read() follow.Contents {
-	s.t.Helper()
-	read, err := config.File(s.path).Read(s.t.Context())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return read
-}
-
-func startSite(t *testing.T, following bool, accounts ...string) *site {
-	t.Helper()
-	s := &site{t: t, disk: new(storetest.Disk), path: filepath.Join(t.TempDir(), "wxbroker.yaml"), told: make(chan os.Signal, 1), done: make(chan error, 1)}
-	var known []wechatsim.Account
-	for i := range 5 {
-		known = append(known, wechatsim.Account{AppID: fmt.Sprint("wx", i), Secret: "secret"})
-	}
-	s.sim = wechatsim.New(wechatsim.Config{Accounts: known})
-	listener := bufconn.Listen(64 << 10)
-	server := &http.Server{Handler: s.sim, ReadHeaderTimeout: time.Minute}
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(func() { _ = server.Close() })
-	s.write(accounts...)
-	read := s.read()
-	loaded, err := config.Parse(t.Context(), s.path, read)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var followed *Followed
-	if following {
-		followed = &Followed{Path: s.path, Loaded: read.Fingerprint, Told: s.told}
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	s.stop = cancel
-	s.app, err = New(ctx, loaded, Options{
-		Version: "test", Log: slog.New(slog.DiscardHandler), GRPC: bufconn.Listen(1 << 10), Ops: bufconn.Listen(1 << 10),
-		Follow:     followed,
-		OpenStore:  func(string, store.Keys) (store.Disk, store.Findings, error) { return s.disk, store.Findings{}, nil },
-		DialWeChat: func(ctx context.Context, _, _ string) (net.Conn, error) { return listener.DialContext(ctx) },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() { s.done <- s.app.Run(ctx) }()
-	synctest.Wait()
-	return s
-}
-
-func (s *site) reload(accounts ...string) time.Duration {
-	s.t.Helper()
-	s.write(accounts...)
-	start := time.Now()
-	if err := s.app.Reload(s.t.Context(), s.path, s.read()); err != nil {
-		s.t.Error(err)
-	}
-	took := time.Since(start)
-	synctest.Wait()
-	return took
-}
-
-// published returns what edges may see, by appid, with how many tickets.
-func (s *site) published() string {
-	var all []string
-	for _, a := range s.app.states.Current(nil).Accounts {
-		_, has := a.Credential(credential.JSAPITicket)
-		all = append(all, fmt.Sprint(a.AppID, " ", has))
-	}
-	return strings.Join(all, ", ")
-}
-
-func (s *site) end() {
-	s.t.Helper()
-	s.stop()
-	if err := <-s.done; err != nil {
-		s.t.Error(err)
-	}
-}
 
 // TestAccountsComeAndGo: one that did not change is not touched.
 func TestAccountsComeAndGo(t *testing.T) {
@@ -136,6 +25,7 @@ func TestAccountsComeAndGo(t *testing.T) {
 		s := startSite(t, false, "wx1", "wx2")
 		kept := s.app.accounts.keeper("wx1")
 		s.reload("wx1", "wx3")
+		synctest.Wait()
 		if got := s.published(); got != "wx1 true, wx3 true" {
 			t.Errorf("published are %s", got)
 		}
@@ -144,21 +34,25 @@ func TestAccountsComeAndGo(t *testing.T) {
 		}
 		s.reload("wx1 , sign_hosts: [a.example.com]", "wx3")
 		if s.app.accounts.keeper("wx1") != kept {
-			t.Error("a change of policy is a keeper's business")
+			t.Error("a change of policy is taken for a keeper's business")
 		}
 		if got := s.app.states.Current([]string{"wx1"}).Accounts[0].SignHosts.Strings(); len(got) != 1 {
 			t.Errorf("sign_hosts %q", got)
 		}
 		s.reload("wx1 , tickets: []", "wx3")
+		synctest.Wait()
 		if s.app.accounts.keeper("wx1") == kept {
 			t.Error("an account whose credentials are kept otherwise has its old keeper")
+		}
+		if got := s.published(); got != "wx1 false, wx3 true" {
+			t.Errorf("published are %s", got)
 		}
 		s.end()
 	})
 }
 
 // TestReloadBesideACall to WeChat that does not come back: what was removed is
-// gone at once, what is new is there at once, and the call has its few seconds.
+// gone at once, what is new is there at once, and nobody waits for the call.
 func TestReloadBesideACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := startSite(t, false, "wx1", "wx2")
@@ -166,23 +60,138 @@ func TestReloadBesideACall(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(10*time.Minute + time.Second) // the tickets are being read again
-		s.write("wx2", "wx3")
-		reloaded := make(chan error, 1)
-		start := time.Now()
-		read := s.read()
-		go func() { reloaded <- s.app.Reload(t.Context(), s.path, read) }()
+		s.reload("wx2", "wx3")
 		synctest.Wait()
 		if got := s.published(); got != "wx2 true, wx3 false" {
 			t.Errorf("at once published are %s", got)
 		}
-		if err := <-reloaded; err != nil || time.Since(start) != 0 {
-			t.Errorf("after %v: %v", time.Since(start), err)
-		}
+		time.Sleep(10 * time.Second)
 		if got := s.published(); got != "wx2 true, wx3 false" {
 			t.Errorf("afterwards published are %s", got)
 		}
 		s.end()
 	})
+}
+
+// TestRemovedAccountsStayGone, though a call for one brings a new value after it
+// was removed: what its keeper publishes then is nobody's.
+func TestRemovedAccountsStayGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.more = apps("web , accounts: ['*'], grants: [sign]")
+		s.start("wx1", "wx2")
+		edge := s.watch("web", s.connect())
+		edge.check(t, "at first", "wx1 wx2", false, codes.OK)
+		if err := s.sim.KillTicket("wx1", wechatsim.JSAPI); err != nil {
+			t.Fatal(err)
+		}
+		s.slow(wechatsim.PathTicket)
+		time.Sleep(10*time.Minute + time.Second) // the tickets are being read again
+		before := len(s.sim.Issued("wx1"))
+		s.reload("wx2")
+		edge.check(t, "at once", "wx2", false, codes.OK)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if len(s.sim.Issued("wx1")) == before {
+			t.Fatal("WeChat has handed out nothing new, so this shows nothing")
+		}
+		edge.check(t, "afterwards", "wx2", false, codes.OK)
+		s.end()
+	})
+}
+
+// TestRevokedWhileAKeeperIsReplaced: what a reload revokes ends at once, also
+// where a keeper is replaced whose call to WeChat does not come back.
+func TestRevokedWhileAKeeperIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		const web, kept = "web , accounts: [wx1], grants: [sign]", "kept , accounts: ['*'], grants: [sign]"
+		s.more = apps(web, kept)
+		s.start("wx1", "wx2")
+		conn := s.connect()
+		revoked, other := s.watch("web", conn), s.watch("kept", conn)
+		if err := s.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultHang, Path: wechatsim.PathTicket}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10*time.Minute + time.Second)
+		s.more = apps(kept)
+		s.reload("wx1 , limits: {token: 100}", "wx2")
+		revoked.check(t, "at once", "", true, codes.PermissionDenied)
+		other.check(t, "at once", "wx1 wx2", false, codes.OK)
+		s.end()
+	})
+}
+
+// TestReloadThatNeedsARestart changes nothing.
+func TestReloadThatNeedsARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := startSite(t, false, "wx1")
+		s.more = "data: other.db\n"
+		s.write("wx2")
+		if err := s.app.Reload(t.Context(), s.path, s.read()); err == nil || !strings.Contains(err.Error(), "data cannot change while the broker runs") {
+			t.Errorf("reloaded: %v", err)
+		}
+		if got := s.published(); got != "wx1 true" {
+			t.Errorf("published are %s", got)
+		}
+		s.end()
+	})
+}
+
+// TestSIGHUPThatFailed is tried again by itself, though the configuration's file
+// is as it was: what it names was missing.
+func TestSIGHUPThatFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := startSite(t, true, "wx1")
+		if err := os.Remove(s.beside("secret")); err != nil {
+			t.Fatal(err)
+		}
+		s.told <- os.Interrupt // any
+		synctest.Wait()
+		s.has("SIGHUP", map[string]float64{"wxbroker_config_in_use": 0})
+		s.writeFile(s.beside("secret"), "secret")
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		s.has("five seconds later", map[string]float64{"wxbroker_config_in_use": 1})
+		s.end()
+	})
+}
+
+// TestClusterKeysOutliveAReload: while the cluster does not show them again, a
+// new configuration locks nobody out.
+func TestClusterKeysOutliveAReload(t *testing.T) {
+	cluster := clustertest.New(t, "one")
+	var away atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if away.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		cluster.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	s := newSite(t)
+	kubernetes := fmt.Sprintf("kubernetes: {issuer: '%s', discovery_url: '%s'}\n", clustertest.Issuer, server.URL)
+	const web = "apps:\n  - {name: web, identities: ['k8s:shop:web'], accounts: [wx1], grants: [sign]}\n"
+	s.more = kubernetes + web
+	s.start("wx1")
+	conn := s.connect()
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+cluster.Token(t, "shop", "web"))
+	check := func(when string) {
+		t.Helper()
+		if _, err := healthv1.NewHealthClient(conn).Check(ctx, new(healthv1.HealthCheckRequest)); err != nil {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	check("at first")
+	away.Store(true)
+	s.more = kubernetes + strings.Replace(web, "[sign]", "[sign, token]", 1)
+	s.write("wx1")
+	if err := s.app.Reload(t.Context(), s.path, s.read()); err != nil {
+		t.Fatal(err)
+	}
+	check("after the reload")
+	s.end()
 }
 
 // TestReloadAndStop at the same time, in both orders.
@@ -198,7 +207,7 @@ func TestReloadAndStop(t *testing.T) {
 					t.Fatal(err)
 				}
 				time.Sleep(10*time.Minute + time.Second)
-				s.write("wx1 , sign_hosts: [a.example.com]", "wx2", "wx3", "wx4")
+				s.write("wx1 , limits: {token: 100}", "wx2", "wx3", "wx4")
 				s.told <- os.Interrupt // any
 				time.Sleep(tt.after)
 				s.end()
