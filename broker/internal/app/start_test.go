@@ -1,0 +1,135 @@
+package app
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wxbroker/wxbroker/broker/internal/store"
+	"github.com/wxbroker/wxbroker/pkg/tlstest"
+	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+)
+
+// TestWarningsAtTheStart: what somebody should mend is said, whoever noticed it.
+func TestWarningsAtTheStart(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		before func(*testing.T, *site)
+		says   []string // in one line; none where nothing is to be said
+	}{
+		{"nothing is wrong", func(t *testing.T, s *site) {
+			ca := tlstest.NewCA(t, "ours")
+			keys, _ := s.secured(ca, ca.Issue(t))
+			s.more = keys + apps("web , accounts: ['*'], grants: [sign]")
+		}, nil},
+		{"TLS files", func(t *testing.T, s *site) {
+			ca := tlstest.NewCA(t, "ours")
+			keys, _ := s.secured(ca, ca.Issue(t))
+			_, key, _ := strings.Cut(keys, "key_file: '")
+			key, _, _ = strings.Cut(key, "'")
+			if err := os.Chmod(key, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			s.more = keys + apps("web , accounts: ['*'], grants: [sign]")
+		}, []string{"level=WARN", "TLS needs attention", "can be read by every user"}},
+		{"the configuration", func(*testing.T, *site) {}, []string{"level=WARN", "msg=configuration", "the configuration has no apps"}},
+		{"the database", func(_ *testing.T, s *site) {
+			s.more = apps("web , accounts: ['*'], grants: [sign]")
+			s.database.warnings = []string{"its directory can be written by everybody"}
+		}, []string{"level=WARN", "msg=database", "its directory can be written by everybody"}},
+		{"a damaged database", func(_ *testing.T, s *site) {
+			s.more = apps("web , accounts: ['*'], grants: [sign]")
+			s.database.aside = &store.Aside{Path: "wxbroker.db.damaged", Reason: errors.New("page 3: bad checksum")}
+		}, []string{"level=ERROR", "the database was damaged and is set aside", "now=wxbroker.db.damaged", "page 3: bad checksum"}},
+		{"a database that no key opens", func(_ *testing.T, s *site) {
+			s.more = apps("web , accounts: ['*'], grants: [sign]")
+			s.database.unreadable = errors.New("sealed with another key")
+		}, []string{"level=ERROR", "the database cannot be read", "sealed with another key"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(t)
+				tt.before(t, s)
+				s.start("wx1")
+				synctest.Wait()
+				said := false
+				for line := range strings.Lines(s.log.String()) {
+					if strings.Contains(line, "level=INFO") {
+						continue
+					}
+					said = true
+					for _, words := range tt.says {
+						if !strings.Contains(line, words) {
+							t.Errorf("it says %s and not %q", line, words)
+						}
+					}
+				}
+				if want := len(tt.says) > 0; said != want {
+					t.Errorf("it says %s", s.log.String())
+				}
+				s.end()
+			})
+		})
+	}
+}
+
+// TestLostDatabase: of the accounts that were in it nobody knows what was called
+// today, so half of it counts as spent; of an account that is added later it is
+// known.
+func TestLostDatabase(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		lose func(*database)
+		used float64 // at the start, with the call that is made there
+		set  float64 // aside
+	}{
+		{"nothing is lost", func(*database) {}, 1, 0},
+		{"it was damaged", func(d *database) { d.aside = &store.Aside{Path: "bad", Reason: errors.New("damaged")} }, 5001, 1},
+		{"no key opens it", func(d *database) { d.unreadable = errors.New("another key") }, 5001, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(t)
+				tt.lose(s.database)
+				s.start("wx1")
+				synctest.Wait()
+				s.reload("wx1", "wx2")
+				s.has("with another account", map[string]float64{
+					`wxbroker_budget_used{api="stable_token",appid="wx1"}`: tt.used,
+					`wxbroker_budget_used{api="stable_token",appid="wx2"}`: 1,
+					`wxbroker_database_set_aside`:                          tt.set,
+				})
+				s.end()
+			})
+		})
+	}
+}
+
+// TestUndatedValues: when nobody knows how old a value is, nobody is told when it
+// expires.
+func TestUndatedValues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		expiry := map[string]float64{}
+		for _, kind := range []string{"access_token", "jsapi_ticket"} {
+			expiry[`wxbroker_credential_expiry_timestamp_seconds{appid="wx1",kind="`+kind+`"}`] = seconds(time.Now().Add(2 * time.Hour))
+		}
+		s := startSite(t, false, "wx1")
+		s.has("at first", expiry)
+		s.end()
+
+		if err := s.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultReset}); err != nil {
+			t.Fatal(err)
+		}
+		s.step = -time.Hour // the machine was off, and its clock is set back
+		s.start("wx1")
+		synctest.Wait()
+		for series := range expiry {
+			expiry[series] = -1
+		}
+		s.has("with a clock that was set back", expiry)
+		s.end()
+	})
+}
