@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -52,10 +53,7 @@ func TestCommandLine(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serving": func(ts *testscript.TestScript, neg bool, args []string) {
-				start(ts, neg, append([]string{`msg="broker is up"`}, args...))
-			},
-			"starting": start, "sigterm": terminate, "envsubst": envsubst,
+			"serving": serve, "starting": start, "sigterm": terminate, "envsubst": envsubst,
 			"logged": awaitLog, "sighup": hangUp,
 		},
 	})
@@ -91,9 +89,20 @@ func (p *process) logged() (text string, more <-chan struct{}) {
 	return p.log.String(), p.more
 }
 
+var upLine = regexp.MustCompile(`msg="broker is up" grpc=(\S+) ops=(\S+)`)
+
+// serve starts the program that its arguments name and returns once it says that
+// it is up, with the port of its gRPC listener, if it has one, in $GRPCPORT.
+func serve(ts *testscript.TestScript, neg bool, args []string) {
+	start(ts, neg, append([]string{upLine.String()}, args...))
+	text, _ := ts.Value(processKey{}).(*process).logged()
+	if _, port, err := net.SplitHostPort(upLine.FindStringSubmatch(text)[1]); err == nil {
+		ts.Setenv("GRPCPORT", port)
+	}
+}
+
 // start starts the program that its arguments name and returns once its log
-// says what that expression matches: `serving program...` waits until it is up,
-// `starting regexp program...` for something else.
+// says what that expression matches: `starting regexp program...`.
 func start(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: serving program args..., or starting regexp program args...")
@@ -119,14 +128,25 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	awaitLog(ts, false, args[:1])
 }
 
-// awaitLog returns once the log says what that expression matches.
+// patience is how long the log is waited for, and the end.
+const patience = 20 * time.Second
+
+// awaitLog returns once the log says what that expression matches. Negated, it
+// fails if the log has said so already.
 func awaitLog(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: logged regexp")
+	if len(args) != 1 {
+		ts.Fatalf("usage: [!] logged regexp")
 	}
 	pattern, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
 	p := ts.Value(processKey{}).(*process)
+	if text, _ := p.logged(); neg {
+		if pattern.MatchString(text) {
+			ts.Fatalf("the program said %s: %s", pattern, text)
+		}
+		return
+	}
+	enough := time.After(patience)
 	for {
 		text, more := p.logged()
 		if pattern.MatchString(text) {
@@ -138,6 +158,8 @@ func awaitLog(ts *testscript.TestScript, neg bool, args []string) {
 			if text, _ = p.logged(); !pattern.MatchString(text) {
 				ts.Fatalf("the program ended and never said %s: %s", pattern, text)
 			}
+		case <-enough:
+			ts.Fatalf("the program never said %s: %s", pattern, text)
 		}
 	}
 }
@@ -158,7 +180,12 @@ func terminate(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	p := ts.Value(processKey{}).(*process)
 	ts.Check(p.cmd.Process.Signal(syscall.SIGTERM))
-	<-p.ended
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+		text, _ := p.logged()
+		ts.Fatalf("the program did not end: %s", text)
+	}
 	text, _ := p.logged()
 	if err := p.cmd.Wait(); err != nil {
 		ts.Fatalf("stopping: %v: %s", err, text)
