@@ -51,16 +51,14 @@ func TestReadRefuses(t *testing.T) {
 		return path
 	}
 	pipe := filepath.Join(dir, "pipe")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	pour(t, pipe)
 	good := put("good", "x")
 	for _, tt := range []struct{ name, path, says string }{
 		{"missing", filepath.Join(dir, "missing"), "no such file"},
 		{"empty", put("empty", ""), "the file is empty"},
 		{"one byte too long", put("long", "123456789"), "more than 8 bytes"},
 		{"a directory", dir, "not a regular file"},
-		{"a pipe that nobody writes", pipe, "not a regular file"},
+		{"a pipe", pipe, "not a regular file"},
 		{"a device without end", "/dev/zero", "not a regular file"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -75,6 +73,27 @@ func TestReadRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// pour makes a pipe that has no end. Whoever opens it all the same does not wait
+// for its writer, nor for more.
+func pour(t *testing.T, path string) {
+	t.Helper()
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	writer, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = writer.Close() })
+	go func() {
+		for {
+			if _, err := writer.WriteString("1234567890"); err != nil {
+				return
+			}
+		}
+	}()
 }
 
 func TestFingerprint(t *testing.T) {

@@ -105,10 +105,24 @@ func TestLoadOfWhatIsNoFile(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// It has no end: whoever opens it all the same waits neither for its writer nor
+	// for more.
+	writer, err := os.OpenFile(pipe, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	go func() {
+		for {
+			if _, err := writer.Write(make([]byte, 1<<10)); err != nil {
+				return
+			}
+		}
+	}()
 	for _, tt := range []struct{ name, path, says string }{
 		{"missing", filepath.Join(dir, "missing"), "no such file"},
 		{"a directory", dir, "not a regular file"},
-		{"a pipe that nobody writes", pipe, "not a regular file"},
+		{"a pipe", pipe, "not a regular file"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, _, err := Load(t.Context(), Files{CA: tt.path})
