@@ -103,7 +103,9 @@ func (b *broker) counts(t *testing.T, made, conns int) {
 	}
 }
 
-// inBubble runs a test with a client of a broker in time of their own.
+// inBubble runs a test with a client of a broker in time of their own. The broker
+// goes away after a day: a call that nothing else ends fails then, and a test does
+// not wait for it for ever.
 func inBubble(t *testing.T, b *broker, test func(*testing.T, *calls.Client)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -114,6 +116,7 @@ func inBubble(t *testing.T, b *broker, test func(*testing.T, *calls.Client)) {
 		wxbrokerv1.RegisterWeChatServiceServer(server, b)
 		go func() { _ = server.Serve(listener) }()
 		defer server.Stop()
+		defer time.AfterFunc(24*time.Hour, server.Stop).Stop()
 		c, err := calls.New("passthrough:///broker", []grpc.DialOption{
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),

@@ -149,7 +149,7 @@ func callsWorld(t testing.TB, b *fakeBroker) *world {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))
 	wxbrokerv1.RegisterWeChatServiceServer(server, b)
 	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(server.Stop)
+	leaves(t, server)
 	client, err := calls.New("passthrough:///broker", []grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
@@ -160,6 +160,17 @@ func callsWorld(t testing.TB, b *fakeBroker) *world {
 	t.Cleanup(client.Close)
 	w.api.Calls = client
 	return w
+}
+
+// leaves has a broker go away at the end of the test, or after a day in fake time:
+// a call that nothing else ends fails then, and nobody waits for ever.
+func leaves(t testing.TB, server *grpc.Server) {
+	t.Helper()
+	tomorrow := time.AfterFunc(24*time.Hour, server.Stop)
+	t.Cleanup(func() {
+		tomorrow.Stop()
+		server.Stop()
+	})
 }
 
 var everyCall = []credential.CallGrant{credential.Template, credential.Media, credential.OAuth, credential.Call}

@@ -58,7 +58,7 @@ func (w *world) windows(b *fakeBroker, options []grpc.ServerOption) {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))...)
 	wxbrokerv1.RegisterWeChatServiceServer(server, b)
 	go func() { _ = server.Serve(listener) }()
-	w.t.Cleanup(server.Stop)
+	leaves(w.t, server)
 	client, err := calls.New("passthrough:///broker", []grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
