@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 
 // The scripts are the specification of the command line. They know two
 // commands of ours: serving and sigterm, below. $BROKER is one that has files,
-// see mediaBroker; $BUSY is an address in use, $BUSYPORT its port, $GID a group that we are in. There are ca.crt, and tls.crt
+// see mediaBroker, and $BROKERPORT its port; $BUSY is an address in use, $BUSYPORT its port, $GID a group that we are in. There are ca.crt, and tls.crt
 // with tls.key.
 func TestCommandLine(t *testing.T) {
 	ca := tlstest.NewCA(t, "ours")
@@ -45,7 +45,11 @@ func TestCommandLine(t *testing.T) {
 			env.Setenv("BUSY", busy.Addr().String())
 			env.Setenv("BUSYPORT", strconv.Itoa(busy.Addr().(*net.TCPAddr).Port))
 			env.Values[processKey{}] = new(process)
-			env.Setenv("BROKER", serveMedia(env))
+			broker := serveMedia(env)
+			env.Setenv("BROKER", broker)
+			if _, port, err := net.SplitHostPort(broker); err == nil {
+				env.Setenv("BROKERPORT", port)
+			}
 			ca.Write(t, env.WorkDir)
 			pair.Write(t, env.WorkDir)
 			return nil
