@@ -140,6 +140,36 @@ func TestWeChatTokenErrors(t *testing.T) {
 	}
 }
 
+// What ends within a second is handed out to nobody: an SDK that is told
+// expires_in 0 asks again without end, or keeps it for ever.
+func TestNothingIsHandedOutForNoTime(t *testing.T) {
+	for left, want := range map[time.Duration]int{
+		-time.Second: 0, 0: 0, time.Millisecond: 0, 999 * time.Millisecond: 0, time.Second: 1, 1999 * time.Millisecond: 1,
+	} {
+		requests := tokenRequests(shop, "k")
+		for _, kind := range []string{"jsapi", "wx_card"} {
+			requests["ticket, "+kind] = withKey(get("/cgi-bin/ticket/getticket", "type="+kind+"&appid="+shop))
+		}
+		for name, r := range requests {
+			t.Run(name+" "+left.String(), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { // in which no time passes
+					w := callsWorld(t, new(fakeBroker))
+					w.state.Apply([]credential.Account{holding(shop, append(onlyToken, bothTicket...),
+						live(credential.AccessToken, "a-value", left, 0), live(credential.JSAPITicket, "a-value", left, 0), live(credential.WXCardTicket, "a-value", left, 0))})
+					rec := w.call(r)
+					got := decoded[tokenBody](t, rec.Body.Bytes())
+					switch is := strings.Contains(rec.Body.String(), "a-value"); {
+					case want > 0 && (!is || got.ExpiresIn != want || got.ErrCode != 0):
+						t.Errorf("answered %s, want it for %d s", rec.Body, want)
+					case want == 0 && (is || got.ErrCode != -1 || strings.Contains(rec.Body.String(), "expires_in")):
+						t.Errorf("answered %s", rec.Body)
+					}
+				})
+			})
+		}
+	}
+}
+
 // An edge without local keys says why it lets nobody in, in WeChat's shape.
 func TestWeChatsShapesWithoutLocalKeys(t *testing.T) {
 	w := newWorld(t, nothingSpecial)

@@ -105,6 +105,32 @@ func TestTokenOf(t *testing.T) {
 	})
 }
 
+// One that was found expired is forgotten: it is not good again when the clock
+// is set back, and what an edge knows does not grow from day to day.
+func TestExpiredTokensAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var wall wallClock
+		held := credential.Clock(wall.now)
+		s := signing.New(nil, held)
+		is := func(when, presented, want string) {
+			t.Helper()
+			if got, ok := s.TokenOf(presented); got != want || ok != (want != "") {
+				t.Errorf("%s: %q is a token of %q", when, presented, got)
+			}
+		}
+		s.Apply([]credential.Account{withToken(shop, "one", held.Now().Add(2*time.Hour))})
+		s.Apply([]credential.Account{withToken(shop, "two", held.Now().Add(9*time.Hour))})
+		is("replaced", "one", shop)
+		wall.step(3 * time.Hour)
+		is("past its expiry", "one", "")
+		is("past the other's expiry", "two", shop)
+		s.Apply([]credential.Account{withToken(shop, "three", held.Now().Add(9*time.Hour))})
+		wall.step(-3 * time.Hour)
+		is("with the clock set back", "one", "")
+		is("with the clock set back", "two", shop)
+	})
+}
+
 // What is handed out says how long it may be used, and by whoever does not
 // hear of the next one.
 func TestRevealSaysForHowLong(t *testing.T) {
