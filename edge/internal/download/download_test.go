@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/wxbroker/wxbroker/edge/internal/download"
@@ -23,10 +24,38 @@ func save(t *testing.T, path, name, content string, force bool) (string, error) 
 	if _, err := target.Write([]byte(content)); err != nil {
 		return "", err
 	}
+	for _, part := range parts() {
+		private(t, part)
+	}
 	return target.Commit()
 }
 
+// private fails if anybody but the owner can read a file.
+func private(t *testing.T, path string) {
+	t.Helper()
+	info, err := os.Lstat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode() != 0o600 {
+		t.Errorf("%s has the mode %v", path, info.Mode())
+	}
+}
+
+// parts returns what is there of downloads that are not whole.
+func parts() (all []string) {
+	for _, pattern := range []string{".wxedge-*", "*/.wxedge-*"} {
+		found, _ := filepath.Glob(pattern)
+		all = append(all, found...)
+	}
+	return all
+}
+
+// TestSave: where it ends up, and that nobody but its owner can read it,
+// whatever the umask.
 func TestSave(t *testing.T) {
+	before := syscall.Umask(0)
+	t.Cleanup(func() { syscall.Umask(before) })
 	tests := []struct {
 		name, to, given string
 		force           bool
@@ -67,6 +96,7 @@ func TestSave(t *testing.T) {
 				if got, _ := os.ReadFile(where); string(got) != "after" {
 					t.Errorf("saved %q", got)
 				}
+				private(t, where)
 			}
 			for _, file := range []string{"outside", "taken", "dir/taken"} {
 				if got, _ := os.ReadFile(file); string(got) != "before" && file != where {
@@ -81,10 +111,8 @@ func TestSave(t *testing.T) {
 // noParts fails if something half is left.
 func noParts(t *testing.T) {
 	t.Helper()
-	for _, pattern := range []string{".wxedge-*", "*/.wxedge-*"} {
-		if left, _ := filepath.Glob(pattern); len(left) > 0 {
-			t.Errorf("left %v", left)
-		}
+	if left := parts(); len(left) > 0 {
+		t.Errorf("left %v", left)
 	}
 }
 
