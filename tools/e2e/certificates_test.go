@@ -1,13 +1,17 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,7 +19,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/broker/brokertest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
@@ -213,4 +220,74 @@ func TestCertificatesAreReplaced(t *testing.T) {
 		stop()
 		running.Wait()
 	})
+}
+
+// TestWhatACertificateIsGoodFor: one that its CA issued for servers is no proof of
+// a client's, whatever names are in it. Of whoever holds only such a one, the
+// audit tells.
+func TestWhatACertificateIsGoodFor(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		usages  []x509.ExtKeyUsage
+		refused bool
+	}{
+		{"clients", []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, false},
+		{"servers and clients", []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, false},
+		{"whatever it is used for", []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, false},
+		{"what it does not say", nil, false},
+		{"servers", []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, true},
+		{"signing code", []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ca := tlstest.NewCA(t, "ours")
+				dir := t.TempDir()
+				cert, key := ca.Issue(t).Write(t, dir)
+				w := newWorld(t, wechatsim.Settings{}, brokertest.Account{})
+				w.config.TLS = tlsfile.Files{Cert: cert, Key: key, CA: ca.Write(t, dir)}
+				w.config.Apps = []brokertest.App{{Name: "web", Identities: []string{tlstest.URI}, Accounts: []string{appid}, Grants: []string{"sign"}}}
+				var log journal
+				w.config.Log = slog.New(slog.NewTextHandler(&log, nil))
+				w.startBroker(t)
+
+				issued := ca.Issue(t, func(c *x509.Certificate) { c.ExtKeyUsage = tt.usages })
+				pair, err := tls.X509KeyPair(issued.Cert, issued.Key)
+				must(t, err)
+				pool := x509.NewCertPool()
+				pool.AddCert(ca.Cert)
+				conn, err := grpc.NewClient("passthrough:///broker",
+					grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
+						RootCAs: pool, ServerName: tlstest.DNSName, MinVersion: tls.VersionTLS13,
+						GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil },
+					})),
+					grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return w.dial(ctx) }))
+				must(t, err)
+				defer conn.Close()
+				_, err = healthv1.NewHealthClient(conn).Check(t.Context(), new(healthv1.HealthCheckRequest))
+				synctest.Wait()
+				said := strings.Contains(log.String(), "action=connect outcome=refused") && strings.Contains(log.String(), "incompatible key usage")
+				if got := status.Code(err) == codes.Unavailable; got != tt.refused || said != tt.refused || !got && err != nil {
+					t.Errorf("the broker answers %v, and logs %s", err, log.String())
+				}
+			})
+		})
+	}
+}
+
+// journal is a log that is read while it is written.
+type journal struct {
+	mu  sync.Mutex
+	out bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.out.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.out.String()
 }
