@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,6 +43,7 @@ type organisation struct {
 	maxConnections                   int
 
 	mu      sync.Mutex
+	held    *heldCalls          // nil for none
 	secrets map[string]string   // every secret of this run, by what it is
 	handed  map[string][]string // what WeChat handed out, "token" and "ticket", in that order
 }
@@ -197,6 +199,12 @@ const signPath = "/v1/jsapi/config?url=https%3A%2F%2Fshop.example.com%2F"
 
 // answerAsWeChat is WeChat, and notes what it hands out.
 func (o *organisation) answerAsWeChat(w http.ResponseWriter, r *http.Request) {
+	o.mu.Lock()
+	held := o.held
+	o.mu.Unlock()
+	if held != nil && r.URL.Path == held.path {
+		held.wait(r.Context())
+	}
 	recorder := httptest.NewRecorder()
 	o.sim.ServeHTTP(recorder, r)
 	var handed struct {
@@ -221,6 +229,31 @@ func (o *organisation) answerAsWeChat(w http.ResponseWriter, r *http.Request) {
 	maps.Copy(w.Header(), recorder.Header())
 	w.WriteHeader(recorder.Code)
 	_, _ = w.Write(recorder.Body.Bytes())
+}
+
+// heldCalls are calls to WeChat that wait for a test's word.
+type heldCalls struct {
+	path    string
+	came    chan struct{} // has an element for each
+	release chan struct{} // closed: they are answered
+	left    atomic.Bool   // somebody did not wait for that
+}
+
+func (h *heldCalls) wait(ctx context.Context) {
+	h.came <- struct{}{}
+	select {
+	case <-h.release:
+	case <-ctx.Done():
+		h.left.Store(true)
+	}
+}
+
+// hold makes WeChat's answers at a path wait.
+func (o *organisation) hold(path string) *heldCalls {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.held = &heldCalls{path: path, came: make(chan struct{}, 100), release: make(chan struct{})}
+	return o.held
 }
 
 // newest returns the token or ticket that was handed out last, "" for none.

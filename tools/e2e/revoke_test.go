@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -96,5 +97,58 @@ func TestRevoked(t *testing.T) {
 	o.edge.says(t, `holding .*kind=jsapi_ticket`)
 	if again := o.becomes(t, http.StatusOK, "/token", billingKey); strings.Contains(again, kept) {
 		t.Error("the edge hands out the old token")
+	}
+}
+
+// TestRemovedWhileWeChatIsAsked: an account is removed, and a grant with it, while
+// a call for that account is under way. Both end at once, and what the call brings
+// is nobody's.
+func TestRemovedWhileWeChatIsAsked(t *testing.T) {
+	const other, otherTicket = "wxfedcba9876543210", "/ticket?appid=wxfedcba9876543210"
+	const all, signOnly = "grants: [sign, token, report, template, media, oauth, call]", "grants: [sign]"
+	o := startOrganisation(t, wechatsim.Settings{}, 100)
+	o.sim.AddAccount(wechatsim.Account{AppID: other, Secret: secret})
+	line := fmt.Sprintf("  - {appid: %s, secret_file: %q}\n", other, o.path("appsecret"))
+	o.reload(t, func(s string) string {
+		s = strings.Replace(s, "apps:\n", line+"apps:\n", 1)
+		return strings.Replace(s, "accounts: ["+appid+"], grants", `accounts: ["*"], grants`, 1)
+	})
+	o.becomes(t, http.StatusOK, "/token?appid="+appid, billingKey)
+	o.becomes(t, http.StatusOK, otherTicket, billingKey)
+
+	must(t, o.sim.KillTicket(other, wechatsim.JSAPI))
+	issued := len(o.sim.Issued(other))
+	held := o.hold(wechatsim.PathTicket)
+	refreshed := make(chan string, 1)
+	go func() { refreshed <- o.operate(t, "refresh", "--appid", other) }()
+	select {
+	case <-held.came:
+	case said := <-refreshed:
+		t.Fatalf("WeChat is not asked: %s", said)
+	}
+	text, err := os.ReadFile(o.path("wxbroker.yaml"))
+	must(t, err)
+	less := strings.Replace(strings.Replace(string(text), line, "", 1), all, signOnly, 1)
+	must(t, os.WriteFile(o.path("wxbroker.yaml"), []byte(less), 0o600))
+	must(t, o.broker.command.Process.Signal(syscall.SIGHUP))
+	o.becomes(t, http.StatusForbidden, "/token?appid="+appid, billingKey)
+	o.becomes(t, http.StatusBadRequest, otherTicket, billingKey)
+	if held.left.Load() {
+		t.Error("what was revoked ended only after the call to WeChat")
+	}
+
+	close(held.release)
+	o.broker.says(t, `msg="the configuration has changed"`)
+	<-refreshed
+	if len(o.sim.Issued(other)) == issued {
+		t.Fatal("WeChat has handed out no new ticket, so this shows nothing")
+	}
+	// What is published later reaches the edge, and so would that ticket.
+	o.reload(t, func(s string) string {
+		return strings.Replace(s, "sign_hosts: [shop.example.com]", "sign_hosts: [other.example.com]", 1)
+	})
+	o.becomes(t, http.StatusForbidden, signPath, "")
+	if status, answer, err := o.ask(t.Context(), http.MethodGet, otherTicket, billingKey, ""); err != nil || status != http.StatusBadRequest {
+		t.Errorf("the ticket of an account that was removed: HTTP %d, %s, %v", status, answer, err)
 	}
 }
