@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wxbroker/wxbroker/broker/internal/store"
+	"github.com/wxbroker/wxbroker/broker/internal/store/storetest"
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
@@ -38,16 +39,20 @@ func TestWarningsAtTheStart(t *testing.T) {
 		{"the configuration", func(*testing.T, *site) {}, []string{"level=WARN", "msg=configuration", "the configuration has no apps"}},
 		{"the database", func(_ *testing.T, s *site) {
 			s.more = apps("web , accounts: ['*'], grants: [sign]")
-			s.database.warnings = []string{"its directory can be written by everybody"}
+			s.found.Warnings = []string{"its directory can be written by everybody"}
 		}, []string{"level=WARN", "msg=database", "its directory can be written by everybody"}},
 		{"a damaged database", func(_ *testing.T, s *site) {
 			s.more = apps("web , accounts: ['*'], grants: [sign]")
-			s.database.aside = &store.Aside{Path: "wxbroker.db.damaged", Reason: errors.New("page 3: bad checksum")}
+			s.found.Aside = &store.Aside{Path: "wxbroker.db.damaged", Reason: errors.New("page 3: bad checksum")}
 		}, []string{"level=ERROR", "the database was damaged and is set aside", "now=wxbroker.db.damaged", "page 3: bad checksum"}},
 		{"a database that no key opens", func(_ *testing.T, s *site) {
 			s.more = apps("web , accounts: ['*'], grants: [sign]")
-			s.database.unreadable = errors.New("sealed with another key")
+			s.found.Unreadable = errors.New("sealed with another key")
 		}, []string{"level=ERROR", "the database cannot be read", "sealed with another key"}},
+		{"no database and no room", func(_ *testing.T, s *site) {
+			s.more = apps("web , accounts: ['*'], grants: [sign]")
+			s.found.Full = storetest.ErrFull
+		}, []string{"level=ERROR", "everything is kept in memory", "no space left on device"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -82,18 +87,19 @@ func TestWarningsAtTheStart(t *testing.T) {
 func TestLostDatabase(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		lose func(*database)
+		lose func(*store.Findings)
 		used float64 // at the start, with the call that is made there
 		set  float64 // aside
 	}{
-		{"nothing is lost", func(*database) {}, 1, 0},
-		{"it was damaged", func(d *database) { d.aside = &store.Aside{Path: "bad", Reason: errors.New("damaged")} }, 5001, 1},
-		{"no key opens it", func(d *database) { d.unreadable = errors.New("another key") }, 5001, 0},
+		{"nothing is lost", func(*store.Findings) {}, 1, 0},
+		{"it was damaged", func(f *store.Findings) { f.Aside = &store.Aside{Path: "bad", Reason: errors.New("damaged")} }, 5001, 1},
+		{"there is no room", func(f *store.Findings) { f.Full = storetest.ErrFull }, 5001, 0},
+		{"no key opens it", func(f *store.Findings) { f.Unreadable = errors.New("another key") }, 5001, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newSite(t)
-				tt.lose(s.database)
+				tt.lose(&s.found)
 				s.start("wx1")
 				synctest.Wait()
 				s.reload("wx1", "wx2")

@@ -300,7 +300,7 @@ func serveAlone(t *testing.T, secure bool) net.Conn {
 func secured(t *testing.T) *tls.Config {
 	t.Helper()
 	cert, key := tlstest.NewCA(t, "ours").Issue(t).Write(t, t.TempDir())
-	source, _, err := tlsfile.Load(tlsfile.Files{Cert: cert, Key: key})
+	source, _, err := tlsfile.Load(t.Context(), tlsfile.Files{Cert: cert, Key: key})
 	if err != nil {
 		t.Fatal(err)
 	}
