@@ -21,7 +21,8 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"wxbroker": func() { os.Exit(Main("v1.2.3", os.Args[1:], os.Stdout, os.Stderr)) },
+		"wxbroker":        func() { os.Exit(Main("v1.2.3", os.Args[1:], os.Stdout, os.Stderr)) },
+		"wxbroker-killed": killed,
 	})
 }
 
