@@ -89,7 +89,7 @@ func (k *Keeper) refreshTicket(ctx context.Context, s *slot) {
 		k.failed(ctx, s, err)
 		return
 	}
-	if s.isLive(in.start) && !grant.Value.Equal(s.value) && s.seen.early(s.value, in.start) {
+	if s.isLive(in.start) && !grant.Value.Equal(s.value) && s.seen.early(s.value, grant.Lifetime, in.start) {
 		k.diedEarly(ctx, s)
 	}
 	expiry, due := s.seen.age(grant, in.start)

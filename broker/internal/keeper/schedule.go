@@ -116,14 +116,15 @@ func hash(value credential.Secret) string {
 
 // early reports whether a value that is gone at start is gone before its time.
 // WeChat has the next one in the last minutes of its life; before that, somebody
-// ended it.
-func (seen sightings) early(value credential.Secret, start credential.Instant) bool {
+// ended it. next is the lifetime of the value that took its place: one that was
+// first seen late in its life had less, and its last minutes are no shorter.
+func (seen sightings) early(value credential.Secret, next time.Duration, start credential.Instant) bool {
 	s := seen[hash(value)]
 	left := s.Expected.Sub(start.Wall())
 	if !s.at.IsZero() { // seen in this process
 		left = s.at.Sub(start)
 	}
-	return left > min(maxLead, s.Lifetime/4)
+	return left > min(maxLead, max(s.Lifetime, next)/4)
 }
 
 // age says when a ticket that was read at start hard-expires, and when

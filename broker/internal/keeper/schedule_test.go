@@ -122,20 +122,31 @@ func TestTheAgeOfATicket(t *testing.T) {
 }
 
 func TestEarly(t *testing.T) {
-	at, seen := from(), sightings{}
-	seen.age(grant("a", 2*time.Hour), at(0))
-	for after, want := range map[time.Duration]bool{
-		time.Hour:                     true,
-		2*time.Hour - 11*time.Minute:  true,
-		2*time.Hour - 9*time.Minute:   false, // WeChat has the next one by now
-		2*time.Hour + 30*time.Minute:  false,
-		-time.Minute + 90*time.Minute: true,
+	const life = 2 * time.Hour
+	for _, tt := range []struct {
+		name        string
+		first, next time.Duration // expires_in of the value, and of the one after it
+		after       time.Duration
+		want        bool
+	}{
+		{"in the middle", life, life, time.Hour, true},
+		{"a little before its last minutes", life, life, life - 11*time.Minute, true},
+		{"in its last minutes, in which WeChat has the next one", life, life, life - 9*time.Minute, false},
+		{"after its end", life, life, life + 30*time.Minute, false},
+		{"a short one, in the middle", 20 * time.Minute, 20 * time.Minute, 10 * time.Minute, true},
+		{"a short one, in its last minutes", 20 * time.Minute, 20 * time.Minute, 16 * time.Minute, false},
+		{"first seen shortly before its end, which comes", 8 * time.Minute, life, 4 * time.Minute, false},
+		{"first seen late, and gone long before its end", 40 * time.Minute, life, 20 * time.Minute, true},
 	} {
-		if got := seen.early(credential.NewSecret("a"), at(after)); got != want {
-			t.Errorf("gone after %v: early %v", after, got)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			at, seen := from(), sightings{}
+			seen.age(grant("a", tt.first), at(0))
+			if got := seen.early(credential.NewSecret("a"), tt.next, at(tt.after)); got != tt.want {
+				t.Errorf("early: %v", got)
+			}
+		})
 	}
-	if seen.early(credential.NewSecret("never seen"), at(0)) {
+	if (sightings{}).early(credential.NewSecret("never seen"), life, from()(0)) {
 		t.Error("what was never seen ended before its time")
 	}
 }
