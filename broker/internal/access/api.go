@@ -6,23 +6,26 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
-// The APIs that a grant of their own is for.
-const (
-	TemplateAPI = "/cgi-bin/message/template/send"
-	MediaAPI    = "/cgi-bin/media/get"
-	HDVoiceAPI  = "/cgi-bin/media/get/jssdk"
-	CodeAPI     = "/sns/oauth2/access_token"
-	RenewAPI    = "/sns/oauth2/refresh_token"
-	UserInfoAPI = "/sns/userinfo"
-	AuthAPI     = "/sns/auth"
-)
+// patterns are the APIs that each grant for calls lets an app call, but for
+// Call's, which the app's configuration says.
+var patterns = map[Grant][]Pattern{
+	Template: {wxapi.PathTemplate},
+	Media:    {wxapi.PathMedia, wxapi.PathHDVoice},
+	OAuth:    {wxapi.PathCode, wxapi.PathRenewal, wxapi.PathUserInfo, wxapi.PathAuth},
+}
 
-var ownGrant = map[string]Grant{
-	TemplateAPI: Template,
-	MediaAPI:    Media, HDVoiceAPI: Media,
-	CodeAPI: OAuth, RenewAPI: OAuth, UserInfoAPI: OAuth, AuthAPI: OAuth,
+// named returns the grant with a name of its own that is for an API, "" for none.
+func named(api string) Grant {
+	for grant, apis := range patterns {
+		if slices.ContainsFunc(apis, func(p Pattern) bool { return p.Matches(api) }) {
+			return grant
+		}
+	}
+	return ""
 }
 
 // apiForm is a path of WeChat's, cleaned.
@@ -54,20 +57,20 @@ var closedWords = []string{"component", "clear_quota", "rid", "jscode2session", 
 // Closed reports whether nobody calls that API, as CleanAPI returns it, whatever
 // they were granted. OAuth is open: its tokens are the users'.
 func Closed(api string) bool {
-	if ownGrant[api] != "" {
+	if named(api) != "" {
 		return false
 	}
 	lower := strings.ToLower(api)
 	closed := func(word string) bool {
 		return strings.HasSuffix(word, "token") || strings.HasSuffix(word, "ticket") || slices.Contains(closedWords, word)
 	}
-	return strings.HasPrefix(lower, "/sns/") || lower == "/sns" || strings.HasPrefix(lower, "/cgi-bin/openapi/quota/clear") ||
+	return strings.HasPrefix(lower+"/", wxapi.BelowSNS) || strings.HasPrefix(lower, "/cgi-bin/openapi/quota/clear") ||
 		slices.ContainsFunc(strings.Split(lower, "/"), closed)
 }
 
 // IsOAuth reports whether an API, as CleanAPI returns it, is about a page's user
 // and takes no access_token of an account's.
-func IsOAuth(api string) bool { return ownGrant[api] == OAuth }
+func IsOAuth(api string) bool { return named(api) == OAuth }
 
 // Pattern is APIs that may be called: one path, or with /* at its end all that
 // are below it.
@@ -97,19 +100,29 @@ func (p Pattern) Matches(api string) bool {
 	return api == string(p)
 }
 
+// Admits returns the grant by which calls of an API, as CleanAPI returns it, are
+// made for the app, false if they are not.
+func (a *App) Admits(api string) (Grant, bool) {
+	own := named(api)
+	switch {
+	case Closed(api):
+		return "", false
+	case own != "" && a.Has(own):
+		return own, true
+	case own == OAuth || !a.Has(Call):
+		return "", false
+	}
+	if len(a.Calls) > 0 && !slices.ContainsFunc(a.Calls, func(p Pattern) bool { return p.Matches(api) }) {
+		return "", false
+	}
+	return Call, true
+}
+
 // MayCall reports whether calls of an API, as CleanAPI returns it, are made for
 // the app.
 func (a *App) MayCall(api string) bool {
-	own := ownGrant[api]
-	switch {
-	case Closed(api):
-		return false
-	case own != "" && a.Has(own):
-		return true
-	case own == OAuth || !a.Has(Call):
-		return false
-	}
-	return len(a.Calls) == 0 || slices.ContainsFunc(a.Calls, func(p Pattern) bool { return p.Matches(api) })
+	_, ok := a.Admits(api)
+	return ok
 }
 
 // EachAPI stands, in an app's calls a day, for each API that is not named.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 )
 
@@ -72,7 +74,7 @@ func TestParsePattern(t *testing.T) {
 }
 
 func TestMayCall(t *testing.T) {
-	const send, custom, card = access.TemplateAPI, "/cgi-bin/message/custom/send", "/card/create"
+	const send, custom, card = wxapi.PathTemplate, "/cgi-bin/message/custom/send", "/card/create"
 	for _, tt := range []struct {
 		name   string
 		app    access.App
@@ -83,33 +85,33 @@ func TestMayCall(t *testing.T) {
 			"nothing",
 			access.App{Grants: []access.Grant{access.Sign, access.Token, access.Report, access.Admin}},
 			nil,
-			[]string{send, custom, access.MediaAPI, access.CodeAPI, "/cgi-bin/token"},
+			[]string{send, custom, wxapi.PathMedia, wxapi.PathCode, "/cgi-bin/token"},
 		},
 		{
 			"call",
 			access.App{Grants: []access.Grant{access.Call}},
-			[]string{send, custom, card, access.MediaAPI},
-			[]string{access.CodeAPI, access.UserInfoAPI, "/cgi-bin/token", "/cgi-bin/clear_quota"},
+			[]string{send, custom, card, wxapi.PathMedia},
+			[]string{wxapi.PathCode, wxapi.PathUserInfo, "/cgi-bin/token", "/cgi-bin/clear_quota"},
 		},
 		{
 			"some calls",
 			access.App{Grants: []access.Grant{access.Call}, Calls: []access.Pattern{"/cgi-bin/message/*", card}},
 			[]string{send, custom, card},
-			[]string{access.MediaAPI, "/card/get", "/card/create/x", "/cgi-bin/message", "/cgi-bin/messages/x", access.CodeAPI},
+			[]string{wxapi.PathMedia, "/card/get", "/card/create/x", "/cgi-bin/message", "/cgi-bin/messages/x", wxapi.PathCode},
 		},
-		{"template", access.App{Grants: []access.Grant{access.Template}}, []string{send}, []string{custom, access.MediaAPI, access.CodeAPI}},
-		{"media", access.App{Grants: []access.Grant{access.Media}}, []string{access.MediaAPI, access.HDVoiceAPI}, []string{custom, send, "/cgi-bin/media/upload"}},
+		{"template", access.App{Grants: []access.Grant{access.Template}}, []string{send}, []string{custom, wxapi.PathMedia, wxapi.PathCode}},
+		{"media", access.App{Grants: []access.Grant{access.Media}}, []string{wxapi.PathMedia, wxapi.PathHDVoice}, []string{custom, send, "/cgi-bin/media/upload"}},
 		{
 			"oauth",
 			access.App{Grants: []access.Grant{access.OAuth}},
-			[]string{access.CodeAPI, access.UserInfoAPI, access.AuthAPI, access.RenewAPI},
+			[]string{wxapi.PathCode, wxapi.PathUserInfo, wxapi.PathAuth, wxapi.PathRenewal},
 			[]string{custom, "/sns/jscode2session"},
 		},
 		{"patterns are of call alone", access.App{Grants: []access.Grant{access.Template}, Calls: []access.Pattern{"/*"}}, []string{send}, []string{custom}},
 		{
 			"everything",
 			access.App{Grants: access.Grants(), Calls: []access.Pattern{"/*"}},
-			[]string{send, custom, card, access.CodeAPI},
+			[]string{send, custom, card, wxapi.PathCode},
 			[]string{"/cgi-bin/token", "/cgi-bin/ticket/getticket", "/cgi-bin/Clear_Quota/v2"},
 		},
 	} {
@@ -129,8 +131,8 @@ func TestMayCall(t *testing.T) {
 }
 
 func TestCallsPerDay(t *testing.T) {
-	app := access.App{PerDay: map[string]int{access.TemplateAPI: 100, access.EachAPI: 7}}
-	for api, want := range map[string]int{access.TemplateAPI: 100, "/cgi-bin/message/template/Send": 100, "/card/create": 7} {
+	app := access.App{PerDay: map[string]int{wxapi.PathTemplate: 100, access.EachAPI: 7}}
+	for api, want := range map[string]int{wxapi.PathTemplate: 100, "/cgi-bin/message/template/Send": 100, "/card/create": 7} {
 		if n, ok := app.CallsPerDay(api); n != want || !ok {
 			t.Errorf("%s: %d, %v", api, n, ok)
 		}

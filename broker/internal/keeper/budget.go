@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
@@ -140,7 +142,7 @@ func paceFrom(limit int) int { return max(1, limit-limit/4) }
 // heldBack is the error for a call that is not made.
 func heldBack(api wechat.API, wait time.Duration, detail string) error {
 	return &wechat.Error{
-		API: api, Class: wechat.Budget, Detail: "not called: " + detail, Wait: max(wait, time.Second),
+		API: api, Class: wxapi.Budget, Detail: "not called: " + detail, Wait: max(wait, time.Second),
 		Advice: "find out what the calls were spent on: see the failures before this, and wxbroker quota",
 	}
 }
@@ -259,9 +261,9 @@ type spending struct {
 // periodOf names the period in which WeChat counts a call: 2026-11-21 or 2026-11.
 func periodOf(api wechat.API, wall time.Time) string {
 	if api == wechat.ClearQuotaAPI {
-		return wall.In(wechat.Zone).Format("2006-01")
+		return wall.In(wxapi.Zone).Format("2006-01")
 	}
-	return wall.In(wechat.Zone).Format(time.DateOnly)
+	return wall.In(wxapi.Zone).Format(time.DateOnly)
 }
 
 // count returns the calls of a period.
@@ -307,8 +309,8 @@ func (s *spending) unsaved() bool { return s.counted || s.closed }
 // resetTime returns when WeChat counts an API anew.
 func resetTime(api wechat.API, wall time.Time) time.Time {
 	if api == wechat.ClearQuotaAPI {
-		year, month, _ := wall.In(wechat.Zone).Date()
-		return time.Date(year, month+1, 1, 0, 0, 0, 0, wechat.Zone)
+		year, month, _ := wall.In(wxapi.Zone).Date()
+		return time.Date(year, month+1, 1, 0, 0, 0, 0, wxapi.Zone)
 	}
-	return wechat.DayEnd(wall)
+	return wxapi.DayEnd(wall)
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
@@ -45,7 +47,7 @@ func (k *Keeper) fetch(ctx context.Context, api wechat.API, s *slot, why purpose
 	grant, err := call()
 	if err == nil {
 		if wrong := s.tooShort(grant); wrong != "" {
-			err = &wechat.Error{API: api, Upstream: k.WeChat.Upstream(), Class: wechat.Transient, Detail: wrong}
+			err = &wechat.Error{API: api, Upstream: k.WeChat.Upstream(), Class: wxapi.Transient, Detail: wrong}
 		}
 	}
 	if err != nil && answered(err) && !s.unanswered { // what went before is still open otherwise
@@ -58,7 +60,7 @@ func (k *Keeper) fetch(ctx context.Context, api wechat.API, s *slot, why purpose
 // the call had no effect.
 func answered(err error) bool {
 	e, ok := errors.AsType[*wechat.Error](err)
-	return ok && (e.Class != wechat.Transient || e.Code != 0)
+	return ok && (e.Class != wxapi.Transient || e.Code != 0)
 }
 
 // settle makes what a call brought the current value, stores it, which closes
@@ -89,13 +91,13 @@ func (k *Keeper) failed(ctx context.Context, s *slot, err error) {
 	}
 	var e *wechat.Error
 	if !errors.As(err, &e) {
-		e = &wechat.Error{Class: wechat.Transient, Detail: fmt.Sprint(err)}
+		e = &wechat.Error{Class: wxapi.Transient, Detail: fmt.Sprint(err)}
 	}
 	now := k.Clock.Now()
 	if !answered(e) {
 		s.unanswered = true
 	}
-	if until := s.expiry.Sub(now) - s.lastGasp(); e.Class == wechat.Budget && s.purpose(now) == scheduled && e.Wait > until {
+	if until := s.expiry.Sub(now) - s.lastGasp(); e.Class == wxapi.Budget && s.purpose(now) == scheduled && e.Wait > until {
 		held := *e
 		held.Wait, e = until, &held // what is kept for recovery is for then
 	}

@@ -175,7 +175,7 @@ func TestARestartEndsNoWaitOfWeChats(t *testing.T) {
 					w.start(t)
 					time.Sleep(time.Minute)
 					synctest.Wait()
-					if k := w.keeper.Status().Kinds[0]; k.LastError == nil || k.LastError.Code != tt.code || k.Since.IsZero() {
+					if k := w.keeper.Status().Kinds[0]; k.LastError == nil || int(k.LastError.Code) != tt.code || k.Since.IsZero() {
 						t.Fatalf("the status does not say why there is no token: %+v", k)
 					}
 					w.stop()

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
@@ -38,7 +40,7 @@ func TestWhatIsHeldBack(t *testing.T) {
 		{name: "a person's clearing of quotas is not paced", api: wechat.ClearQuotaAPI, used: 999, last: time.Second, why: recovery},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			noon := time.Date(2026, 11, 21, 12, 0, 0, 0, wechat.Zone)
+			noon := time.Date(2026, 11, 21, 12, 0, 0, 0, wxapi.Zone)
 			now := credential.Clock(func() time.Time { return noon }).Now()
 			b := newBudget(Limits{tt.api: limit}, now.Add(-time.Hour))
 			s := b.spent[tt.api]
@@ -52,7 +54,7 @@ func TestWhatIsHeldBack(t *testing.T) {
 			switch {
 			case tt.wait == 0 && err != nil:
 				t.Errorf("held back: %v", err)
-			case tt.wait > 0 && (e == nil || e.Class != wechat.Budget || e.Wait != tt.wait || e.API != tt.api):
+			case tt.wait > 0 && (e == nil || e.Class != wxapi.Budget || e.Wait != tt.wait || e.API != tt.api):
 				t.Errorf("%+v, want a wait of %v", e, tt.wait)
 			}
 		})

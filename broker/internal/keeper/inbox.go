@@ -5,7 +5,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/wxbroker/wxbroker/broker/internal/wechat"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
@@ -104,7 +105,7 @@ func (k *Keeper) takeSecret(secret credential.Secret) {
 	k.Account.Secret = secret
 	k.secret.Store(&secret)
 	for _, s := range k.slots() {
-		if s.trouble.is(wechat.Configuration) {
+		if s.trouble.is(wxapi.Configuration) {
 			s.trouble.retry = k.Clock.Now()
 		}
 	}

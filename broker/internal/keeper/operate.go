@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
@@ -48,7 +50,7 @@ func (k *Keeper) forceToken(ctx context.Context) error {
 	}
 	if k.token.version == before {
 		return &wechat.Error{
-			API: k.tokenAPI(), Upstream: k.WeChat.Upstream(), Class: wechat.RefusedToken,
+			API: k.tokenAPI(), Upstream: k.WeChat.Upstream(), Class: wxapi.RefusedToken,
 			Detail: "WeChat handed out the same token again, though another was forced",
 		}
 	}
@@ -143,7 +145,7 @@ func (k *Keeper) clearQuota(ctx context.Context) error {
 	k.Log.InfoContext(ctx, "the quota of every API was cleared at WeChat")
 	k.budget.renew(k.Clock())
 	for _, s := range k.slots() {
-		if s.trouble.is(wechat.Quota) || s.trouble.held != nil {
+		if s.trouble.is(wxapi.Quota) || s.trouble.held != nil {
 			s.trouble.retry = k.Clock.Now()
 			s.note(all) // the wait
 		}

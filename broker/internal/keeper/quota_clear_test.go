@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
@@ -44,7 +46,7 @@ func TestClearQuotaEndsOurOwnRestraint(t *testing.T) {
 		w.sim.ClearFaults()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if e := w.keeper.Status().Kinds[0].LastError; e == nil || e.Class != wechat.Budget {
+		if e := w.keeper.Status().Kinds[0].LastError; e == nil || e.Class != wxapi.Budget {
 			t.Fatalf("the keeper does not hold back: %v", e)
 		}
 		if _, err := w.keeper.ClearQuota(t.Context()); err != nil {
@@ -73,7 +75,7 @@ func TestClearQuotaTenTimesAMonth(t *testing.T) {
 			w.start(t)
 		}
 		spent, err := w.keeper.ClearQuota(t.Context())
-		if e, ok := errors.AsType[*wechat.Error](err); !ok || e.Class != wechat.Budget || spent.Used != 10 {
+		if e, ok := errors.AsType[*wechat.Error](err); !ok || e.Class != wxapi.Budget || spent.Used != 10 {
 			t.Errorf("the eleventh: %+v, %v", spent, err)
 		}
 		if n := w.calls(wechatsim.PathClearQuota); n != 10 {
@@ -97,14 +99,14 @@ func TestClearQuotaThatFails(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		fault wechatsim.Fault
-		class wechat.Class
+		class wxapi.Class
 		code  int
 		used  int
 	}{
-		{"WeChat's month is spent", wechatsim.Fault{Kind: wechatsim.FaultCode, Code: 48006}, wechat.Configuration, 48006, 0},
-		{"the secret is wrong", wechatsim.Fault{Kind: wechatsim.FaultCode, Code: 40125}, wechat.Configuration, 40125, 0},
-		{"the answer is lost", wechatsim.Fault{Kind: wechatsim.FaultLost}, wechat.Transient, 0, 1},
-		{"a gateway answers", wechatsim.Fault{Kind: wechatsim.FaultStatus, Status: 502}, wechat.Transient, 0, 1},
+		{"WeChat's month is spent", wechatsim.Fault{Kind: wechatsim.FaultCode, Code: 48006}, wxapi.Configuration, 48006, 0},
+		{"the secret is wrong", wechatsim.Fault{Kind: wechatsim.FaultCode, Code: 40125}, wxapi.Configuration, 40125, 0},
+		{"the answer is lost", wechatsim.Fault{Kind: wechatsim.FaultLost}, wxapi.Transient, 0, 1},
+		{"a gateway answers", wechatsim.Fault{Kind: wechatsim.FaultStatus, Status: 502}, wxapi.Transient, 0, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -115,7 +117,7 @@ func TestClearQuotaThatFails(t *testing.T) {
 				w.inject(t, tt.fault)
 				spent, err := w.keeper.ClearQuota(t.Context())
 				e, ok := errors.AsType[*wechat.Error](err)
-				if !ok || e.Class != tt.class || e.Code != tt.code || spent.Used != tt.used {
+				if !ok || e.Class != tt.class || int(e.Code) != tt.code || spent.Used != tt.used {
 					t.Errorf("%+v, %v", spent, err)
 				}
 				if n := w.spent(wechat.TokenAPI).Used; n != tokens {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 )
 
@@ -24,7 +26,7 @@ func (k *Keeper) refreshToken(ctx context.Context) bool {
 	}
 	if got == refusedAgain {
 		k.failed(ctx, k.token, &wechat.Error{
-			API: k.tokenAPI(), Upstream: k.WeChat.Upstream(), Class: wechat.RefusedToken, Detail: detail,
+			API: k.tokenAPI(), Upstream: k.WeChat.Upstream(), Class: wxapi.RefusedToken, Detail: detail,
 			Advice: "it is asked for again; if that cannot wait, reset the AppSecret at mp.weixin.qq.com, which ends the token",
 		})
 	}
@@ -98,7 +100,7 @@ func (k *Keeper) refreshTicket(ctx context.Context, s *slot) {
 
 func isRefusedToken(err error) bool {
 	var e *wechat.Error
-	return errors.As(err, &e) && e.Class == wechat.RefusedToken
+	return errors.As(err, &e) && e.Class == wxapi.RefusedToken
 }
 
 // errReported is the reason for a check that a report caused.

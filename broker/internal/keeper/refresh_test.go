@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
@@ -104,7 +106,7 @@ func TestForcedByAPerson(t *testing.T) {
 				}
 				time.Sleep(tt.early)
 				err := w.keeper.Refresh(t.Context(), true)
-				if e, ok := errors.AsType[*wechat.Error](err); !ok || e.Class != wechat.Budget || !strings.Contains(err.Error(), tt.says) {
+				if e, ok := errors.AsType[*wechat.Error](err); !ok || e.Class != wxapi.Budget || !strings.Contains(err.Error(), tt.says) {
 					t.Errorf("too early: %v", err)
 				}
 				if now, _ := w.get(credential.AccessToken); now.Version != after.Version {

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
@@ -96,7 +98,7 @@ func TestTake(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			at := from()
 			s := live(at)
-			s.unanswered, s.trouble = true, trouble{last: &wechat.Error{Class: wechat.Transient}, count: 3, retry: at(time.Hour)}
+			s.unanswered, s.trouble = true, trouble{last: &wechat.Error{Class: wxapi.Transient}, count: 3, retry: at(time.Hour)}
 			if tt.change != nil {
 				tt.change(s)
 			}

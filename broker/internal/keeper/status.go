@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
@@ -65,7 +67,7 @@ func (s Status) Advice(now time.Time) []string {
 	add := func(format string, args ...any) { advice = append(advice, fmt.Sprintf(format, args...)) }
 	said := map[wechat.API]bool{} // that its calls are spent
 	for _, k := range s.Kinds {
-		if e := k.LastError; e != nil && e.Class == wechat.Budget {
+		if e := k.LastError; e != nil && e.Class == wxapi.Budget {
 			said[e.API] = true
 		}
 		gone := k.Gone(now)

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
@@ -196,7 +198,7 @@ func TestATokenThatStaysRefused(t *testing.T) {
 				if n := w.requests; n > 24*6*3+60 {
 					t.Errorf("%d calls in a day", n)
 				}
-				if e := w.keeper.Status().Kinds[0].LastError; e == nil || e.Class != wechat.RefusedToken {
+				if e := w.keeper.Status().Kinds[0].LastError; e == nil || e.Class != wxapi.RefusedToken {
 					t.Errorf("the status says %v", e)
 				}
 			})

@@ -3,6 +3,8 @@ package keeper
 import (
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
@@ -18,11 +20,11 @@ type trouble struct {
 }
 
 // is reports whether there is trouble and its last failure was of that class.
-func (t *trouble) is(class wechat.Class) bool { return t.last != nil && t.last.Class == class }
+func (t *trouble) is(class wxapi.Class) bool { return t.last != nil && t.last.Class == class }
 
 // lasts reports whether WeChat said how long to wait: a restart must not end
 // that. Other waits end with a restart, as whoever mended their cause expects.
-func (t *trouble) lasts() bool { return t.is(wechat.Approval) || t.is(wechat.Quota) }
+func (t *trouble) lasts() bool { return t.is(wxapi.Approval) || t.is(wxapi.Quota) }
 
 // shown returns what an operator is to see, nil without trouble.
 func (t *trouble) shown() *wechat.Error {
@@ -37,7 +39,7 @@ func (t *trouble) add(e *wechat.Error, now credential.Instant, c chance) time.Du
 	if t.shown() == nil {
 		t.since = now.Wall()
 	}
-	if e.Class == wechat.Budget {
+	if e.Class == wxapi.Budget {
 		t.held = e
 		t.retry = now.Add(e.Wait)
 		return e.Wait
@@ -58,21 +60,21 @@ func (t *trouble) add(e *wechat.Error, now credential.Instant, c chance) time.Du
 // class.
 func backoff(e *wechat.Error, run int, wall time.Time, c chance) time.Duration {
 	switch e.Class {
-	case wechat.Rate:
+	case wxapi.Rate:
 		return time.Minute + transientWait(run, c)
-	case wechat.Quota:
+	case wxapi.Quota:
 		// Hourly, in case somebody clears it, and when the new day begins.
 		return min(time.Hour, resetTime(e.API, wall).Sub(wall)) + c.of(time.Second)
-	case wechat.Approval:
+	case wxapi.Approval:
 		if e.Wait > 0 {
 			return e.Wait
 		}
 		return doubled(time.Minute, run, 10*time.Minute)
-	case wechat.Configuration, wechat.Address, wechat.RefusedToken:
+	case wxapi.Configuration, wxapi.Address, wxapi.RefusedToken:
 		return doubled(time.Minute, run, 10*time.Minute)
-	case wechat.Budget:
+	case wxapi.Budget:
 		return e.Wait
-	case wechat.Transient:
+	case wxapi.Transient:
 	}
 	return transientWait(run, c)
 }

@@ -4,11 +4,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 )
 
 func TestBackoff(t *testing.T) {
-	noon := time.Date(2026, 11, 21, 12, 0, 0, 0, wechat.Zone)
+	noon := time.Date(2026, 11, 21, 12, 0, 0, 0, wxapi.Zone)
 	for _, tt := range []struct {
 		name     string
 		err      wechat.Error
@@ -16,19 +18,19 @@ func TestBackoff(t *testing.T) {
 		wall     time.Time
 		min, max time.Duration
 	}{
-		{"transient, first", wechat.Error{Class: wechat.Transient}, 1, noon, 100 * time.Millisecond, time.Second},
-		{"transient, fourth", wechat.Error{Class: wechat.Transient}, 4, noon, 100 * time.Millisecond, 8 * time.Second},
-		{"transient, hundredth", wechat.Error{Class: wechat.Transient}, 100, noon, 100 * time.Millisecond, time.Minute},
-		{"rate", wechat.Error{Class: wechat.Rate}, 1, noon, time.Minute, time.Minute + time.Second},
-		{"quota", wechat.Error{Class: wechat.Quota}, 1, noon, time.Hour, time.Hour + 10*time.Second},
-		{"quota just before midnight", wechat.Error{Class: wechat.Quota}, 3, noon.Add(11*time.Hour + 55*time.Minute), 5 * time.Minute, 5*time.Minute + 10*time.Second},
-		{"configuration, first", wechat.Error{Class: wechat.Configuration}, 1, noon, time.Minute, time.Minute},
-		{"configuration, third", wechat.Error{Class: wechat.Configuration}, 3, noon, 4 * time.Minute, 4 * time.Minute},
-		{"configuration, tenth", wechat.Error{Class: wechat.Configuration}, 10, noon, 10 * time.Minute, 10 * time.Minute},
-		{"address", wechat.Error{Class: wechat.Address}, 2, noon, 2 * time.Minute, 2 * time.Minute},
-		{"approval without a wait", wechat.Error{Class: wechat.Approval}, 1, noon, time.Minute, time.Minute},
-		{"approval with a wait", wechat.Error{Class: wechat.Approval, Wait: 24 * time.Hour}, 1, noon, 24 * time.Hour, 24 * time.Hour},
-		{"refused token", wechat.Error{Class: wechat.RefusedToken}, 1, noon, time.Minute, time.Minute},
+		{"transient, first", wechat.Error{Class: wxapi.Transient}, 1, noon, 100 * time.Millisecond, time.Second},
+		{"transient, fourth", wechat.Error{Class: wxapi.Transient}, 4, noon, 100 * time.Millisecond, 8 * time.Second},
+		{"transient, hundredth", wechat.Error{Class: wxapi.Transient}, 100, noon, 100 * time.Millisecond, time.Minute},
+		{"rate", wechat.Error{Class: wxapi.Rate}, 1, noon, time.Minute, time.Minute + time.Second},
+		{"quota", wechat.Error{Class: wxapi.Quota}, 1, noon, time.Hour, time.Hour + 10*time.Second},
+		{"quota just before midnight", wechat.Error{Class: wxapi.Quota}, 3, noon.Add(11*time.Hour + 55*time.Minute), 5 * time.Minute, 5*time.Minute + 10*time.Second},
+		{"configuration, first", wechat.Error{Class: wxapi.Configuration}, 1, noon, time.Minute, time.Minute},
+		{"configuration, third", wechat.Error{Class: wxapi.Configuration}, 3, noon, 4 * time.Minute, 4 * time.Minute},
+		{"configuration, tenth", wechat.Error{Class: wxapi.Configuration}, 10, noon, 10 * time.Minute, 10 * time.Minute},
+		{"address", wechat.Error{Class: wxapi.Address}, 2, noon, 2 * time.Minute, 2 * time.Minute},
+		{"approval without a wait", wechat.Error{Class: wxapi.Approval}, 1, noon, time.Minute, time.Minute},
+		{"approval with a wait", wechat.Error{Class: wxapi.Approval, Wait: 24 * time.Hour}, 1, noon, 24 * time.Hour, 24 * time.Hour},
+		{"refused token", wechat.Error{Class: wxapi.RefusedToken}, 1, noon, time.Minute, time.Minute},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			waits := map[time.Duration]bool{}

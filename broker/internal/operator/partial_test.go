@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
@@ -102,7 +104,7 @@ func TestPartialViewers(t *testing.T) {
 		w.SetAside = &store.Aside{Path: "database " + theirs, Reason: errors.New("reason " + theirs)}
 		w.Upstreams = func() []wechat.Upstream {
 			return []wechat.Upstream{
-				{Host: "api.example.com", Failed: time.Now(), Failure: &wechat.Error{API: wechat.TicketAPI, Upstream: "api.example.com", Class: wechat.Transient, Detail: "call " + theirs}},
+				{Host: "api.example.com", Failed: time.Now(), Failure: &wechat.Error{API: wechat.TicketAPI, Upstream: "api.example.com", Class: wxapi.Transient, Detail: "call " + theirs}},
 				{Host: "api2.example.com", InUse: true},
 			}
 		}

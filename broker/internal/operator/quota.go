@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -79,7 +81,7 @@ func failure(ctx context.Context, err error) error {
 		return status.FromContextError(ctx.Err()).Err()
 	}
 	code := codes.Unavailable
-	if e, ok := errors.AsType[*wechat.Error](err); ok && e.Class == wechat.Budget {
+	if e, ok := errors.AsType[*wechat.Error](err); ok && e.Class == wxapi.Budget {
 		code = codes.ResourceExhausted
 	} else if ok && e.Code > 0 {
 		code = codes.FailedPrecondition

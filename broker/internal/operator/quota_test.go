@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -51,7 +53,7 @@ func TestQuotaOfApps(t *testing.T) {
 		_, id := access.NewToken()
 		shop := access.App{
 			Name: "shop", Identities: []access.Identity{id}, Accounts: []string{appid}, Grants: []access.Grant{access.Template},
-			PerDay: map[string]int{access.TemplateAPI: 3},
+			PerDay: map[string]int{wxapi.PathTemplate: 3},
 		}
 		policy, err := access.NewPolicy([]access.App{shop}, nil)
 		if err != nil {
@@ -75,10 +77,10 @@ func TestQuotaOfApps(t *testing.T) {
 			t.Fatal(err)
 		}
 		if apps := got.GetApps(); len(apps) != 2 || apps[0].GetApp() != "gone" || apps[0].GetUsed() != 1 || apps[0].Limit != nil ||
-			apps[1].GetApp() != "shop" || apps[1].GetApi() != access.TemplateAPI || apps[1].GetUsed() != 3 || apps[1].GetLimit() != 3 {
+			apps[1].GetApp() != "shop" || apps[1].GetApi() != wxapi.PathTemplate || apps[1].GetUsed() != 3 || apps[1].GetLimit() != 3 {
 			t.Errorf("apps %v", apps)
 		}
-		if stops := got.GetStopped(); len(stops) != 1 || stops[0].GetApi() != access.TemplateAPI || stops[0].GetErrcode() != 45009 || stops[0].GetUntilTime().AsTime().Sub(w.Started) != time.Hour {
+		if stops := got.GetStopped(); len(stops) != 1 || stops[0].GetApi() != wxapi.PathTemplate || stops[0].GetErrcode() != 45009 || stops[0].GetUntilTime().AsTime().Sub(w.Started) != time.Hour {
 			t.Errorf("stopped %v", stops)
 		}
 		if got, err := w.GetQuota(as(t, access.EveryAccount), &wxbrokerv1.GetQuotaRequest{Appid: other}); err != nil || len(got.GetApps()) != 0 || len(got.GetStopped()) != 0 {

@@ -3,8 +3,9 @@ package ops
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
-	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 )
 
 var (
@@ -59,7 +60,7 @@ func (a accounts) Collect(metrics chan<- prometheus.Metric) {
 			}
 			gauge(unsavedDesc, boolean(s.Unsaved))
 			gauge(earlyDeathsDesc, float64(s.EarlyDeaths(now)))
-			for _, class := range wechat.Classes() {
+			for _, class := range wxapi.Classes() {
 				gauge(failingDesc, boolean(s.LastError != nil && s.LastError.Class == class), string(class))
 			}
 		}

@@ -62,7 +62,7 @@ func (m *Metrics) Called(appid string, api wechat.API, err *wechat.Error) {
 	result := "ok"
 	switch {
 	case err != nil && err.Code != 0:
-		result = strconv.Itoa(err.Code)
+		result = strconv.Itoa(int(err.Code))
 	case err != nil:
 		result = string(err.Class)
 	}

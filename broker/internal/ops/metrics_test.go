@@ -18,6 +18,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"google.golang.org/grpc/test/bufconn"
 
@@ -134,7 +136,7 @@ func of(name, appid string, kind credential.Kind) string {
 }
 
 // failing returns the name of the series of a class of failures.
-func failing(appid string, kind credential.Kind, class wechat.Class) string {
+func failing(appid string, kind credential.Kind, class wxapi.Class) string {
 	return fmt.Sprintf("wxbroker_credential_failing{appid=%q,class=%q,kind=%q}", appid, class, kind)
 }
 
@@ -154,7 +156,7 @@ func TestMetricsOfAHealthyBroker(t *testing.T) {
 				want[of("version", appid, kind)] = "9.466848e+11" // 2000-01-01, when a bubble begins, in milliseconds
 				want[of("expiry_timestamp_seconds", appid, kind)] = "9.46692e+08"
 				want[of("unsaved", appid, kind)] = "0"
-				for _, class := range wechat.Classes() {
+				for _, class := range wxapi.Classes() {
 					want[failing(appid, kind, class)] = "0"
 				}
 			}
@@ -171,7 +173,7 @@ func TestMetricsOfABrokerInTrouble(t *testing.T) {
 		w.run("wx1")
 		w.check(map[string]string{
 			`wxbroker_budget_unsaved{api="token",appid="wx1"}`:                 "1",
-			failing("wx1", credential.AccessToken, wechat.Budget):              "1", // uncounted, so not at once
+			failing("wx1", credential.AccessToken, wxapi.Budget):               "1", // uncounted, so not at once
 			`wxbroker_wechat_calls_total{api="token",appid="wx1",result="ok"}`: "",
 		})
 		time.Sleep(time.Minute)
@@ -180,9 +182,9 @@ func TestMetricsOfABrokerInTrouble(t *testing.T) {
 			of("expiry_timestamp_seconds", "wx1", credential.JSAPITicket):          "",
 			of("next_call_timestamp_seconds", "wx1", credential.JSAPITicket):       "9.4668492e+08", // a minute after its call
 			of("unsaved", "wx1", credential.AccessToken):                           "1",
-			failing("wx1", credential.JSAPITicket, wechat.Configuration):           "1",
-			failing("wx1", credential.JSAPITicket, wechat.Transient):               "0",
-			failing("wx1", credential.AccessToken, wechat.Configuration):           "0",
+			failing("wx1", credential.JSAPITicket, wxapi.Configuration):            "1",
+			failing("wx1", credential.JSAPITicket, wxapi.Transient):                "0",
+			failing("wx1", credential.AccessToken, wxapi.Configuration):            "0",
 			`wxbroker_wechat_calls_total{api="ticket",appid="wx1",result="48001"}`: "1",
 			`wxbroker_wechat_calls_total{api="ticket",appid="wx1",result="ok"}`:    "",
 		}
@@ -193,8 +195,8 @@ func TestMetricsOfABrokerInTrouble(t *testing.T) {
 		w.mu.Unlock()
 		time.Sleep(time.Minute + time.Second)
 		w.check(map[string]string{
-			failing("wx1", credential.JSAPITicket, wechat.Configuration):               "0",
-			failing("wx1", credential.JSAPITicket, wechat.Transient):                   "1",
+			failing("wx1", credential.JSAPITicket, wxapi.Configuration):                "0",
+			failing("wx1", credential.JSAPITicket, wxapi.Transient):                    "1",
 			`wxbroker_wechat_calls_total{api="ticket",appid="wx1",result="transient"}`: "1",
 		})
 
@@ -204,7 +206,7 @@ func TestMetricsOfABrokerInTrouble(t *testing.T) {
 		w.mu.Unlock()
 		time.Sleep(5 * time.Minute)
 		w.check(map[string]string{
-			failing("wx1", credential.JSAPITicket, wechat.Transient):            "0",
+			failing("wx1", credential.JSAPITicket, wxapi.Transient):             "0",
 			of("unsaved", "wx1", credential.AccessToken):                        "0",
 			of("unsaved", "wx1", credential.JSAPITicket):                        "0",
 			`wxbroker_wechat_calls_total{api="ticket",appid="wx1",result="ok"}`: "1",

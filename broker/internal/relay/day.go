@@ -11,11 +11,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"google.golang.org/grpc/codes"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
-	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
@@ -66,11 +67,11 @@ func (d *day) spend(app *access.App, appid, api string) error {
 	t := d.tally(tallied{appid, app.Name})
 	name := t.name(api)
 	if limit, ok := app.CallsPerDay(api); ok && t.Calls[name] >= limit {
-		end := wechat.DayEnd(d.clock())
-		return refuse(codes.ResourceExhausted, refusal{
-			code: dayIsSpent, retry: end,
-			message: fmt.Sprintf("the app %s has made its %d calls of %s today, and may make more from %s", app.Name, limit, api, end.UTC().Format(time.RFC3339)),
-		})
+		end := wxapi.DayEnd(d.clock())
+		return wxapi.Refusal{
+			Code: wxapi.QuotaSpent, Retry: end,
+			Message: fmt.Sprintf("the app %s has made its %d calls of %s today, and may make more from %s", app.Name, limit, api, end.UTC().Format(time.RFC3339)),
+		}.Status(codes.ResourceExhausted)
 	}
 	t.Calls[name]++
 	t.unsaved = true
@@ -87,7 +88,7 @@ func (t *tally) name(api string) string {
 
 // tally returns an app's tally of today. d.mu is held.
 func (d *day) tally(of tallied) *tally {
-	today := d.clock().In(wechat.Zone).Format(time.DateOnly)
+	today := d.clock().In(wxapi.Zone).Format(time.DateOnly)
 	t, known := d.tallies[of]
 	if !known {
 		t = d.load(of)

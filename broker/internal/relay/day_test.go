@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"google.golang.org/grpc/codes"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
@@ -22,7 +24,7 @@ import (
 // any other API.
 func limited(messages, others int) *access.App {
 	app := *shop
-	app.PerDay = map[string]int{access.TemplateAPI: messages, access.EachAPI: others}
+	app.PerDay = map[string]int{wxapi.PathTemplate: messages, access.EachAPI: others}
 	return &app
 }
 
@@ -44,7 +46,7 @@ func TestCallsOfADay(t *testing.T) {
 			}
 			code, said := refusal(t, err)
 			if code != codes.ResourceExhausted || said.GetErrcode() != 45009 || time.Until(said.GetRetryTime().AsTime()) != 16*time.Hour ||
-				!strings.Contains(said.GetErrmsg(), "the app shop has made its 2 calls of "+access.TemplateAPI) {
+				!strings.Contains(said.GetErrmsg(), "the app shop has made its 2 calls of "+wxapi.PathTemplate) {
 				t.Errorf("%v %v", code, said)
 			}
 		}
@@ -140,7 +142,7 @@ func TestNothingIsCounted(t *testing.T) {
 		everywhere.Accounts = []string{access.EveryAccount}
 		for _, of := range []string{"", "wx-invented"} {
 			_, template := w.SendTemplate(t.Context(), &everywhere, of, relay.Template{})
-			_, oauth := w.OAuth(t.Context(), &everywhere, of, access.UserInfoAPI, "access_token=x&openid=y", true)
+			_, oauth := w.OAuth(t.Context(), &everywhere, of, wxapi.PathUserInfo, "access_token=x&openid=y", true)
 			_, openid := w.OpenID(t.Context(), &everywhere, of, "code")
 			for _, err := range []error{template, oauth, openid} {
 				if code, _ := refusal(t, err); code != codes.NotFound && code != codes.InvalidArgument {
@@ -160,7 +162,7 @@ func TestNothingIsCounted(t *testing.T) {
 		for range 5 {
 			_, _ = w.send(shop)
 		}
-		if got, want := fmt.Sprint(w.Today(appid)), "[{shop "+access.TemplateAPI+" 1}]"; got != want {
+		if got, want := fmt.Sprint(w.Today(appid)), "[{shop "+wxapi.PathTemplate+" 1}]"; got != want {
 			t.Errorf("today %s, want %s: the first found out", got, want)
 		}
 	})
@@ -172,7 +174,7 @@ func TestWhatIsLeftAtTheEnd(t *testing.T) {
 		disk := new(storetest.Disk)
 		w := newWorld(t, disk)
 		synctest.Wait()
-		if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultCode, Path: access.TemplateAPI, Code: 45009, Count: 1}); err != nil {
+		if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultCode, Path: wxapi.PathTemplate, Code: 45009, Count: 1}); err != nil {
 			t.Fatal(err)
 		}
 		_, _ = w.send(shop)
@@ -220,7 +222,7 @@ func TestLimitsWhateverTheCase(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.answer(func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, "{}") })
 		app := limited(1, 9)
-		for i, path := range []string{access.TemplateAPI, "/cgi-bin/message/template/Send"} {
+		for i, path := range []string{wxapi.PathTemplate, "/cgi-bin/message/template/Send"} {
 			answer, err := w.Do(t.Context(), app, relay.Call{AppID: appid, Kind: wechat.CallAPI, Method: http.MethodGet, Path: path})
 			if (err == nil) != (i == 0) {
 				t.Errorf("%s: %v", path, err)

@@ -51,7 +51,7 @@ func (r *Relay) media(answer *wechat.Answer, wanted string) (*Media, error) {
 		return nil, r.refused(answer.Refusal)
 	}
 	unexpected := func(format string, args ...any) (*Media, error) {
-		return nil, refuse(codes.Unavailable, refusal{message: "system error: WeChat's answer about a file " + fmt.Sprintf(format, args...)})
+		return nil, broken("WeChat's answer about a file %s", fmt.Sprintf(format, args...))
 	}
 	body := bufio.NewReader(answer.Body)
 	m := &Media{ContentType: answer.Header.Get("Content-Type"), Size: answer.Length, Body: closing{body, answer.Body}}
@@ -81,7 +81,7 @@ func (r *Relay) media(answer *wechat.Answer, wanted string) (*Media, error) {
 		m.Body = closing{&skipping{from: m.Body, left: m.Part.Length}, m.Body}
 		return m, nil
 	case http.StatusRequestedRangeNotSatisfiable:
-		return nil, refuse(codes.OutOfRange, refusal{message: "the file has not that range"})
+		return nil, Refuse(codes.OutOfRange, "the file has not that range")
 	default:
 		return unexpected("is HTTP %d", answer.Status)
 	}
@@ -91,7 +91,7 @@ func (r *Relay) media(answer *wechat.Answer, wanted string) (*Media, error) {
 func (m *Media) cut(wanted string) error {
 	part, err := parseRange(wanted, m.Size)
 	if err != nil {
-		return refuse(codes.OutOfRange, refusal{message: err.Error()})
+		return Refuse(codes.OutOfRange, "%s", err.Error())
 	}
 	if part == nil {
 		return nil

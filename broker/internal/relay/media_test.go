@@ -8,9 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"google.golang.org/grpc/codes"
 
-	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
@@ -42,7 +43,7 @@ func TestMediaRanges(t *testing.T) {
 					{"bytes=-3", "xyz", "23+3"},
 					{"bytes=-1000", alphabet, "0+26"},
 				} {
-					m, err := w.Media(t.Context(), shop, appid, access.MediaAPI, id, tt.wanted)
+					m, err := w.Media(t.Context(), shop, appid, wxapi.PathMedia, id, tt.wanted)
 					if err != nil {
 						t.Errorf("%s: %v", tt.wanted, err)
 						continue
@@ -57,7 +58,7 @@ func TestMediaRanges(t *testing.T) {
 						t.Errorf("%s: %q, part %s, %+v, %v", tt.wanted, raw, part, m, err)
 					}
 				}
-				_, err := w.Media(t.Context(), shop, appid, access.MediaAPI, id, "bytes=26-")
+				_, err := w.Media(t.Context(), shop, appid, wxapi.PathMedia, id, "bytes=26-")
 				if code, _ := refusal(t, err); code != codes.OutOfRange {
 					t.Errorf("beyond the end: %v", err)
 				}
@@ -72,7 +73,7 @@ func TestRangesThatAreNone(t *testing.T) {
 		w.sim.Change(func(s *wechatsim.Settings) { s.MediaRanges = true })
 		id := w.media(wechatsim.Media{Type: wechatsim.Image, Content: []byte(alphabet)})
 		for _, wanted := range []string{"bytes", "bytes=", "bytes=a-b", "bytes=4-2", "bytes=0-1,3-4", "lines=0-1", "bytes=--1", "bytes=+1-2", "bytes=1", "=0-1"} {
-			m, err := w.Media(t.Context(), shop, appid, access.MediaAPI, id, wanted)
+			m, err := w.Media(t.Context(), shop, appid, wxapi.PathMedia, id, wanted)
 			if err != nil {
 				t.Errorf("%s: %v", wanted, err)
 				continue
@@ -89,16 +90,16 @@ func TestRangesThatAreNone(t *testing.T) {
 func TestMediaThatAreNoFiles(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		video := w.media(wechatsim.Media{Type: wechatsim.Video, Content: []byte("moving")})
-		m, err := w.Media(t.Context(), shop, appid, access.MediaAPI, video, "")
+		m, err := w.Media(t.Context(), shop, appid, wxapi.PathMedia, video, "")
 		if err != nil || m.Body != nil || !strings.HasPrefix(m.VideoURL, "http") {
 			t.Errorf("%+v, %v", m, err)
 		}
-		_, err = w.Media(t.Context(), shop, appid, access.MediaAPI, "unknown", "")
+		_, err = w.Media(t.Context(), shop, appid, wxapi.PathMedia, "unknown", "")
 		if code, said := refusal(t, err); code != codes.NotFound || said.GetErrcode() != 40007 {
 			t.Errorf("unknown: %v", err)
 		}
 		voice := w.media(wechatsim.Media{Type: wechatsim.Voice, Content: []byte("speech"), HDVoice: true})
-		hd, err := w.Media(t.Context(), shop, appid, access.HDVoiceAPI, voice, "")
+		hd, err := w.Media(t.Context(), shop, appid, wxapi.PathHDVoice, voice, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +139,7 @@ func TestMediaAnswers(t *testing.T) {
 					rw.WriteHeader(tt.status)
 					_, _ = io.WriteString(rw, tt.body)
 				})
-				m, err := w.Media(t.Context(), shop, appid, access.MediaAPI, "m", "")
+				m, err := w.Media(t.Context(), shop, appid, wxapi.PathMedia, "m", "")
 				if tt.want != codes.OK {
 					if err == nil {
 						t.Fatalf("it is taken: %+v", m)
@@ -196,7 +197,7 @@ func TestPartsThatAreOthers(t *testing.T) {
 				rw.WriteHeader(http.StatusPartialContent)
 				_, _ = io.WriteString(rw, tt.body)
 			})
-			m, err := w.Media(t.Context(), shop, appid, access.MediaAPI, "m", tt.wanted)
+			m, err := w.Media(t.Context(), shop, appid, wxapi.PathMedia, "m", tt.wanted)
 			got := ""
 			if err == nil {
 				var raw []byte
@@ -216,10 +217,10 @@ func TestHalfAFile(t *testing.T) {
 	for _, wanted := range []string{"", "bytes=1-", "bytes=60000-"} {
 		inBubble(t, func(t *testing.T, w *world) {
 			id := w.media(wechatsim.Media{Type: wechatsim.Image, Size: 100_000})
-			if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultTruncate, Path: access.MediaAPI}); err != nil {
+			if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultTruncate, Path: wxapi.PathMedia}); err != nil {
 				t.Fatal(err)
 			}
-			m, err := w.Media(t.Context(), shop, appid, access.MediaAPI, id, wanted)
+			m, err := w.Media(t.Context(), shop, appid, wxapi.PathMedia, id, wanted)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -16,6 +16,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 const (
@@ -62,18 +63,18 @@ func (r *Relay) Code(ctx context.Context, app *access.App, appid, code string) (
 	if err != nil {
 		return nil, Page{}, err
 	}
-	if err := r.admit(app, appid, access.CodeAPI); err != nil { // before it joins another app's call
+	if err := r.admit(app, appid, wxapi.PathCode); err != nil { // before it joins another app's call
 		return nil, Page{}, err
 	}
 	flight := r.codes.DoChan(appid+"\x00"+code, func() (any, error) {
 		bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), codeTimeout)
 		defer cancel()
 		said, err := r.read(bound, Call{
-			AppID: appid, Path: access.CodeAPI,
+			AppID: appid, Path: wxapi.PathCode,
 			Query: url.Values{"appid": {appid}, "code": {code}, "grant_type": {"authorization_code"}}.Encode(),
 		}, secret)
 		if bound.Err() != nil && err != nil {
-			err = refuse(codes.Unavailable, refusal{message: "system error: WeChat did not answer in time, and the code may be used up"})
+			err = broken("WeChat did not answer in time, and the code may be used up")
 		}
 		return said, err
 	})
@@ -106,7 +107,7 @@ func (r *Relay) page(said *Said, app *access.App, appid string) (Page, error) {
 		return page, nil //nolint:nilerr // it is an answer, which is passed on as it is
 	}
 	if err := json.Unmarshal(bytes.TrimSpace(said.Raw), &page); err != nil || page.OpenID == "" {
-		return Page{}, refuse(codes.Unavailable, refusal{message: "system error: WeChat's answer about a page's user is not what it documents"})
+		return Page{}, broken("WeChat's answer about a page's user is not what it documents")
 	}
 	r.users.remember(app.Name, appid, page.AccessToken, page.RefreshToken)
 	return page, nil
@@ -142,7 +143,7 @@ func (r *Relay) read(ctx context.Context, c Call, secret credential.Secret) (*Sa
 	case err != nil:
 		return nil, r.failed(ctx, err)
 	case len(raw) > maxAnswer:
-		return nil, refuse(codes.Unavailable, refusal{message: "system error: WeChat's answer about a user is larger than any"})
+		return nil, broken("WeChat's answer about a user is larger than any")
 	}
 	return &Said{answer, raw}, nil
 }
@@ -165,7 +166,7 @@ var errUserInfo = errors.New("WeChat's answer about a user is not what it docume
 // UserInfo reads what WeChat shows of the user of a page.
 func (r *Relay) UserInfo(ctx context.Context, app *access.App, appid string, page Page, lang string) (UserInfo, error) {
 	said, err := r.ask(ctx, app, Call{
-		AppID: appid, Path: access.UserInfoAPI,
+		AppID: appid, Path: wxapi.PathUserInfo,
 		Query: url.Values{"access_token": {page.AccessToken}, "openid": {page.OpenID}, "lang": {lang}}.Encode(),
 	})
 	if err != nil {
@@ -176,7 +177,7 @@ func (r *Relay) UserInfo(ctx context.Context, app *access.App, appid string, pag
 	}
 	var info UserInfo
 	if json.Unmarshal(bytes.TrimSpace(said.Raw), &info) != nil {
-		return UserInfo{}, refuse(codes.Unavailable, refusal{message: errUserInfo.Error()})
+		return UserInfo{}, Refuse(codes.Unavailable, "%s", errUserInfo.Error())
 	}
 	return info, nil
 }
@@ -200,14 +201,14 @@ func (r *Relay) OAuth(ctx context.Context, app *access.App, appid, api, query st
 	if err != nil {
 		return nil, Refuse(codes.InvalidArgument, "the query cannot be read")
 	}
-	presented, unknown := given.Get("access_token"), invalidToken
-	if api == access.RenewAPI {
-		presented, unknown = given.Get("refresh_token"), invalidRenewal
+	presented, unknown := given.Get("access_token"), wxapi.InvalidCredential
+	if api == wxapi.PathRenewal {
+		presented, unknown = given.Get("refresh_token"), wxapi.InvalidRenewal
 	}
 	if !proven {
 		owner, ok := r.users.owner(app.Name, presented)
 		if !ok || appid != "" && appid != owner {
-			return nil, refuse(codes.PermissionDenied, refusal{code: unknown, message: "invalid credential: this app was given no such token here, or the broker has forgotten it"})
+			return nil, wxapi.Refusal{Code: unknown, Message: "invalid credential: this app was given no such token here, or the broker has forgotten it"}.Status(codes.PermissionDenied)
 		}
 		appid = owner
 		if err := app.Spend(); err != nil { // guesses come no further than this, and cost the app nothing
@@ -221,10 +222,10 @@ func (r *Relay) OAuth(ctx context.Context, app *access.App, appid, api, query st
 		return nil, NotGranted(app, appid, api)
 	}
 	switch api {
-	case access.CodeAPI:
+	case wxapi.PathCode:
 		said, _, err := r.Code(ctx, app, appid, given.Get("code"))
 		return said, err
-	case access.RenewAPI:
+	case wxapi.PathRenewal:
 		said, err := r.ask(ctx, app, Call{
 			AppID: appid, Path: api,
 			Query: url.Values{"appid": {appid}, "grant_type": {"refresh_token"}, "refresh_token": {presented}}.Encode(),

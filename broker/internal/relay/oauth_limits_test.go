@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -23,36 +25,36 @@ var oauthCalls = []struct {
 	name, api string
 	call      func(*testing.T, *world, *access.App, relay.Page) error
 }{
-	{"who a user is", access.CodeAPI, func(t *testing.T, w *world, app *access.App, _ relay.Page) error {
+	{"who a user is", wxapi.PathCode, func(t *testing.T, w *world, app *access.App, _ relay.Page) error {
 		t.Helper()
 		_, err := w.OpenID(t.Context(), app, appid, w.code("snsapi_base"))
 		return err
 	}},
-	{"a code", access.CodeAPI, func(t *testing.T, w *world, app *access.App, _ relay.Page) error {
+	{"a code", wxapi.PathCode, func(t *testing.T, w *world, app *access.App, _ relay.Page) error {
 		t.Helper()
 		said, _, err := w.Code(t.Context(), app, appid, w.code("snsapi_base"))
 		return refusedIn(said, err)
 	}},
-	{"a code, as WeChat has it", access.CodeAPI, func(t *testing.T, w *world, app *access.App, _ relay.Page) error {
+	{"a code, as WeChat has it", wxapi.PathCode, func(t *testing.T, w *world, app *access.App, _ relay.Page) error {
 		t.Helper()
-		return refusedIn(w.OAuth(t.Context(), app, appid, access.CodeAPI, "code="+w.code("snsapi_base"), true))
+		return refusedIn(w.OAuth(t.Context(), app, appid, wxapi.PathCode, "code="+w.code("snsapi_base"), true))
 	}},
-	{"what WeChat shows of a user", access.UserInfoAPI, func(t *testing.T, w *world, app *access.App, page relay.Page) error {
+	{"what WeChat shows of a user", wxapi.PathUserInfo, func(t *testing.T, w *world, app *access.App, page relay.Page) error {
 		t.Helper()
 		_, err := w.UserInfo(t.Context(), app, appid, page, "en")
 		return err
 	}},
-	{"the same, as WeChat has it", access.UserInfoAPI, func(t *testing.T, w *world, app *access.App, page relay.Page) error {
+	{"the same, as WeChat has it", wxapi.PathUserInfo, func(t *testing.T, w *world, app *access.App, page relay.Page) error {
 		t.Helper()
-		return refusedIn(w.OAuth(t.Context(), app, "", access.UserInfoAPI, "access_token="+page.AccessToken+"&openid="+page.OpenID, false))
+		return refusedIn(w.OAuth(t.Context(), app, "", wxapi.PathUserInfo, "access_token="+page.AccessToken+"&openid="+page.OpenID, false))
 	}},
-	{"a renewal", access.RenewAPI, func(t *testing.T, w *world, app *access.App, page relay.Page) error {
+	{"a renewal", wxapi.PathRenewal, func(t *testing.T, w *world, app *access.App, page relay.Page) error {
 		t.Helper()
-		return refusedIn(w.OAuth(t.Context(), app, "", access.RenewAPI, "refresh_token="+page.RefreshToken, false))
+		return refusedIn(w.OAuth(t.Context(), app, "", wxapi.PathRenewal, "refresh_token="+page.RefreshToken, false))
 	}},
-	{"whether a token is good", access.AuthAPI, func(t *testing.T, w *world, app *access.App, page relay.Page) error {
+	{"whether a token is good", wxapi.PathAuth, func(t *testing.T, w *world, app *access.App, page relay.Page) error {
 		t.Helper()
-		return refusedIn(w.OAuth(t.Context(), app, "", access.AuthAPI, "access_token="+page.AccessToken+"&openid="+page.OpenID, false))
+		return refusedIn(w.OAuth(t.Context(), app, "", wxapi.PathAuth, "access_token="+page.AccessToken+"&openid="+page.OpenID, false))
 	}},
 }
 
@@ -192,7 +194,7 @@ func TestAnswersWithoutAnEnd(t *testing.T) {
 		"a message": func(t *testing.T, w *world, _ relay.Page) error { t.Helper(); _, err := w.send(shop); return err },
 		"a file that is none": func(t *testing.T, w *world, _ relay.Page) error {
 			t.Helper()
-			_, err := w.Media(t.Context(), shop, appid, access.MediaAPI, "m", "")
+			_, err := w.Media(t.Context(), shop, appid, wxapi.PathMedia, "m", "")
 			return err
 		},
 	}

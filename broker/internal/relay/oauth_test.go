@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -54,7 +56,7 @@ func TestOpenID(t *testing.T) {
 // the first has left, and it is over when it is.
 func TestOneCallForACode(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultDelay, Path: access.CodeAPI, Duration: 2 * time.Second, Count: 1}); err != nil {
+		if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultDelay, Path: wxapi.PathCode, Duration: 2 * time.Second, Count: 1}); err != nil {
 			t.Fatal(err)
 		}
 		code := w.code("snsapi_base")
@@ -78,7 +80,7 @@ func TestOneCallForACode(t *testing.T) {
 		synctest.Wait()
 		leave()
 		asking.Wait()
-		if n := w.count(access.CodeAPI, ""); n != 1 {
+		if n := w.count(wxapi.PathCode, ""); n != 1 {
 			t.Errorf("%d calls", n)
 		}
 		_, err := w.OpenID(t.Context(), shop, appid, code)
@@ -107,7 +109,7 @@ func TestACodeIsSentOnce(t *testing.T) {
 				if _, err := w.get("/cgi-bin/user/info", "openid=o1"); err != nil {
 					t.Fatal(err)
 				}
-				fault.Path = access.CodeAPI
+				fault.Path = wxapi.PathCode
 				if err := w.sim.Inject(fault); err != nil {
 					t.Fatal(err)
 				}
@@ -116,7 +118,7 @@ func TestACodeIsSentOnce(t *testing.T) {
 				} else if strings.Contains(err.Error(), appSecret) {
 					t.Errorf("the error has the AppSecret: %v", err)
 				}
-				if n := w.count(access.CodeAPI, ""); n != 1 {
+				if n := w.count(wxapi.PathCode, ""); n != 1 {
 					t.Errorf("sent %d times", n)
 				}
 			})
@@ -157,19 +159,19 @@ func TestUsersTokens(t *testing.T) {
 			proven            bool
 			want              int32 // errcode, 0 for an answer
 		}{
-			{"userinfo", shop, "", access.UserInfoAPI, query, false, 0},
-			{"userinfo, of an account", shop, appid, access.UserInfoAPI, query, false, 0},
-			{"userinfo, of another account", shop, "wx2", access.UserInfoAPI, query, false, 40001},
-			{"auth", shop, "", access.AuthAPI, query, false, 0},
-			{"renewal", shop, "", access.RenewAPI, "refresh_token=" + page.RefreshToken, false, 0},
-			{"renewal with the wrong one", shop, "", access.RenewAPI, "refresh_token=" + page.AccessToken, false, 0}, // WeChat refuses it
-			{"a guess", shop, "", access.UserInfoAPI, "access_token=guess&openid=o-ann", false, 40001},
-			{"a guess by who has a key", shop, appid, access.UserInfoAPI, "access_token=guess&openid=o-ann", true, 0}, // WeChat refuses it
-			{"another app", &other, "", access.UserInfoAPI, query, false, 40001},
-			{"another app's renewal", &other, "", access.RenewAPI, "refresh_token=" + page.RefreshToken, false, 40030},
-			{"a code by who has no key", shop, appid, access.CodeAPI, "code=" + w.code("snsapi_base"), false, 40001},
-			{"a code", shop, appid, access.CodeAPI, "code=" + w.code("snsapi_base"), true, 0},
-			{"a code of an account that is not served", shop, "wx2", access.CodeAPI, "code=c", true, 48001},
+			{"userinfo", shop, "", wxapi.PathUserInfo, query, false, 0},
+			{"userinfo, of an account", shop, appid, wxapi.PathUserInfo, query, false, 0},
+			{"userinfo, of another account", shop, "wx2", wxapi.PathUserInfo, query, false, 40001},
+			{"auth", shop, "", wxapi.PathAuth, query, false, 0},
+			{"renewal", shop, "", wxapi.PathRenewal, "refresh_token=" + page.RefreshToken, false, 0},
+			{"renewal with the wrong one", shop, "", wxapi.PathRenewal, "refresh_token=" + page.AccessToken, false, 0}, // WeChat refuses it
+			{"a guess", shop, "", wxapi.PathUserInfo, "access_token=guess&openid=o-ann", false, 40001},
+			{"a guess by who has a key", shop, appid, wxapi.PathUserInfo, "access_token=guess&openid=o-ann", true, 0}, // WeChat refuses it
+			{"another app", &other, "", wxapi.PathUserInfo, query, false, 40001},
+			{"another app's renewal", &other, "", wxapi.PathRenewal, "refresh_token=" + page.RefreshToken, false, 40030},
+			{"a code by who has no key", shop, appid, wxapi.PathCode, "code=" + w.code("snsapi_base"), false, 40001},
+			{"a code", shop, appid, wxapi.PathCode, "code=" + w.code("snsapi_base"), true, 0},
+			{"a code of an account that is not served", shop, "wx2", wxapi.PathCode, "code=c", true, 48001},
 		} {
 			said, err := w.OAuth(t.Context(), tt.app, tt.appid, tt.api, tt.query, tt.proven)
 			if tt.want == 0 {
@@ -187,7 +189,7 @@ func TestUsersTokens(t *testing.T) {
 			}
 		}
 		time.Sleep(31 * 24 * time.Hour)
-		if _, err := w.OAuth(t.Context(), shop, "", access.UserInfoAPI, query, false); err == nil {
+		if _, err := w.OAuth(t.Context(), shop, "", wxapi.PathUserInfo, query, false); err == nil {
 			t.Error("it is known for ever")
 		}
 	})
@@ -196,7 +198,7 @@ func TestUsersTokens(t *testing.T) {
 // TestFlightsOfAccounts: each is one account's, and ends.
 func TestFlightsOfAccounts(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultDelay, Path: access.CodeAPI, Duration: 20 * time.Second}); err != nil {
+		if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultDelay, Path: wxapi.PathCode, Duration: 20 * time.Second}); err != nil {
 			t.Fatal(err)
 		}
 		code := w.code("snsapi_base")

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"golang.org/x/sync/singleflight"
 	"google.golang.org/grpc/codes"
 
@@ -88,7 +90,7 @@ func (r *Relay) Do(ctx context.Context, app *access.App, c Call) (*wechat.Answer
 	}
 	body, err := keep(c)
 	if err != nil {
-		return nil, refuse(codes.InvalidArgument, refusal{message: err.Error()})
+		return nil, Refuse(codes.InvalidArgument, "%s", err.Error())
 	}
 	if c.Still != nil {
 		if err := c.Still(); err != nil {
@@ -109,7 +111,7 @@ func (r *Relay) Do(ctx context.Context, app *access.App, c Call) (*wechat.Answer
 		if err != nil {
 			return nil, err
 		}
-		if !first || answer.Refusal == nil || answer.Refusal.Class != wechat.RefusedToken {
+		if !first || answer.Refusal == nil || answer.Refusal.Class != wxapi.RefusedToken {
 			return answer, nil
 		}
 		if renewed := r.renewed(ctx, c.AppID, token); !renewed || !body.whole {
@@ -146,7 +148,7 @@ func (r *Relay) pass(ctx context.Context, c Call, request wechat.Request) (*wech
 	request.ContentType, request.Range = c.ContentType, c.Range
 	key, began := counted(c.Path), r.Clock()
 	answer, err := r.WeChat.Pass(ctx, request)
-	if known, ok := errors.AsType[*wechat.Error](err); ok && known.Class == wechat.Rate {
+	if known, ok := errors.AsType[*wechat.Error](err); ok && known.Class == wxapi.Rate {
 		r.stops.answered(c.AppID, key, began, known)
 	} else if err != nil {
 		r.stops.release(c.AppID, key)
@@ -167,9 +169,9 @@ func (r *Relay) failed(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return contextEnded(ctx)
 	case errors.Is(err, wechat.ErrBody), errors.Is(err, wechat.ErrRequest):
-		return refuse(codes.InvalidArgument, refusal{message: err.Error()})
+		return Refuse(codes.InvalidArgument, "%s", err.Error())
 	default:
-		return refuse(codes.Unavailable, refusal{message: err.Error()})
+		return Refuse(codes.Unavailable, "%s", err.Error())
 	}
 }
 
@@ -191,12 +193,10 @@ func (r *Relay) token(ctx context.Context, appid string) (credential.Credential,
 	case ctx.Err() != nil:
 		return credential.Credential{}, contextEnded(ctx)
 	case errors.Is(err, keeper.ErrStopped):
-		return credential.Credential{}, refuse(codes.Unavailable, refusal{message: "system error: the broker stops"})
+		return credential.Credential{}, broken("the broker stops")
 	}
 	if token, ok = r.live(appid); !ok {
-		return credential.Credential{}, refuse(codes.Unavailable, refusal{
-			message: fmt.Sprintf("system error: there is no access_token of %s that WeChat takes: see `wxbroker status`", appid),
-		})
+		return credential.Credential{}, broken("there is no access_token of %s that WeChat takes: see `wxbroker status`", appid)
 	}
 	return token, nil
 }

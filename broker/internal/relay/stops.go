@@ -7,22 +7,17 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"google.golang.org/grpc/codes"
 
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-const (
-	// quotaPause is how soon an API whose quota is spent is tried again:
-	// somebody may have cleared it.
-	quotaPause = time.Hour
-	// ratePause is how long an API is not called that was called too often.
-	ratePause = time.Minute
-	// trial is how long the first call after a stop may take, until which
-	// nobody else makes one.
-	trial = 15 * time.Second
-)
+// trial is how long the first call after a stop may take, until which nobody else
+// makes one.
+const trial = 15 * time.Second
 
 // stops are the APIs that are not called for now, because WeChat said that the
 // day's calls are spent or that there are too many in a minute. They are
@@ -39,26 +34,11 @@ type stopped struct{ appid, api string }
 // Stop is an API that is not called for now.
 type Stop struct {
 	API   string
-	Code  int // WeChat's
+	Code  wxapi.Code
 	Until time.Time
 
 	since time.Time // when it began, or began anew
 	trial bool      // somebody finds out how it is
-}
-
-// until returns when a call makes sense again that WeChat refused so.
-func until(e *wechat.Error, now time.Time) time.Time {
-	if e.Class == wechat.Rate {
-		return now.Add(ratePause)
-	}
-	return earlier(now.Add(quotaPause), wechat.DayEnd(now))
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
 }
 
 // check returns RESOURCE_EXHAUSTED while the API is not to be called.
@@ -101,13 +81,13 @@ func (s *stops) refusal(key stopped) error {
 		return nil
 	}
 	why := "WeChat says that it is called too often"
-	if stop.Code == dayIsSpent {
+	if stop.Code == wxapi.QuotaSpent {
 		why = "WeChat says that today's calls of it are spent"
 	}
-	return refuse(codes.ResourceExhausted, refusal{
-		code: stop.Code, retry: stop.Until,
-		message: fmt.Sprintf("%s is not called until %s: %s", key.api, stop.Until.UTC().Format(time.RFC3339), why),
-	})
+	return wxapi.Refusal{
+		Code: stop.Code, Retry: stop.Until,
+		Message: fmt.Sprintf("%s is not called until %s: %s", key.api, stop.Until.UTC().Format(time.RFC3339), why),
+	}.Status(codes.ResourceExhausted)
 }
 
 // answered takes note of the answer to a call that began then: said is nil for
@@ -117,13 +97,13 @@ func (s *stops) answered(appid, api string, began time.Time, said *wechat.Error)
 	defer s.mu.Unlock()
 	key := stopped{appid, api}
 	switch {
-	case said != nil && (said.Class == wechat.Quota || said.Class == wechat.Rate):
+	case said != nil && (said.Class == wxapi.Quota || said.Class == wxapi.Rate):
 		if s.all == nil {
 			s.all = make(map[stopped]Stop)
 		}
 		now := s.clock()
-		s.all[key] = Stop{API: api, Code: cmp.Or(said.Code, tooOften), Until: until(said, now), since: now}
-	case said != nil && said.Class == wechat.RefusedToken: // WeChat may not have looked further
+		s.all[key] = Stop{API: api, Code: cmp.Or(said.Code, wxapi.TooOften), Until: said.Class.Retry(now), since: now}
+	case said != nil && said.Class == wxapi.RefusedToken: // WeChat may not have looked further
 	case began.After(s.all[key].since):
 		delete(s.all, key)
 	}

@@ -10,9 +10,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"google.golang.org/grpc/codes"
 
-	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
@@ -53,7 +54,7 @@ func TestStops(t *testing.T) {
 				if _, err := w.send(shop); err != nil {
 					t.Errorf("another API: %v", err)
 				}
-				if got := w.Stops(appid); len(got) != 1 || got[0].API != path || got[0].Code != tt.code {
+				if got := w.Stops(appid); len(got) != 1 || got[0].API != path || int(got[0].Code) != tt.code {
 					t.Errorf("stops %v", got)
 				}
 				time.Sleep(tt.wait - time.Second)
@@ -129,7 +130,7 @@ func TestSpentAppsHoldNoStop(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		spent := limited(0, 0)
 		spent.Name = "spent"
-		if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultCode, Path: access.TemplateAPI, Code: 45011, Count: 1}); err != nil {
+		if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultCode, Path: wxapi.PathTemplate, Code: 45011, Count: 1}); err != nil {
 			t.Fatal(err)
 		}
 		_, _ = w.send(shop)
@@ -143,7 +144,7 @@ func TestSpentAppsHoldNoStop(t *testing.T) {
 		if _, err := w.send(shop); err != nil {
 			t.Errorf("another app: %v", err)
 		}
-		if got, want := fmt.Sprint(w.Today(appid)), "[{shop "+access.TemplateAPI+" 2}]"; got != want {
+		if got, want := fmt.Sprint(w.Today(appid)), "[{shop "+wxapi.PathTemplate+" 2}]"; got != want {
 			t.Errorf("today %s, want %s", got, want)
 		}
 	})
@@ -155,7 +156,7 @@ func TestTrialThatComesToNothing(t *testing.T) {
 		for _, f := range []wechatsim.Fault{
 			{Kind: wechatsim.FaultCode, Code: 45011, Count: 1}, {Kind: wechatsim.FaultReset, Count: 1},
 		} {
-			f.Path = access.TemplateAPI
+			f.Path = wxapi.PathTemplate
 			if err := w.sim.Inject(f); err != nil {
 				t.Fatal(err)
 			}
@@ -245,14 +246,14 @@ func (u *unread) Read([]byte) (int, error) {
 // is not made.
 func TestAStoppedAPIWaitsForNoBody(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultCode, Path: access.TemplateAPI, Code: 45009}); err != nil {
+		if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultCode, Path: wxapi.PathTemplate, Code: 45009}); err != nil {
 			t.Fatal(err)
 		}
 		_, _ = w.send(shop)
 		for _, length := range []int64{-1, 1000, 10 << 20} {
 			body := new(unread)
 			_, err := w.Do(t.Context(), shop, relay.Call{
-				AppID: appid, Kind: wechat.CallAPI, Method: http.MethodPost, Path: access.TemplateAPI, Body: body, Length: length,
+				AppID: appid, Kind: wechat.CallAPI, Method: http.MethodPost, Path: wxapi.PathTemplate, Body: body, Length: length,
 			})
 			if code, said := refusal(t, err); code != codes.ResourceExhausted || said.GetErrcode() != 45009 || body.begun {
 				t.Errorf("a body of %d bytes, begun: %v: %v", length, body.begun, err)
@@ -264,7 +265,7 @@ func TestAStoppedAPIWaitsForNoBody(t *testing.T) {
 // TestTooManyRequests: HTTP's way to say it stops an API too.
 func TestTooManyRequests(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultStatus, Path: access.TemplateAPI, Status: 429, Count: 1}); err != nil {
+		if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultStatus, Path: wxapi.PathTemplate, Status: 429, Count: 1}); err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {
@@ -273,7 +274,7 @@ func TestTooManyRequests(t *testing.T) {
 				t.Errorf("%v %v", code, said)
 			}
 		}
-		if n := w.count(access.TemplateAPI, ""); n != 1 {
+		if n := w.count(wxapi.PathTemplate, ""); n != 1 {
 			t.Errorf("WeChat was asked %d times", n)
 		}
 	})

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"google.golang.org/grpc/codes"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
@@ -46,7 +48,7 @@ func (r *Relay) SendTemplate(ctx context.Context, app *access.App, appid string,
 		return 0, Refuse(codes.InvalidArgument, "the message cannot be written as JSON")
 	}
 	answer, err := r.Do(ctx, app, Call{
-		AppID: appid, Kind: wechat.TemplateAPI, Method: http.MethodPost, Path: access.TemplateAPI,
+		AppID: appid, Kind: wechat.TemplateAPI, Method: http.MethodPost, Path: wxapi.PathTemplate,
 		ContentType: "application/json", Body: body, Length: int64(body.Len()),
 	})
 	if err != nil {
@@ -64,7 +66,7 @@ func (r *Relay) SendTemplate(ctx context.Context, app *access.App, appid string,
 		ID msgid `json:"msgid"`
 	}
 	if json.Unmarshal(bytes.TrimSpace(raw), &said) != nil || said.ID == 0 {
-		return 0, refuse(codes.Unavailable, refusal{message: "system error: WeChat's answer has no msgid: the message may have been sent"})
+		return 0, broken("WeChat's answer has no msgid: the message may have been sent")
 	}
 	return int64(said.ID), nil
 }

@@ -11,9 +11,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"google.golang.org/grpc/codes"
 
-	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
@@ -92,10 +93,10 @@ func TestACallMadeAgainIsCountedOnce(t *testing.T) {
 		if _, err := w.send(app); err != nil {
 			t.Errorf("the only call of the day: %v", err)
 		}
-		if n := w.count(access.TemplateAPI, ""); n != 2 {
+		if n := w.count(wxapi.PathTemplate, ""); n != 2 {
 			t.Fatalf("called %d times: this test shows nothing", n)
 		}
-		if got, want := fmt.Sprint(w.Today(appid)), "[{shop "+access.TemplateAPI+" 1}]"; got != want {
+		if got, want := fmt.Sprint(w.Today(appid)), "[{shop "+wxapi.PathTemplate+" 1}]"; got != want {
 			t.Errorf("today %s, want %s", got, want)
 		}
 	})
@@ -144,15 +145,15 @@ func TestBodiesThatCanBeSentAgain(t *testing.T) {
 				}
 				body := append([]byte(`{"touser":"o1","template_id":"t1","data":{}}`), bytes.Repeat([]byte(" "), tt.size)...)[:tt.size]
 				if tt.calls == 0 {
-					_, err := w.Do(t.Context(), shop, relay.Call{AppID: appid, Method: http.MethodPost, Path: access.TemplateAPI, Body: bytes.NewReader(body), Length: tt.length})
-					if code, _ := refusal(t, err); code != codes.InvalidArgument || w.count(access.TemplateAPI, "") != 0 {
+					_, err := w.Do(t.Context(), shop, relay.Call{AppID: appid, Method: http.MethodPost, Path: wxapi.PathTemplate, Body: bytes.NewReader(body), Length: tt.length})
+					if code, _ := refusal(t, err); code != codes.InvalidArgument || w.count(wxapi.PathTemplate, "") != 0 {
 						t.Errorf("%v", err)
 					}
 					return
 				}
 				call := func() string {
 					answer, err := w.Do(t.Context(), shop, relay.Call{
-						AppID: appid, Kind: wechat.CallAPI, Method: http.MethodPost, Path: access.TemplateAPI,
+						AppID: appid, Kind: wechat.CallAPI, Method: http.MethodPost, Path: wxapi.PathTemplate,
 						Body: io.MultiReader(bytes.NewReader(body)), Length: tt.length,
 					})
 					if err != nil {
@@ -166,7 +167,7 @@ func TestBodiesThatCanBeSentAgain(t *testing.T) {
 					return string(raw)
 				}
 				first := call()
-				if n := w.count(access.TemplateAPI, ""); n != tt.calls || len(w.sim.Messages(appid)) != tt.taken {
+				if n := w.count(wxapi.PathTemplate, ""); n != tt.calls || len(w.sim.Messages(appid)) != tt.taken {
 					t.Errorf("called %d times, and %d messages: %s", n, len(w.sim.Messages(appid)), first)
 				}
 				if refused := strings.Contains(first, "40001"); refused != (tt.taken == 0) {

@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
@@ -46,7 +48,7 @@ func TestCallsUnderWayAreBounded(t *testing.T) {
 		return err
 	}
 	answer := func(w *world, ctx context.Context, conn *grpc.ClientConn) error {
-		_, err := w.call(ctx, conn, head("GET", access.MediaAPI, "media_id=m")).Recv()
+		_, err := w.call(ctx, conn, head("GET", wxapi.PathMedia, "media_id=m")).Recv()
 		return err
 	}
 	for _, tt := range []struct {
@@ -203,7 +205,7 @@ func TestConnectionsAgeAndEnd(t *testing.T) {
 		{"a call without end", func(t *testing.T, w *world, conn *grpc.ClientConn) {
 			ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
 			defer cancel()
-			err := drained(w.call(ctx, conn, head("GET", access.MediaAPI, "media_id=m")).Recv)
+			err := drained(w.call(ctx, conn, head("GET", wxapi.PathMedia, "media_id=m")).Recv)
 			if status.Code(err) != codes.Unavailable {
 				t.Errorf("the call ended with %v", err)
 			}

@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -82,7 +84,7 @@ func TestCallsEndWithTheirGrant(t *testing.T) {
 			}
 		}, 0},
 		{"an answer on its way", func(t *testing.T, ctx context.Context, w *world) func() error {
-			stream := w.call(ctx, w.conn, head("GET", access.MediaAPI, "media_id=m"))
+			stream := w.call(ctx, w.conn, head("GET", wxapi.PathMedia, "media_id=m"))
 			if _, err := stream.Recv(); err != nil {
 				t.Fatal(err)
 			}
@@ -148,7 +150,7 @@ func TestAnswersThatBreakOff(t *testing.T) {
 	if err := drained(stream.Recv); status.Code(err) != codes.Unavailable {
 		t.Errorf("a file: %v", err)
 	}
-	if _, _, err := s.pass(t, head("GET", access.MediaAPI, "media_id=half")); status.Code(err) != codes.Unavailable {
+	if _, _, err := s.pass(t, head("GET", wxapi.PathMedia, "media_id=half")); status.Code(err) != codes.Unavailable {
 		t.Errorf("a call: %v", err)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -183,10 +185,10 @@ func TestCallRefused(t *testing.T) {
 // TestUsersPathsArePassedOn: with their own token in the query, and no other.
 func TestUsersPathsArePassedOn(t *testing.T) {
 	s := newCallSite(t)
-	if _, body, err := s.pass(t, head("GET", access.CodeAPI, "code=c&secret=a-local-key")); err != nil || !strings.Contains(body, `"openid":"o"`) {
+	if _, body, err := s.pass(t, head("GET", wxapi.PathCode, "code=c&secret=a-local-key")); err != nil || !strings.Contains(body, `"openid":"o"`) {
 		t.Errorf("%q, %v", body, err)
 	}
-	unproven := &wxbrokerv1.CallHead{Method: "GET", Path: access.UserInfoAPI, Query: "access_token=u&openid=o&secret=x"}
+	unproven := &wxbrokerv1.CallHead{Method: "GET", Path: wxapi.PathUserInfo, Query: "access_token=u&openid=o&secret=x"}
 	if _, body, err := s.pass(t, unproven); err != nil || body != "GET /sns/userinfo?access_token=u&openid=o  0 " {
 		t.Errorf("%q, %v", body, err)
 	}
@@ -231,7 +233,7 @@ func TestGetMedia(t *testing.T) {
 	if first, err := gbk.Recv(); err != nil || first.GetHead().GetFileName() != "_.jpg" {
 		t.Errorf("a name that is not UTF-8: %v, %v", first, err)
 	}
-	if _, _, err := s.pass(t, head("GET", access.MediaAPI, "media_id=gbk")); err != nil {
+	if _, _, err := s.pass(t, head("GET", wxapi.PathMedia, "media_id=gbk")); err != nil {
 		t.Errorf("headers that are not UTF-8: %v", err)
 	}
 	stream, err := s.GetMedia(t.Context(), &wxbrokerv1.GetMediaRequest{Appid: "wx1", MediaId: "../m"})
@@ -267,7 +269,7 @@ func TestCallsAreRated(t *testing.T) {
 	s.control.Use(policy)
 	s.token = secret.Reveal()
 	for range 30 {
-		_, _, err := s.pass(t, &wxbrokerv1.CallHead{Method: "GET", Path: access.UserInfoAPI, Query: "access_token=guess"})
+		_, _, err := s.pass(t, &wxbrokerv1.CallHead{Method: "GET", Path: wxapi.PathUserInfo, Query: "access_token=guess"})
 		if status.Code(err) != codes.PermissionDenied {
 			t.Fatalf("a guess: %v", err)
 		}

@@ -20,6 +20,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -102,9 +104,9 @@ func methods() []method {
 			return err
 		}},
 		{"Call, of any API", []access.Grant{access.Call}, "call", passOn("POST", "/cgi-bin/message/custom/send")},
-		{"Call, of the template API", []access.Grant{access.Template, access.Call}, "call", passOn("POST", access.TemplateAPI)},
-		{"Call, of the media API", []access.Grant{access.Media, access.Call}, "call", passOn("GET", access.MediaAPI)},
-		{"Call, of the OAuth API", []access.Grant{access.OAuth}, "call", passOn("GET", access.CodeAPI)},
+		{"Call, of the template API", []access.Grant{access.Template, access.Call}, "call", passOn("POST", wxapi.PathTemplate)},
+		{"Call, of the media API", []access.Grant{access.Media, access.Call}, "call", passOn("GET", wxapi.PathMedia)},
+		{"Call, of the OAuth API", []access.Grant{access.OAuth}, "call", passOn("GET", wxapi.PathCode)},
 		{"GetStatus", admin, "status", operator(func(ctx context.Context, o wxbrokerv1.OperatorServiceClient) error {
 			_, err := o.GetStatus(ctx, &wxbrokerv1.GetStatusRequest{Appid: "wx1"})
 			return err

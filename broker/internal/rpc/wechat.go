@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
-	"regexp"
 	"strings"
 	"time"
+
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -55,15 +56,12 @@ func (c *calls) SendTemplate(ctx context.Context, r *wxbrokerv1.SendTemplateRequ
 	return &wxbrokerv1.SendTemplateResponse{Msgid: id}, nil
 }
 
-// mediaForm is what a media_id looks like.
-var mediaForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,256}$`)
-
 // GetMedia implements [wxbrokerv1.WeChatServiceServer].
 func (c *calls) GetMedia(r *wxbrokerv1.GetMediaRequest, stream wxbrokerv1.WeChatService_GetMediaServer) (err error) {
 	ctx := stream.Context()
-	app, api := access.AppOf(ctx), access.MediaAPI
+	app, api := access.AppOf(ctx), wxapi.PathMedia
 	if r.GetHdVoice() {
-		api = access.HDVoiceAPI
+		api = wxapi.PathHDVoice
 	}
 	defer func() { c.tell(ctx, entry{action: "media", appid: printable(r.GetAppid()), api: api}, err) }()
 	leave, err := app.Enter()
@@ -74,7 +72,7 @@ func (c *calls) GetMedia(r *wxbrokerv1.GetMediaRequest, stream wxbrokerv1.WeChat
 	switch {
 	case !app.Serves(r.GetAppid()):
 		return relay.NotGranted(app, printable(r.GetAppid()), api)
-	case !mediaForm.MatchString(r.GetMediaId()):
+	case !wxapi.IsMediaID(r.GetMediaId()):
 		return relay.Refuse(codes.InvalidArgument, "media_id is not one of WeChat's")
 	}
 	media, err := c.relay.Media(ctx, app, r.GetAppid(), api, r.GetMediaId(), r.GetRange())

@@ -11,7 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
@@ -23,9 +24,9 @@ import (
 // answers is a WeChat that takes everything.
 func answers(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
-	case access.TemplateAPI:
+	case wxapi.PathTemplate:
 		fmt.Fprint(w, `{"errcode":0,"errmsg":"ok","msgid":1}`)
-	case access.MediaAPI:
+	case wxapi.PathMedia:
 		w.Header().Set("Content-Disposition", `attachment; filename="m.jpg"`)
 		switch r.FormValue("media_id") {
 		case "half":
@@ -37,13 +38,13 @@ func answers(w http.ResponseWriter, r *http.Request) {
 		default:
 			fmt.Fprint(w, "a picture")
 		}
-	case access.UserInfoAPI:
+	case wxapi.PathUserInfo:
 		if r.FormValue("lang") != "" { // as the broker asks, not an SDK
 			fmt.Fprint(w, `{"errcode":48001,"errmsg":"api unauthorized"}`)
 			return
 		}
 		echo(w, r)
-	case access.CodeAPI:
+	case wxapi.PathCode:
 		if r.FormValue("code") == "with-userinfo" {
 			fmt.Fprint(w, `{"access_token":"u","openid":"o","scope":"snsapi_userinfo"}`) // whose userinfo is refused
 			return
@@ -74,7 +75,7 @@ func endless(w http.ResponseWriter, _ *http.Request) {
 // trickle answers a call for a file with a piece a second until its client
 // leaves, and echoes others. In a bubble time stands still while endless writes.
 func trickle(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path != access.MediaAPI {
+	if r.URL.Path != wxapi.PathMedia {
 		echo(w, r)
 		return
 	}

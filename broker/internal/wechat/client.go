@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
@@ -42,12 +44,12 @@ const (
 
 // paths are where WeChat has each API.
 var paths = map[API]string{
-	TokenAPI:       "/cgi-bin/token",
-	StableTokenAPI: "/cgi-bin/stable_token",
-	TicketAPI:      "/cgi-bin/ticket/getticket",
-	ProbeAPI:       "/cgi-bin/get_api_domain_ip",
-	QuotaAPI:       "/cgi-bin/openapi/quota/get",
-	ClearQuotaAPI:  "/cgi-bin/clear_quota/v2",
+	TokenAPI:       wxapi.PathToken,
+	StableTokenAPI: wxapi.PathStableToken,
+	TicketAPI:      wxapi.PathTicket,
+	ProbeAPI:       wxapi.PathDomainIP,
+	QuotaAPI:       wxapi.PathQuota,
+	ClearQuotaAPI:  wxapi.PathClearQuota,
 }
 
 // APIAt returns the API at that path of WeChat's, "" for none of these.
@@ -168,7 +170,7 @@ func (c *Client) do(ctx context.Context, call call) error {
 }
 
 func (c *Client) ask(ctx context.Context, upstream *url.URL, call call) *Error {
-	failed := func(class Class, status int, detail string) *Error {
+	failed := func(class wxapi.Class, status int, detail string) *Error {
 		return &Error{
 			API: call.api, Upstream: upstream.Host, Class: class,
 			HTTPStatus: status, Detail: quote(detail, call.secrets),
@@ -176,40 +178,40 @@ func (c *Client) ask(ctx context.Context, upstream *url.URL, call call) *Error {
 	}
 	req, err := newRequest(ctx, upstream, call)
 	if err != nil {
-		return failed(Transient, 0, withoutURL(err))
+		return failed(wxapi.Transient, 0, withoutURL(err))
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return failed(Transient, 0, withoutURL(err))
+		return failed(wxapi.Transient, 0, withoutURL(err))
 	}
 	defer resp.Body.Close()
 	status := resp.StatusCode
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case status == http.StatusTooManyRequests:
-		return failed(Rate, status, "answered HTTP "+resp.Status)
+		return failed(wxapi.Rate, status, "answered HTTP "+resp.Status)
 	case status >= 500:
-		return failed(Transient, status, "answered HTTP "+resp.Status)
+		return failed(wxapi.Transient, status, "answered HTTP "+resp.Status)
 	case status >= 300 && status < 400:
-		return failed(Transient, status, "answered with a redirect (HTTP "+resp.Status+"), which is not followed")
+		return failed(wxapi.Transient, status, "answered with a redirect (HTTP "+resp.Status+"), which is not followed")
 	case err != nil:
-		return failed(Transient, status, "reading the answer: "+withoutURL(err))
+		return failed(wxapi.Transient, status, "reading the answer: "+withoutURL(err))
 	case len(raw) > maxAnswer:
-		return failed(Transient, status, fmt.Sprintf("the answer is larger than %d bytes", maxAnswer))
+		return failed(wxapi.Transient, status, fmt.Sprintf("the answer is larger than %d bytes", maxAnswer))
 	}
 	got, err := decode(raw)
 	switch {
 	case err == nil && got.ErrCode != 0:
-		return refusal(call.api, upstream.Host, status, int(got.ErrCode), quote(got.ErrMsg, call.secrets))
+		return refusal(call.api, upstream.Host, status, wxapi.Code(got.ErrCode), quote(got.ErrMsg, call.secrets))
 	case status >= 400:
-		return failed(Transient, status, "answered HTTP "+resp.Status)
+		return failed(wxapi.Transient, status, "answered HTTP "+resp.Status)
 	case err != nil:
-		return failed(Transient, status, err.Error())
+		return failed(wxapi.Transient, status, err.Error())
 	case call.take == nil:
 		return nil
 	}
 	if err := call.take(got); err != nil {
-		return failed(Transient, status, err.Error())
+		return failed(wxapi.Transient, status, err.Error())
 	}
 	return nil
 }

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
@@ -82,34 +84,34 @@ func TestCalls(t *testing.T) {
 	if err := client.Probe(ctx, account, forced.Value); err != nil {
 		t.Errorf("probing a good token: %v", err)
 	}
-	if e := asError(t, client.Probe(ctx, account, stable.Value)); e.Class != wechat.RefusedToken {
+	if e := asError(t, client.Probe(ctx, account, stable.Value)); e.Class != wxapi.RefusedToken {
 		t.Errorf("probing a dead token: %v", e)
 	}
 }
 
 // TestClasses: by code, and for 40001 by call, never by wording.
 func TestClasses(t *testing.T) {
-	for code, class := range map[int]wechat.Class{
-		-1: wechat.Transient, 45011: wechat.Rate, 45009: wechat.Quota,
-		40002: wechat.Configuration, 40013: wechat.Configuration, 40125: wechat.Configuration, 40243: wechat.Configuration,
-		41002: wechat.Configuration, 41004: wechat.Configuration, 48001: wechat.Configuration, 50004: wechat.Configuration,
-		50007: wechat.Configuration, 61024: wechat.Configuration, 12345: wechat.Configuration,
-		40164: wechat.Address,
-		89501: wechat.Approval, 89503: wechat.Approval, 89506: wechat.Approval, 89507: wechat.Approval,
-		40001: wechat.RefusedToken, 40014: wechat.RefusedToken, 42001: wechat.RefusedToken,
+	for code, class := range map[int]wxapi.Class{
+		-1: wxapi.Transient, 45011: wxapi.Rate, 45009: wxapi.Quota,
+		40002: wxapi.Configuration, 40013: wxapi.Configuration, 40125: wxapi.Configuration, 40243: wxapi.Configuration,
+		41002: wxapi.Configuration, 41004: wxapi.Configuration, 48001: wxapi.Configuration, 50004: wxapi.Configuration,
+		50007: wxapi.Configuration, 61024: wxapi.Configuration, 12345: wxapi.Configuration,
+		40164: wxapi.Address,
+		89501: wxapi.Approval, 89503: wxapi.Approval, 89506: wxapi.Approval, 89507: wxapi.Approval,
+		40001: wxapi.RefusedToken, 40014: wxapi.RefusedToken, 42001: wxapi.RefusedToken,
 	} {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			answer := body(fmt.Sprintf(`{"errcode":%d,"errmsg":"invalid ip 203.0.113.7, busy, quota"}`, code))
 			client := wechat.New(wechat.Options{Upstreams: []*url.URL{serve(t, answer)}})
 			_, err := client.Ticket(t.Context(), account, credential.NewSecret("t"), credential.JSAPITicket)
 			e := asError(t, err)
-			if e.Class != class || e.Code != code {
+			if e.Class != class || int(e.Code) != code {
 				t.Errorf("class %s, code %d, want %s", e.Class, e.Code, class)
 			}
 			if want := map[int]time.Duration{89506: 24 * time.Hour, 89507: time.Hour}[code]; e.Wait != want {
 				t.Errorf("wait %v, want %v", e.Wait, want)
 			}
-			if e.Advice == "" && class != wechat.Transient && class != wechat.Rate && class != wechat.RefusedToken {
+			if e.Advice == "" && class != wxapi.Transient && class != wxapi.Rate && class != wxapi.RefusedToken {
 				t.Error("it does not say what to do")
 			}
 			if code == 40164 && e.SeenAddress != "203.0.113.7" {
@@ -117,7 +119,7 @@ func TestClasses(t *testing.T) {
 			}
 			if code == 40001 {
 				_, err := client.Token(t.Context(), account)
-				if e := asError(t, err); e.Class != wechat.Configuration {
+				if e := asError(t, err); e.Class != wxapi.Configuration {
 					t.Errorf("on the token call: %s", e.Class)
 				}
 			}
@@ -172,7 +174,7 @@ func TestAnswers(t *testing.T) {
 			client := wechat.New(wechat.Options{Upstreams: []*url.URL{serve(t, body(tt.body))}})
 			grant, err := client.Token(t.Context(), account)
 			if tt.lifetime == 0 {
-				if e := asError(t, err); e.Class != wechat.Transient {
+				if e := asError(t, err); e.Class != wxapi.Transient {
 					t.Errorf("class %s: %v", e.Class, e)
 				}
 				return
@@ -187,18 +189,18 @@ func TestAnswers(t *testing.T) {
 func TestFaults(t *testing.T) {
 	for _, tt := range []struct {
 		fault wechatsim.Fault
-		class wechat.Class
+		class wxapi.Class
 	}{
-		{wechatsim.Fault{Kind: wechatsim.FaultStatus, Status: 500}, wechat.Transient},
-		{wechatsim.Fault{Kind: wechatsim.FaultStatus, Status: 403}, wechat.Transient},
-		{wechatsim.Fault{Kind: wechatsim.FaultStatus, Status: 429}, wechat.Rate},
-		{wechatsim.Fault{Kind: wechatsim.FaultReset}, wechat.Transient},
-		{wechatsim.Fault{Kind: wechatsim.FaultTruncate}, wechat.Transient},
-		{wechatsim.Fault{Kind: wechatsim.FaultEmpty}, wechat.Transient},
-		{wechatsim.Fault{Kind: wechatsim.FaultOversize, Megabytes: 2}, wechat.Transient},
-		{wechatsim.Fault{Kind: wechatsim.FaultHTML}, wechat.Transient},
-		{wechatsim.Fault{Kind: wechatsim.FaultLost}, wechat.Transient},
-		{wechatsim.Fault{Kind: wechatsim.FaultMalformed}, wechat.Transient},
+		{wechatsim.Fault{Kind: wechatsim.FaultStatus, Status: 500}, wxapi.Transient},
+		{wechatsim.Fault{Kind: wechatsim.FaultStatus, Status: 403}, wxapi.Transient},
+		{wechatsim.Fault{Kind: wechatsim.FaultStatus, Status: 429}, wxapi.Rate},
+		{wechatsim.Fault{Kind: wechatsim.FaultReset}, wxapi.Transient},
+		{wechatsim.Fault{Kind: wechatsim.FaultTruncate}, wxapi.Transient},
+		{wechatsim.Fault{Kind: wechatsim.FaultEmpty}, wxapi.Transient},
+		{wechatsim.Fault{Kind: wechatsim.FaultOversize, Megabytes: 2}, wxapi.Transient},
+		{wechatsim.Fault{Kind: wechatsim.FaultHTML}, wxapi.Transient},
+		{wechatsim.Fault{Kind: wechatsim.FaultLost}, wxapi.Transient},
+		{wechatsim.Fault{Kind: wechatsim.FaultMalformed}, wxapi.Transient},
 	} {
 		t.Run(fmt.Sprintf("%v %d", tt.fault.Kind, tt.fault.Status), func(t *testing.T) {
 			sim, client := simulated(t)
@@ -224,20 +226,20 @@ func TestAStatusIsNotOverlooked(t *testing.T) {
 	for _, tt := range []struct {
 		status  int
 		body    string
-		class   wechat.Class // "" for a grant
-		address bool         // that WeChat says it saw
+		class   wxapi.Class // "" for a grant
+		address bool        // that WeChat says it saw
 	}{
 		{200, grant, "", false},
-		{200, refusal, wechat.Address, true},
-		{302, grant, wechat.Transient, false},
-		{400, grant, wechat.Transient, false},
-		{401, grant, wechat.Transient, false},
-		{403, grant, wechat.Transient, false},
-		{403, refusal, wechat.Address, true},
-		{404, grant, wechat.Transient, false},
-		{429, grant, wechat.Rate, false},
-		{500, grant, wechat.Transient, false},
-		{502, refusal, wechat.Transient, false},
+		{200, refusal, wxapi.Address, true},
+		{302, grant, wxapi.Transient, false},
+		{400, grant, wxapi.Transient, false},
+		{401, grant, wxapi.Transient, false},
+		{403, grant, wxapi.Transient, false},
+		{403, refusal, wxapi.Address, true},
+		{404, grant, wxapi.Transient, false},
+		{429, grant, wxapi.Rate, false},
+		{500, grant, wxapi.Transient, false},
+		{502, refusal, wxapi.Transient, false},
 	} {
 		t.Run(fmt.Sprint(tt.status, " ", tt.body[2:9]), func(t *testing.T) {
 			client := wechat.New(wechat.Options{Upstreams: []*url.URL{serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -276,7 +278,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	elsewhere := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed.Store(true) }))
 	client := wechat.New(wechat.Options{Upstreams: []*url.URL{serve(t, http.RedirectHandler(elsewhere.String(), http.StatusFound))}})
 	_, err := client.Token(t.Context(), account)
-	if e := asError(t, err); e.Class != wechat.Transient || !strings.Contains(e.Error(), "redirect") {
+	if e := asError(t, err); e.Class != wxapi.Transient || !strings.Contains(e.Error(), "redirect") {
 		t.Errorf("%v", e)
 	}
 	if followed.Load() {

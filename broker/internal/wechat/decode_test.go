@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 // FuzzDecode: no answer of WeChat's, or of whatever is in between, makes a
@@ -39,13 +41,13 @@ func TestTheFirstUpstreamIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second := &url.URL{Host: "first"}, &url.URL{Host: "second"}
 		u := newUpstreams([]*url.URL{first, second})
-		down := &Error{Class: Transient}
+		down := &Error{Class: wxapi.Transient}
 		u.called(first, down, time.Now())
 		u.called(first, down, time.Now()) // by another account that asked at the same time
 		if seen := u.list(time.Now()); seen[0].Failure != down || seen[0].InUse || !seen[1].InUse {
 			t.Fatalf("an operator sees %+v", seen)
 		}
-		u.called(second, &Error{Class: Configuration}, time.Now()) // a refusal is no failure of the host
+		u.called(second, &Error{Class: wxapi.Configuration}, time.Now()) // a refusal is no failure of the host
 		if got := u.pick(time.Now()); got != second {
 			t.Fatalf("after the first failed: %s", got.Host)
 		}

@@ -3,7 +3,7 @@
 //
 // It makes one request for each call and never repeats one by itself: calls
 // are budgeted, and a classic token call has an effect even when its answer is
-// lost. Whoever calls decides from an [Error]'s [Class] when to try again. A
+// lost. Whoever calls decides from an [Error]'s [wxapi.Class] when to try again. A
 // call that failed for a reason of the host's makes the next one go to the
 // next upstream.
 //

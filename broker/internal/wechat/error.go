@@ -5,16 +5,18 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 // Error is a call that gave no usable answer. It holds no secret. The tags are
 // for keeping it in the database.
 type Error struct {
-	API      API    `json:"api,omitempty"`
-	Upstream string `json:"upstream,omitempty"` // the host that was asked, "" where none was
-	Class    Class  `json:"class,omitempty"`
+	API      API         `json:"api,omitempty"`
+	Upstream string      `json:"upstream,omitempty"` // the host that was asked, "" where none was
+	Class    wxapi.Class `json:"class,omitempty"`
 	// Code is WeChat's errcode, 0 when there was none to read.
-	Code int `json:"code,omitempty"`
+	Code wxapi.Code `json:"code,omitempty"`
 	// HTTPStatus is 0 when no answer came.
 	HTTPStatus int `json:"http_status,omitempty"`
 	// Detail is WeChat's errmsg or what went wrong on the way.
@@ -54,13 +56,15 @@ func (e *Error) Error() string {
 }
 
 // refusal is the error for an errcode.
-func refusal(api API, upstream string, status, code int, errmsg string) *Error {
-	m := meaningOf(api, code)
+func refusal(api API, upstream string, status int, code wxapi.Code, errmsg string) *Error {
 	e := &Error{
 		API: api, Upstream: upstream, HTTPStatus: status,
-		Class: m.class, Code: code, Detail: errmsg, Advice: m.advice, Wait: m.wait,
+		Class: code.Class(), Code: code, Detail: errmsg, Advice: code.Advice(), Wait: code.Wait(),
 	}
-	if m.class == Address {
+	switch {
+	case code == wxapi.InvalidCredential && !api.takesToken(): // it is the AppSecret that is not valid
+		e.Class, e.Advice = wxapi.Configuration, wxapi.InvalidSecret.Advice()
+	case e.Class == wxapi.Address:
 		e.SeenAddress = addressIn(errmsg)
 	}
 	return e

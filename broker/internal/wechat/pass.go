@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
@@ -124,13 +126,13 @@ func (c *Client) pass(ctx context.Context, upstream *url.URL, r Request) (_ *Ans
 	moved := time.AfterFunc(standstill, cancel)
 	end := func() { moved.Stop(); cancel() }
 	secrets := secretForms(r.Secret, r.Token)
-	failed := func(class Class, status int, detail string) *Error {
+	failed := func(class wxapi.Class, status int, detail string) *Error {
 		end()
 		return &Error{API: r.API, Upstream: upstream.Host, Class: class, HTTPStatus: status, Detail: quote(detail, secrets)}
 	}
 	req, err := r.request(ctx, upstream, moved)
 	if err != nil {
-		return nil, false, failed(Transient, 0, withoutURL(err))
+		return nil, false, failed(wxapi.Transient, 0, withoutURL(err))
 	}
 	client := c.passing
 	if r.Method == http.MethodGet && r.API != MediaAPI { // net/http repeats a GET whose kept-alive connection breaks
@@ -142,24 +144,24 @@ func (c *Client) pass(ctx context.Context, upstream *url.URL, r Request) (_ *Ans
 		if context.Cause(ctx) != nil {
 			err = errors.New("no answer in time")
 		}
-		return nil, !dialling || at.Op != "dial", failed(Transient, 0, withoutURL(err))
+		return nil, !dialling || at.Op != "dial", failed(wxapi.Transient, 0, withoutURL(err))
 	}
-	refuse := func(class Class, detail string) (*Answer, bool, *Error) {
+	refuse := func(class wxapi.Class, detail string) (*Answer, bool, *Error) {
 		_ = resp.Body.Close() // it is not looked at
 		return nil, true, failed(class, resp.StatusCode, detail)
 	}
 	switch status := resp.StatusCode; {
 	case status == http.StatusTooManyRequests:
-		return refuse(Rate, "answered HTTP "+resp.Status)
+		return refuse(wxapi.Rate, "answered HTTP "+resp.Status)
 	case status >= 500:
-		return refuse(Transient, "answered HTTP "+resp.Status)
+		return refuse(wxapi.Transient, "answered HTTP "+resp.Status)
 	case status >= 300 && status < 400:
-		return refuse(Transient, "answered with a redirect (HTTP "+resp.Status+"), which is not followed")
+		return refuse(wxapi.Transient, "answered with a redirect (HTTP "+resp.Status+"), which is not followed")
 	}
 	body := bufio.NewReaderSize(moving{resp.Body, moved}, maxRefusal)
 	head, err := body.Peek(maxRefusal)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return refuse(Transient, "reading the answer: "+withoutURL(err))
+		return refuse(wxapi.Transient, "reading the answer: "+withoutURL(err))
 	}
 	hidden := distinct(secrets)
 	answer := &Answer{
@@ -168,7 +170,7 @@ func (c *Client) pass(ctx context.Context, upstream *url.URL, r Request) (_ *Ans
 	}
 	if errors.Is(err, io.EOF) && resp.Header.Get("Content-Disposition") == "" {
 		if said, err := decode(head); err == nil && said.ErrCode != 0 {
-			answer.Refusal = refusal(r.API, upstream.Host, resp.StatusCode, int(said.ErrCode), quote(said.ErrMsg, secrets))
+			answer.Refusal = refusal(r.API, upstream.Host, resp.StatusCode, wxapi.Code(said.ErrCode), quote(said.ErrMsg, secrets))
 		}
 	}
 	return answer, true, nil

@@ -15,6 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
@@ -130,7 +132,7 @@ func TestRefusalsThatArePassedOn(t *testing.T) {
 			}
 			code := 0
 			if answer.Refusal != nil {
-				code = answer.Refusal.Code
+				code = int(answer.Refusal.Code)
 			}
 			if code != tt.code {
 				t.Errorf("code %d, want %d", code, tt.code)
@@ -144,20 +146,20 @@ func TestPassFails(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		handler http.HandlerFunc
-		class   wechat.Class
+		class   wxapi.Class
 		says    string
 		blamed  bool // the host
 	}{
-		{"out of order", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, wechat.Transient, "HTTP 502", true},
-		{"too often", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) }, wechat.Rate, "HTTP 429", false},
+		{"out of order", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, wxapi.Transient, "HTTP 502", true},
+		{"too often", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) }, wxapi.Rate, "HTTP 429", false},
 		{"elsewhere", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
-		}, wechat.Transient, "redirect", false},
-		{"no answer", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, wechat.Transient, "", true},
+		}, wxapi.Transient, "redirect", false},
+		{"no answer", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, wxapi.Transient, "", true},
 		{"half a refusal", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			fmt.Fprint(w, `{"errcode":`)
-		}, wechat.Transient, "reading the answer", false},
+		}, wxapi.Transient, "reading the answer", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var calls atomic.Int64

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
@@ -78,15 +80,15 @@ func TestHasQuota(t *testing.T) {
 func TestQuotaAnswers(t *testing.T) {
 	for _, tt := range []struct {
 		name, body string
-		class      wechat.Class // "" where it is taken
+		class      wxapi.Class // "" where it is taken
 	}{
 		{"nothing used", `{"errcode":0,"quota":{"daily_limit":5000,"used":0,"remain":5000}}`, ""},
 		{"without an errcode", `{"quota":{"daily_limit":5000,"used":0,"remain":5000}}`, ""},
-		{"no quota", `{"errcode":0,"errmsg":"ok"}`, wechat.Transient},
-		{"null", `{"errcode":0,"quota":null}`, wechat.Transient},
-		{"words", `{"errcode":0,"quota":{"daily_limit":"plenty"}}`, wechat.Transient},
-		{"no such path", `{"errcode":76021,"errmsg":"cgi_path not found, please check"}`, wechat.Configuration},
-		{"a dead token", `{"errcode":40001,"errmsg":"invalid credential"}`, wechat.RefusedToken},
+		{"no quota", `{"errcode":0,"errmsg":"ok"}`, wxapi.Transient},
+		{"null", `{"errcode":0,"quota":null}`, wxapi.Transient},
+		{"words", `{"errcode":0,"quota":{"daily_limit":"plenty"}}`, wxapi.Transient},
+		{"no such path", `{"errcode":76021,"errmsg":"cgi_path not found, please check"}`, wxapi.Configuration},
+		{"a dead token", `{"errcode":40001,"errmsg":"invalid credential"}`, wxapi.RefusedToken},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			client := wechat.New(wechat.Options{Upstreams: []*url.URL{serve(t, body(tt.body))}})
@@ -129,7 +131,7 @@ func TestQuotaOverTheSimulator(t *testing.T) {
 		t.Errorf("%d calls used after all were cleared", n)
 	}
 	sim.Change(func(s *wechatsim.Settings) { s.ClearsPerMonth = 1 })
-	if e := asError(t, client.ClearQuota(t.Context(), account)); e.Code != 48006 || e.Class != wechat.Configuration || !strings.Contains(e.Advice, "ten times this month") {
+	if e := asError(t, client.ClearQuota(t.Context(), account)); e.Code != 48006 || e.Class != wxapi.Configuration || !strings.Contains(e.Advice, "ten times this month") {
 		t.Errorf("%v", e)
 	}
 	if err := sim.SetSecret(appid, "another"); err != nil {
@@ -137,7 +139,7 @@ func TestQuotaOverTheSimulator(t *testing.T) {
 	}
 	// No token is sent, so 40001 is about the secret.
 	sim.Change(func(s *wechatsim.Settings) { s.WrongSecretCode = 40001 })
-	if e := asError(t, client.ClearQuota(t.Context(), account)); e.Class != wechat.Configuration || !strings.Contains(e.Advice, "AppSecret") {
+	if e := asError(t, client.ClearQuota(t.Context(), account)); e.Class != wxapi.Configuration || !strings.Contains(e.Advice, "AppSecret") {
 		t.Errorf("%v of class %s", e, e.Class)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"sync"
 	"time"
+
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 // preferAfter is how long another upstream is used before the first is tried
@@ -60,7 +62,7 @@ func (u *upstreams) prefer(now time.Time) {
 func (u *upstreams) called(host *url.URL, failure *Error, now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	failed := failure != nil && failure.Class == Transient
+	failed := failure != nil && failure.Class == wxapi.Transient
 	for i := range u.hosts {
 		if u.hosts[i] != host {
 			continue

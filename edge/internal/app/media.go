@@ -8,6 +8,8 @@ import (
 	"mime"
 	"strings"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/edge/internal/calls"
@@ -35,7 +37,7 @@ type mediaGetCommand struct {
 
 // Run downloads and prints the file's path.
 func (c mediaGetCommand) Run(r daemon.Running) error {
-	if !calls.IsMediaID(c.MediaID) {
+	if !wxapi.IsMediaID(c.MediaID) {
 		return errors.New("MEDIA_ID is not one that WeChat gives: letters, digits, _ and -")
 	}
 	target, err := download.Open(c.Output, c.Force)
@@ -127,8 +129,8 @@ func inWords(err error) error {
 	if !ok {
 		return err
 	}
-	if said := calls.RefusalIn(err); said != nil {
-		return fmt.Errorf("WeChat answers %d: %s", said.GetErrcode(), said.GetErrmsg())
+	if said, ok := wxapi.RefusalIn(err); ok {
+		return fmt.Errorf("WeChat answers %d: %s", said.Code, said.Message)
 	}
 	return fmt.Errorf("%s: %s", s.Code(), s.Message())
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"github.com/wxbroker/wxbroker/edge/internal/alias"
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
 	"github.com/wxbroker/wxbroker/edge/internal/signing"
@@ -26,7 +28,7 @@ type caller struct {
 // edge knows, or an alias of one.
 func (a *API) admit(r *http.Request, token string) (caller, error) {
 	if !a.Keys.Current().Any() {
-		return caller{}, say(errToken, noKeys)
+		return caller{}, say(wxapi.InvalidCredential, noKeys)
 	}
 	who, known := a.byToken(token)
 	name, bearer := a.bearer(r)
@@ -36,9 +38,9 @@ func (a *API) admit(r *http.Request, token string) (caller, error) {
 	case known:
 		return who, nil
 	case token == "" && r.Header.Get("Authorization") == "":
-		return caller{}, say(errNoToken, "")
+		return caller{}, say(wxapi.MissingToken, "")
 	}
-	return caller{}, say(errToken, "")
+	return caller{}, say(wxapi.InvalidCredential, "")
 }
 
 // byToken returns who presents an access_token that this edge knows, or an
@@ -58,7 +60,7 @@ func (a *API) byToken(token string) (caller, bool) {
 
 // admitCall lets in who may have a call made.
 func (a *API) admitCall(r *http.Request, path string, q query, entry *audit.Entry) (who caller, err error) {
-	if strings.HasPrefix(path, snsPaths) {
+	if strings.HasPrefix(path, wxapi.BelowSNS) {
 		who, err = a.admitUser(r, path, q, entry)
 	} else {
 		who, err = a.admit(r, q.token)
@@ -83,17 +85,10 @@ func unsaid(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, signing.ErrAccount):
-		return say(errNoAppID, err.Error())
+		return say(wxapi.MissingAppID, err.Error())
 	}
 	return inWeChatsWords(err)
 }
-
-const (
-	// snsPaths are those of a user's OAuth tokens, which are in the query.
-	snsPaths = "/sns/"
-	// oauthToken is the one that turns a code into such a token.
-	oauthToken = "/sns/oauth2/access_token"
-)
 
 // admitUser lets in who presents a local key, as bearer or as secret, or a
 // user's token, which the broker has to know.
@@ -102,17 +97,17 @@ func (a *API) admitUser(r *http.Request, path string, q query, entry *audit.Entr
 	switch {
 	case bearer:
 		return caller{name: name, key: name, proven: true}, nil
-	case path == oauthToken && q.appid == "", q.secret != "" && q.appid == "":
-		return caller{}, say(errNoAppID, "")
-	case path == oauthToken && q.secret == "":
-		return caller{}, say(errNoSecret, "")
+	case path == wxapi.PathCode && q.appid == "", q.secret != "" && q.appid == "":
+		return caller{}, say(wxapi.MissingAppID, "")
+	case path == wxapi.PathCode && q.secret == "":
+		return caller{}, say(wxapi.MissingSecret, "")
 	case q.secret != "":
 		account, err := a.bySecret(q.appid, q.secret, entry)
 		return caller{entry.LocalKey, entry.LocalKey, account.AppID, true}, err
 	case !a.Keys.Current().Any():
-		return caller{}, say(errToken, noKeys)
+		return caller{}, say(wxapi.InvalidCredential, noKeys)
 	case q.token == "" && !q.refreshes:
-		return caller{}, say(errNoToken, "")
+		return caller{}, say(wxapi.MissingToken, "")
 	}
 	if appidForm.MatchString(q.appid) {
 		return caller{appid: q.appid}, nil

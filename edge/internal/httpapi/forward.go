@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"google.golang.org/grpc/codes"
 	grpcstatus "google.golang.org/grpc/status"
 
@@ -45,9 +47,9 @@ func refusedCall(err error) error {
 	var limit *http.MaxBytesError
 	switch {
 	case errors.As(err, &limit):
-		return say(errTooLarge, fmt.Sprintf("the body has more than %d bytes", limit.Limit))
+		return say(wxapi.TooLarge, fmt.Sprintf("the body has more than %d bytes", limit.Limit))
 	case errors.As(err, &body):
-		return say(errFormat, "the body did not arrive whole")
+		return say(wxapi.InvalidFormat, "the body did not arrive whole")
 	default:
 		return inWeChatsWords(err)
 	}
@@ -80,12 +82,12 @@ func (a *API) relay(f *flow, r *http.Request, path string, entry *audit.Entry) e
 // callOf returns the call that a request asks for, and the name of the local key
 // that it is made for. It reads no body: who asks may be anybody.
 func (a *API) callOf(r *http.Request, path string, entry *audit.Entry) (head *wxbrokerv1.CallHead, key string, err error) {
-	users := strings.HasPrefix(path, snsPaths)
+	users := strings.HasPrefix(path, wxapi.BelowSNS)
 	switch {
 	case users && r.Method != http.MethodGet: // WeChat has no other there, and a stranger no body
-		return nil, "", say(errNotGet, "")
+		return nil, "", say(wxapi.NotGet, "")
 	case r.Method != http.MethodGet && r.Method != http.MethodPost:
-		return nil, "", say(errNotPost, "or GET")
+		return nil, "", say(wxapi.NotPost, "or GET")
 	}
 	q, err := readQuery(r.URL.RawQuery, users)
 	if err != nil {

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
 	"github.com/wxbroker/wxbroker/edge/internal/calls"
 	"github.com/wxbroker/wxbroker/edge/internal/filename"
@@ -46,7 +48,7 @@ func (a *API) download(f *flow, r *http.Request, entry *audit.Entry) (err error)
 		return err
 	}
 	path := mediaPath.FindStringSubmatch(r.URL.Path)
-	if !calls.IsMediaID(path[1]) {
+	if !wxapi.IsMediaID(path[1]) {
 		return refuse(http.StatusBadRequest, "the path does not end with a media_id")
 	}
 	if entry.AppID, err = a.caller(given, credential.Media); err != nil {

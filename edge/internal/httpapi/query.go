@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 // query is that of a call, and what in it is not for WeChat, or tells who calls.
@@ -24,7 +26,7 @@ func readQuery(raw string, keepToken bool) (query, error) {
 		name, nameErr := url.QueryUnescape(rawName)
 		value, valueErr := url.QueryUnescape(rawValue)
 		if nameErr != nil || valueErr != nil || !utf8.ValidString(part) {
-			return query{}, say(errParameter, "the query has a broken escape or is not UTF-8")
+			return query{}, say(wxapi.InvalidParameter, "the query has a broken escape or is not UTF-8")
 		}
 		switch strings.ToLower(strings.TrimSpace(name)) {
 		case "access_token":

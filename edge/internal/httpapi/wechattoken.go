@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+
 	"github.com/wxbroker/wxbroker/edge/internal/alias"
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
@@ -32,7 +34,7 @@ type wechatTokenAnswer struct {
 func (a *API) wechatToken(r *http.Request, entry *audit.Entry) (any, error) {
 	entry.Action, entry.Kind = audit.Token, credential.AccessToken
 	if r.Method != http.MethodGet {
-		return nil, say(errNotGet, "")
+		return nil, say(wxapi.NotGet, "")
 	}
 	q := r.URL.Query()
 	return a.handOut(tokenRequest{GrantType: q.Get("grant_type"), AppID: q.Get("appid"), Secret: q.Get("secret")}, entry)
@@ -42,15 +44,15 @@ func (a *API) wechatToken(r *http.Request, entry *audit.Entry) (any, error) {
 func (a *API) wechatStableToken(r *http.Request, entry *audit.Entry) (any, error) {
 	entry.Action, entry.Kind = audit.Token, credential.AccessToken
 	if r.Method != http.MethodPost {
-		return nil, say(errNotPost, "")
+		return nil, say(wxapi.NotPost, "")
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return nil, say(errFormat, "the body did not arrive whole, or is too large")
+		return nil, say(wxapi.InvalidFormat, "the body did not arrive whole, or is too large")
 	}
 	var asked *tokenRequest
 	if json.Unmarshal(body, &asked) != nil || asked == nil {
-		return nil, say(errFormat, "")
+		return nil, say(wxapi.InvalidFormat, "")
 	}
 	return a.handOut(*asked, entry)
 }
@@ -60,11 +62,11 @@ func (a *API) wechatStableToken(r *http.Request, entry *audit.Entry) (any, error
 func (a *API) handOut(asked tokenRequest, entry *audit.Entry) (any, error) {
 	switch {
 	case asked.GrantType != "client_credential":
-		return nil, say(errGrantType, "it has to be client_credential")
+		return nil, say(wxapi.InvalidGrantType, "it has to be client_credential")
 	case asked.AppID == "":
-		return nil, say(errNoAppID, "")
+		return nil, say(wxapi.MissingAppID, "")
 	case asked.Secret == "":
-		return nil, say(errNoSecret, "")
+		return nil, say(wxapi.MissingSecret, "")
 	}
 	account, err := a.bySecret(asked.AppID, asked.Secret, entry)
 	switch {
@@ -76,15 +78,15 @@ func (a *API) handOut(asked tokenRequest, entry *audit.Entry) (any, error) {
 			return nil, inWeChatsWords(err)
 		}
 		if left < time.Second {
-			return nil, say(errSystem, "the access_token is about to be replaced, ask again")
+			return nil, say(wxapi.Busy, "the access_token is about to be replaced, ask again")
 		}
 		return wechatTokenAnswer{value.Reveal(), int64(left / time.Second)}, nil
 	case len(account.Calls) == 0:
-		return nil, say(errNotAuthorized, "the broker grants this edge neither the access_token of "+account.AppID+" nor calls")
+		return nil, say(wxapi.NotAuthorized, "the broker grants this edge neither the access_token of "+account.AppID+" nor calls")
 	}
 	made, err := alias.New(account.AliasKey, account.AppID, entry.LocalKey, time.Now().Add(alias.Life))
 	if err != nil {
-		return nil, say(errSystem, err.Error())
+		return nil, say(wxapi.Busy, err.Error())
 	}
 	return wechatTokenAnswer{made, int64(alias.Life / time.Second)}, nil
 }
@@ -94,14 +96,14 @@ func (a *API) handOut(asked tokenRequest, entry *audit.Entry) (any, error) {
 func (a *API) bySecret(appid, secret string, entry *audit.Entry) (credential.Account, error) {
 	keys := a.Keys.Current()
 	if !keys.Any() {
-		return credential.Account{}, say(errSecret, noKeys)
+		return credential.Account{}, say(wxapi.InvalidSecret, noKeys)
 	}
 	var ok bool
 	if entry.LocalKey, ok = keys.Match(secret); !ok {
-		return credential.Account{}, say(errSecret, "the secret here is a local key of this edge, never the AppSecret")
+		return credential.Account{}, say(wxapi.InvalidSecret, "the secret here is a local key of this edge, never the AppSecret")
 	}
 	if !appidForm.MatchString(appid) {
-		return credential.Account{}, say(errAppID, "")
+		return credential.Account{}, say(wxapi.InvalidAppID, "")
 	}
 	entry.AppID = appid
 	account, err := a.State.Account(appid)
@@ -127,7 +129,7 @@ type wechatTicketAnswer struct {
 func (a *API) wechatTicket(r *http.Request, entry *audit.Entry) (any, error) {
 	entry.Action = audit.Ticket
 	if r.Method != http.MethodGet {
-		return nil, say(errNotGet, "")
+		return nil, say(wxapi.NotGet, "")
 	}
 	q := r.URL.Query()
 	kind, known := ticketTypes[q.Get("type")]
@@ -138,7 +140,7 @@ func (a *API) wechatTicket(r *http.Request, entry *audit.Entry) (any, error) {
 	case err != nil:
 		return nil, err
 	case !known:
-		return nil, say(errTicketType, "type has to be jsapi or wx_card")
+		return nil, say(wxapi.InvalidTicketType, "type has to be jsapi or wx_card")
 	}
 	named := q.Get("appid")
 	switch {
@@ -146,7 +148,7 @@ func (a *API) wechatTicket(r *http.Request, entry *audit.Entry) (any, error) {
 	case named == "" || appidForm.MatchString(named):
 		who.appid = named
 	default:
-		return nil, say(errAppID, "")
+		return nil, say(wxapi.InvalidAppID, "")
 	}
 	appid, err := a.State.AppID(who.appid, kind)
 	entry.AppID = cmp.Or(appid, who.appid)
@@ -161,7 +163,7 @@ func (a *API) wechatTicket(r *http.Request, entry *audit.Entry) (any, error) {
 	case err != nil:
 		return nil, inWeChatsWords(err)
 	case left < time.Second:
-		return nil, say(errSystem, "the ticket is about to expire, ask again")
+		return nil, say(wxapi.Busy, "the ticket is about to expire, ask again")
 	}
 	return wechatTicketAnswer{0, "ok", value.Reveal(), int64(left / time.Second)}, nil
 }

@@ -1,0 +1,38 @@
+package wxapi
+
+import "regexp"
+
+// Where WeChat has the APIs that broker and edge know by name. The documents are
+// below https://developers.weixin.qq.com/doc/offiaccount/en/.
+const (
+	PathToken       = "/cgi-bin/token"
+	PathStableToken = "/cgi-bin/stable_token"
+	PathTicket      = "/cgi-bin/ticket/getticket"
+	PathDomainIP    = "/cgi-bin/get_api_domain_ip"
+	PathQuota       = "/cgi-bin/openapi/quota/get"
+	PathClearQuota  = "/cgi-bin/clear_quota/v2"
+
+	// PathTemplate: Message_Management/Template_Message_Interface.html.
+	PathTemplate = "/cgi-bin/message/template/send"
+	// PathMedia: Asset_Management/Get_temporary_materials.html; PathHDVoice has a
+	// voice as the JS-SDK recorded it.
+	PathMedia   = "/cgi-bin/media/get"
+	PathHDVoice = "/cgi-bin/media/get/jssdk"
+
+	// PathCode and the three after it: OA_Web_Apps/Wechat_webpage_authorization.html.
+	// A code is turned into OAuth tokens, these are renewed, a user is asked about,
+	// a token is checked.
+	PathCode     = "/sns/oauth2/access_token"
+	PathRenewal  = "/sns/oauth2/refresh_token"
+	PathUserInfo = "/sns/userinfo"
+	PathAuth     = "/sns/auth"
+	// BelowSNS is where every API is that takes a user's OAuth token, and none of
+	// an account's.
+	BelowSNS = "/sns/"
+)
+
+// mediaID is the form of WeChat's media_id.
+var mediaID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,256}$`)
+
+// IsMediaID reports whether s may name a file that was uploaded.
+func IsMediaID(s string) bool { return mediaID.MatchString(s) }

@@ -1,0 +1,88 @@
+package wxapi
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+// statuses are HTTP's status and WeChat's code that fit each of gRPC's. For any
+// other it is the last row.
+var statuses = []struct {
+	grpc codes.Code
+	http int
+	code Code
+}{
+	{codes.InvalidArgument, http.StatusBadRequest, InvalidParameter},
+	{codes.OutOfRange, http.StatusRequestedRangeNotSatisfiable, InvalidParameter},
+	{codes.NotFound, http.StatusNotFound, InvalidAppID},
+	{codes.PermissionDenied, http.StatusForbidden, NotAuthorized}, // for as long as the grant is missing
+	{codes.ResourceExhausted, http.StatusTooManyRequests, TooOften},
+	{codes.FailedPrecondition, http.StatusBadGateway, Busy},
+	{codes.Unavailable, http.StatusServiceUnavailable, Busy},
+}
+
+// HTTPStatus returns HTTP's status for one of gRPC's.
+func HTTPStatus(c codes.Code) int {
+	for _, row := range statuses {
+		if row.grpc == c {
+			return row.http
+		}
+	}
+	return http.StatusServiceUnavailable
+}
+
+// Fitting returns WeChat's code for one of gRPC's.
+func Fitting(c codes.Code) Code {
+	for _, row := range statuses {
+		if row.grpc == c {
+			return row.code
+		}
+	}
+	return Busy
+}
+
+// Refusal is what WeChat says to a call, or the broker in WeChat's words: whoever
+// calls WeChat knows them.
+type Refusal struct {
+	Code    Code // 0 for what fits the status
+	Message string
+	Retry   time.Time // when to try again, zero where nobody knows
+}
+
+// Status returns a gRPC status with the refusal in its details.
+func (r Refusal) Status(c codes.Code) error {
+	r.Code = cmp.Or(r.Code, Fitting(c))
+	detail := &wxbrokerv1.Refusal{Errcode: int32(r.Code), Errmsg: r.Message}
+	if !r.Retry.IsZero() {
+		detail.RetryTime = timestamppb.New(r.Retry)
+	}
+	message := fmt.Sprintf("%s (errcode %d)", r.Message, r.Code)
+	s, err := status.New(c, message).WithDetails(detail)
+	if err != nil { // never: the code is an error's and the detail a message
+		return status.Error(c, message)
+	}
+	return s.Err()
+}
+
+// RefusalIn returns the refusal in the details of a status, false where there is
+// none: then it is not WeChat's words that it is in.
+func RefusalIn(err error) (Refusal, bool) {
+	for _, detail := range status.Convert(err).Details() {
+		if in, ok := detail.(*wxbrokerv1.Refusal); ok {
+			r := Refusal{Code: Code(in.GetErrcode()), Message: in.GetErrmsg()}
+			if in.GetRetryTime().IsValid() {
+				r.Retry = in.GetRetryTime().AsTime()
+			}
+			return r, true
+		}
+	}
+	return Refusal{}, false
+}
