@@ -249,8 +249,8 @@ type spending struct {
 	counts map[string]int // by day or month, as WeChat counts
 	last   time.Time      // the last call, by the wall clock
 	at     credential.Instant
-	// open are the intents that no stored answer has closed: of each kind the
-	// last, which is above those before it.
+	// open are the intents that no stored answer has closed: of each kind the last
+	// version, which is above those before it, and the first start.
 	open map[credential.Kind]intent
 
 	// What the store does not have: counts, and that intents were closed.
@@ -294,6 +294,9 @@ func (s *spending) spend(in intent) (undo func()) {
 	if in.Kind != "" {
 		if s.open == nil {
 			s.open = map[credential.Kind]intent{}
+		}
+		if before, ok := s.open[in.Kind]; ok {
+			in.Start = before.Start
 		}
 		s.open[in.Kind] = in
 	}

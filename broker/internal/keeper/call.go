@@ -50,7 +50,11 @@ func (k *Keeper) fetch(ctx context.Context, api wechat.API, s *slot, why purpose
 			err = &wechat.Error{API: api, Upstream: k.WeChat.Upstream(), Class: wxapi.Transient, Detail: wrong}
 		}
 	}
-	if err != nil && answered(err) && !s.unanswered { // what went before is still open otherwise
+	switch {
+	case err == nil:
+	case !answered(err):
+		s.missed(in.start)
+	case s.unanswered.IsZero(): // what went before is still open otherwise
 		k.budget.close(s.kind)
 	}
 	return grant, in, err
@@ -94,9 +98,6 @@ func (k *Keeper) failed(ctx context.Context, s *slot, err error) {
 		e = &wechat.Error{Class: wxapi.Transient, Detail: fmt.Sprint(err)}
 	}
 	now := k.Clock.Now()
-	if !answered(e) {
-		s.unanswered = true
-	}
 	if until := s.expiry.Sub(now) - s.lastGasp(); e.Class == wxapi.Budget && s.purpose(now) == scheduled && e.Wait > until {
 		held := *e
 		held.Wait, e = until, &held // what is kept for recovery is for then

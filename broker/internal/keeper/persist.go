@@ -155,7 +155,7 @@ func (k *Keeper) loadSlot(s *slot, stored map[string][]byte) {
 			"expires_in", s.expiry.Sub(now).Round(time.Second), "next_call_in", s.due.Sub(now).Round(time.Second))
 	}
 	for api, open := range k.budget.opened(s.kind) {
-		s.unanswered = true
+		s.missed(now.Add(min(0, open.Start.Sub(now.Wall()))))
 		k.Log.Warn("a call was under way when the broker ended: WeChat may have answered it", "kind", s.kind, "api", api, "started", open.Start)
 		if api == wechat.TokenAPI { // which has then replaced the token: ours is dying
 			s.due = now

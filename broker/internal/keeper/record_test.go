@@ -18,7 +18,7 @@ func full(at func(time.Duration) credential.Instant) *slot {
 	value := strings.Repeat("t", 86)
 	for i := range 40 {
 		g := grant(value+string(rune('A'+i)), 2*time.Hour)
-		s.expiry, s.due = s.seen.age(g, at(0))
+		s.expiry, s.due = s.seen.age(g, at(0), credential.Instant{})
 		s.take(g, at(0), int64(1764572535000+i))
 	}
 	s.die(at(0).Wall())
@@ -65,7 +65,7 @@ func TestARecord(t *testing.T) {
 
 	s.changed = nothing
 	g := grant(s.value.Reveal(), 90*time.Minute)
-	s.expiry, s.due = s.seen.age(g, at(10*time.Minute))
+	s.expiry, s.due = s.seen.age(g, at(10*time.Minute), credential.Instant{})
 	s.take(g, at(10*time.Minute), 1764572535999)
 	check("read again", again(t, s, stored, at(11*time.Minute)), 11*time.Minute)
 
@@ -91,7 +91,7 @@ func TestAReadingWritesLittle(t *testing.T) {
 	now := at(10 * time.Minute)
 	b.spent[wechat.TicketAPI].spend(intent{Kind: s.kind, Version: 1764572535999, Start: now.Wall(), api: wechat.TicketAPI, start: now})
 	g := grant(s.value.Reveal(), 2*time.Hour)
-	s.expiry, s.due = s.seen.age(g, now)
+	s.expiry, s.due = s.seen.age(g, now, credential.Instant{})
 	s.take(g, now, 1764572535999)
 	before := size(t, b.spent[wechat.TicketAPI].record())
 	b.close(s.kind)

@@ -94,7 +94,7 @@ func (k *Keeper) refreshTicket(ctx context.Context, s *slot) {
 	if s.isLive(in.start) && !grant.Value.Equal(s.value) && s.seen.early(s.value, grant.Lifetime, in.start) {
 		k.diedEarly(ctx, s)
 	}
-	expiry, due := s.seen.age(grant, in.start)
+	expiry, due := s.seen.age(grant, in.start, s.unanswered)
 	k.settle(ctx, s, grant, in, expiry, due)
 }
 
@@ -139,7 +139,7 @@ func (k *Keeper) checkToken(ctx context.Context, reason error) bool {
 		k.Log.WarnContext(ctx, "cannot find out whether WeChat refuses the token, keeping it", "reason", reason, "error", probe)
 		return false
 	}
-	if s.unanswered {
+	if !s.unanswered.IsZero() {
 		k.Log.WarnContext(ctx, "WeChat refuses the token: a call of ours that it did not answer has replaced it", "version", s.version)
 	} else {
 		k.diedEarly(ctx, s)

@@ -127,15 +127,20 @@ func (seen sightings) early(value credential.Secret, next time.Duration, start c
 	return left > min(maxLead, max(s.Lifetime, next)/4)
 }
 
-// age says when a ticket that was read at start hard-expires, and when
-// it is to be read again.
-func (seen sightings) age(grant wechat.Grant, start credential.Instant) (expiry, due credential.Instant) {
+// age says when a ticket that was read at start hard-expires, and when it is to
+// be read again. WeChat may say a whole lifetime of a ticket that is old. So its
+// life counts from when it was seen first, or from unanswered, if that is not
+// zero: WeChat may have made it for a call whose answer was lost.
+func (seen sightings) age(grant wechat.Grant, start, unanswered credential.Instant) (expiry, due credential.Instant) {
 	claimed := start.Add(grant.Lifetime) // what WeChat says, fresh-looking or not
 	hashed := hash(grant.Value)
 	first, again := seen[hashed]
 	switch {
 	case !again:
 		first = sighting{Lifetime: grant.Lifetime, at: claimed}
+		if made := unanswered.Add(grant.Lifetime); !unanswered.IsZero() && claimed.Sub(made) > 0 {
+			first.at = made
+		}
 	case first.at.IsZero(): // from the store, judged by the wall clock until now
 		first.at = start.Add(min(first.Expected.Sub(start.Wall()), first.Lifetime))
 	}

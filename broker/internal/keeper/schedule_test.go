@@ -79,40 +79,57 @@ func TestTheAgeOfATicket(t *testing.T) {
 	}
 	const life = 2 * time.Hour
 	for _, tt := range []struct {
-		name     string
+		name string
+		// lost is how long before the first reading a call's answer was lost, 0
+		// for none.
+		lost     time.Duration
 		readings []reading
 	}{
-		{"an expires_in that looks fresh each time makes it no younger", []reading{
+		{"an expires_in that looks fresh each time makes it no younger", 0, []reading{
 			{0, life, "a", life, 10 * time.Minute},
 			{time.Hour, life, "a", life, 70 * time.Minute},
 		}},
-		{"an expires_in that counts down is believed", []reading{
+		{"an expires_in that counts down is believed", 0, []reading{
 			{0, life, "a", life, 10 * time.Minute},
 			{time.Hour, time.Hour, "a", life, 70 * time.Minute},
 		}},
-		{"a shorter one ends it earlier", []reading{
+		{"a shorter one ends it earlier", 0, []reading{
 			{0, life, "a", life, 10 * time.Minute},
 			{time.Hour, 10 * time.Minute, "a", 70 * time.Minute, 65 * time.Minute},
 		}},
-		{"one that should have ended is good until the next reading and a minute", []reading{
+		{"one that should have ended is good until the next reading and a minute", 0, []reading{
 			{0, life, "a", life, 10 * time.Minute},
 			{life + time.Minute, life, "a", life + 150*time.Second, life + 90*time.Second},
 			{life + 90*time.Second, life, "a", life + 210*time.Second, life + 150*time.Second}, // 30 s, then 60 s
 		}},
-		{"but never longer than WeChat says", []reading{
+		{"but never longer than WeChat says", 0, []reading{
 			{0, life, "a", life, 10 * time.Minute},
 			{life + time.Minute, 20 * time.Second, "a", life + 80*time.Second, life + 90*time.Second},
 		}},
-		{"a value that returns is as old as it was", []reading{
+		{"a value that returns is as old as it was", 0, []reading{
 			{0, life, "a", life, 10 * time.Minute},
 			{10 * time.Minute, life, "b", life + 10*time.Minute, 20 * time.Minute},
 			{20 * time.Minute, life, "a", life, 30 * time.Minute},
 		}},
+		{"it may be as old as a call whose answer was lost", 14 * time.Minute, []reading{
+			{0, life, "a", life - 14*time.Minute, 10 * time.Minute},
+			{life - 14*time.Minute, life, "a", life - 14*time.Minute + 90*time.Second, life - 14*time.Minute + 30*time.Second},
+		}},
+		{"or over already, and is good all the same: WeChat gives it", 3 * time.Hour, []reading{
+			{0, life, "a", 90 * time.Second, 30 * time.Second},
+		}},
+		{"a shorter expires_in counts from then too", 14 * time.Minute, []reading{
+			{0, time.Hour, "a", 46 * time.Minute, 10 * time.Minute},
+		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			at, seen := from(), sightings{}
+			var unanswered credential.Instant
+			if tt.lost > 0 {
+				unanswered = at(-tt.lost)
+			}
 			for i, r := range tt.readings {
-				expiry, due := seen.age(grant(r.value, r.says), at(r.at))
+				expiry, due := seen.age(grant(r.value, r.says), at(r.at), unanswered)
 				if gotExpiry, gotDue := expiry.Sub(at(0)), due.Sub(at(0)); gotExpiry != r.expiry || gotDue != r.due {
 					t.Errorf("reading %d: expires after %v, want %v; due after %v, want %v", i+1, gotExpiry, r.expiry, gotDue, r.due)
 				}
@@ -140,7 +157,7 @@ func TestEarly(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			at, seen := from(), sightings{}
-			seen.age(grant("a", tt.first), at(0))
+			seen.age(grant("a", tt.first), at(0), credential.Instant{})
 			if got := seen.early(credential.NewSecret("a"), tt.next, at(tt.after)); got != tt.want {
 				t.Errorf("early: %v", got)
 			}

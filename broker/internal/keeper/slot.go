@@ -35,9 +35,10 @@ type slot struct {
 	seen sightings // of tickets
 
 	trouble trouble
-	// unanswered is set while a call since the last good one may have been
-	// done without our learning of it: it may have replaced the value.
-	unanswered bool
+	// unanswered is the start of the first call since the last good one that may
+	// have been done without our learning of it: the value may have been replaced
+	// then. It is zero where every call was answered.
+	unanswered credential.Instant
 
 	changed    change // since it was last stored
 	saveFailed bool   // the store refused it, at the version unsaved
@@ -125,8 +126,16 @@ func (s *slot) take(grant wechat.Grant, start credential.Instant, version int64)
 	}
 	s.note(itsMoments)
 	s.value, s.fetched, s.lifetime = grant.Value, start, grant.Lifetime
-	s.refused, s.undated, s.remint, s.unanswered, s.trouble = false, false, false, false, trouble{}
+	s.refused, s.undated, s.remint, s.unanswered, s.trouble = false, false, false, credential.Instant{}, trouble{}
 	return rotated
+}
+
+// missed notes that a call that began then may have been done without our
+// learning of it.
+func (s *slot) missed(start credential.Instant) {
+	if s.unanswered.IsZero() || start.Sub(s.unanswered) < 0 {
+		s.unanswered = start
+	}
 }
 
 // betweenChecks is the shortest time between two questions to WeChat whether a

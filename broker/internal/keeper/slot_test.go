@@ -98,7 +98,7 @@ func TestTake(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			at := from()
 			s := live(at)
-			s.unanswered, s.trouble = true, trouble{last: &wechat.Error{Class: wxapi.Transient}, count: 3, retry: at(time.Hour)}
+			s.unanswered, s.trouble = at(0), trouble{last: &wechat.Error{Class: wxapi.Transient}, count: 3, retry: at(time.Hour)}
 			if tt.change != nil {
 				tt.change(s)
 			}
@@ -106,7 +106,7 @@ func TestTake(t *testing.T) {
 			if rotated != tt.rotated || s.version != tt.version || len(s.past) != tt.past || s.changed != tt.stores {
 				t.Errorf("rotated %v, version %d, %d past values, to be stored %v", rotated, s.version, len(s.past), s.changed)
 			}
-			if s.value.Reveal() != tt.value || s.undated || s.remint || s.unanswered || s.trouble != (trouble{}) {
+			if s.value.Reveal() != tt.value || s.undated || s.remint || !s.unanswered.IsZero() || s.trouble != (trouble{}) {
 				t.Errorf("afterwards %+v", s)
 			}
 		})

@@ -1,6 +1,7 @@
 package keeper_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -91,6 +92,39 @@ func TestTicketThatOutlivesItself(t *testing.T) {
 			t.Errorf("%d calls", n)
 		}
 	})
+}
+
+// TestATicketMadeForALostAnswer is as old as that call: WeChat hands it out later
+// as if it were new. So it is given up in time, also by a broker that was killed
+// in between.
+func TestATicketMadeForALostAnswer(t *testing.T) {
+	for _, killed := range []bool{false, true} {
+		for outage := 20 * time.Minute; outage <= 40*time.Minute; outage += 2 * time.Minute {
+			t.Run(fmt.Sprintf("after %v, the broker killed: %v", outage, killed), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, wechatsim.Settings{FreshTicketExpiry: true}, stable)
+					w.start(t)
+					time.Sleep(105 * time.Minute)
+					synctest.Wait()
+					w.inject(t, wechatsim.Fault{Kind: wechatsim.FaultLost, Path: wechatsim.PathTicket})
+					time.Sleep(outage - 2*time.Minute)
+					if killed {
+						w.stop()
+					}
+					time.Sleep(2 * time.Minute)
+					w.sim.ClearFaults()
+					if killed {
+						w.start(t)
+					}
+					during(3*time.Hour, 5*time.Second, func(elapsed time.Duration) {
+						if ticket, live := w.get(credential.JSAPITicket); live && !w.sim.TicketAlive(ticket.Value.Reveal()) {
+							t.Fatalf("after %v a dead ticket is handed out", elapsed)
+						}
+					})
+				})
+			})
+		}
+	}
 }
 
 func TestKilledTicketIsReplacedAtTheNextReading(t *testing.T) {
