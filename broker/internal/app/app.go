@@ -16,6 +16,7 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/config"
+	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 	"github.com/wxbroker/wxbroker/broker/internal/operator"
@@ -114,18 +115,18 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 		WeChat: client, Account: a.states.Account, Keeper: a.accounts.keeper, Store: a.store, Clock: o.Clock, Log: o.Log,
 	})
 	aliases := &relay.AliasKeys{Store: a.store, Log: o.Log}
-	edges, told := new(rpc.Edges), audit.New(o.Log, "wxbroker", "app")
+	register, told := new(edges.Register), audit.New(o.Log, "wxbroker", "app")
 	a.server = rpc.NewServer(rpc.Options{
-		Fanout: &a.states, Edges: edges, Claim: a.accounts.claim, Report: a.accounts.report,
+		Fanout: &a.states, Edges: register, Claim: a.accounts.claim, Report: a.accounts.report,
 		Relay: a.relay, AliasKey: aliases.Of,
 		Operator: &operator.Service{
 			Relay: a.relay, Access: a.access,
 			Version: o.Version, Started: o.Clock(), Clock: o.Clock, Configuration: a.configuration.state,
-			Keepers: a.accounts.list, Edges: edges, Upstreams: client.Upstreams, SetAside: found.Aside,
+			Keepers: a.accounts.list, Edges: register, Upstreams: client.Upstreams, SetAside: found.Aside,
 		},
 		Access: a.access, Audit: told, TLS: secured, Clock: o.Clock, Log: o.Log,
 	})
-	a.metrics.Watch(a.accounts.list, edges, client.Upstreams)
+	a.metrics.Watch(a.accounts.list, register, client.Upstreams)
 	a.metrics.Registry.MustRegister(append(o.Collectors, told)...)
 	return a, nil
 }

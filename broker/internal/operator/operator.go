@@ -14,9 +14,9 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
-	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/broker/internal/store"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
@@ -32,7 +32,7 @@ type Service struct {
 	// Keepers returns those that run, and Configuration what they run by.
 	Keepers       func() []*keeper.Keeper
 	Configuration func() Configuration
-	Edges         *rpc.Edges
+	Edges         *edges.Register
 	// Relay has counted the calls for apps, and Access knows what these may.
 	Relay  *relay.Relay
 	Access *access.Control
@@ -116,8 +116,8 @@ const notShown = "only who administers every account is told why"
 
 // concerns reports whether an edge has to do with an account that app
 // administers.
-func concerns(e rpc.Edge, app *access.App) bool {
-	return app.ServesEvery() || slices.ContainsFunc(e.Wanted, func(h rpc.Holding) bool { return app.Serves(h.AppID) })
+func concerns(e edges.Edge, app *access.App) bool {
+	return app.ServesEvery() || slices.ContainsFunc(e.Wanted, func(h edges.Holding) bool { return app.Serves(h.AppID) })
 }
 
 func account(in keeper.Status, now time.Time) *wxbrokerv1.AccountStatus {

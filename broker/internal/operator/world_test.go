@@ -15,11 +15,11 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 	"github.com/wxbroker/wxbroker/broker/internal/operator"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
-	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/broker/internal/store/storetest"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
@@ -58,7 +58,7 @@ func newWorld(t *testing.T, before func(*wechatsim.Sim), appids ...string) *worl
 		Dial:      func(ctx context.Context, _, _ string) (net.Conn, error) { return listener.DialContext(ctx) },
 	})
 	w := &world{sim: sim, running: map[string]*keeper.Keeper{}, Service: &operator.Service{
-		Version: "v1.2.3", Started: time.Now(), Clock: credential.WallClock, Edges: new(rpc.Edges), Upstreams: client.Upstreams,
+		Version: "v1.2.3", Started: time.Now(), Clock: credential.WallClock, Edges: new(edges.Register), Upstreams: client.Upstreams,
 	}}
 	w.Relay = relay.New(relay.Options{
 		WeChat: client, Account: w.states.Account, Store: new(storetest.Disk).Writer(), Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),

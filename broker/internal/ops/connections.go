@@ -3,7 +3,7 @@ package ops
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/wxbroker/wxbroker/broker/internal/rpc"
+	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 )
 
@@ -15,7 +15,7 @@ var (
 )
 
 // connections collects what the edges acknowledged.
-type connections struct{ edges *rpc.Edges }
+type connections struct{ register *edges.Register }
 
 func (connections) Describe(descs chan<- *prometheus.Desc) {
 	descs <- edgesDesc
@@ -23,7 +23,7 @@ func (connections) Describe(descs chan<- *prometheus.Desc) {
 }
 
 func (c connections) Collect(metrics chan<- prometheus.Metric) {
-	open := c.edges.List()
+	open := c.register.List()
 	behind := 0
 	for _, edge := range open {
 		if len(edge.Behind()) > 0 {

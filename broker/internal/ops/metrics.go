@@ -7,8 +7,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
-	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 )
@@ -70,8 +70,8 @@ func (m *Metrics) Called(appid string, api wechat.API, err *wechat.Error) {
 }
 
 // Watch makes the accounts, the edges and WeChat's hosts part of what is collected.
-func (m *Metrics) Watch(keepers func() []*keeper.Keeper, edges *rpc.Edges, hosts func() []wechat.Upstream) {
-	m.Registry.MustRegister(accounts(keepers), connections{edges}, upstreams(hosts))
+func (m *Metrics) Watch(keepers func() []*keeper.Keeper, register *edges.Register, hosts func() []wechat.Upstream) {
+	m.Registry.MustRegister(accounts(keepers), connections{register}, upstreams(hosts))
 }
 
 func boolean(b bool) float64 {

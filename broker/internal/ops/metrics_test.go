@@ -23,9 +23,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 	"github.com/wxbroker/wxbroker/broker/internal/ops"
-	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/broker/internal/store/storetest"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
@@ -44,7 +44,7 @@ const (
 type world struct {
 	t       *testing.T
 	metrics *ops.Metrics
-	edges   rpc.Edges
+	edges   edges.Register
 	wechat  wechat.Options
 
 	mu      sync.Mutex

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/pkg/audit"
@@ -274,7 +275,7 @@ func TestHandshakesAreBounded(t *testing.T) {
 func serveAlone(t *testing.T, secure bool) net.Conn {
 	t.Helper()
 	options := rpc.Options{
-		Fanout: new(fanout.Fanout), Edges: new(rpc.Edges), Access: access.NewControl(access.Open(), credential.WallClock),
+		Fanout: new(fanout.Fanout), Edges: new(edges.Register), Access: access.NewControl(access.Open(), credential.WallClock),
 		Audit: audit.New(slog.New(slog.DiscardHandler), "wxbroker", "app"), Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
 	}
 	if secure {

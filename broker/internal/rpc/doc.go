@@ -3,5 +3,5 @@
 //
 // A stream sends the newest state, waits until there is a newer one, and so
 // on. Nothing is queued for a slow edge. What an edge acknowledges is kept in
-// [Edges], which is how an operator sees who holds what.
+// package edges, which is how an operator sees who holds what.
 package rpc

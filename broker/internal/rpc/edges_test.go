@@ -7,16 +7,16 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/wxbroker/wxbroker/broker/internal/rpc"
+	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
 // checkBehind checks what each open stream should hold and does not.
-func (w *world) checkBehind(want ...[]rpc.Holding) {
+func (w *world) checkBehind(want ...[]edges.Holding) {
 	w.t.Helper()
 	synctest.Wait()
-	var got [][]rpc.Holding
+	var got [][]edges.Holding
 	for _, edge := range w.edges.List() {
 		got = append(got, edge.Behind())
 	}
@@ -29,22 +29,22 @@ func TestEdgesShowWhoHoldsWhat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.publish("wx1", token(1, "t"), ticket(1, "a"))
-		oneToken := rpc.Holding{AppID: "wx1", Kind: credential.AccessToken, Version: 1}
-		oneTicket := rpc.Holding{AppID: "wx1", Kind: credential.JSAPITicket, Version: 1}
-		twoTicket := rpc.Holding{AppID: "wx1", Kind: credential.JSAPITicket, Version: 2}
+		oneToken := edges.Holding{AppID: "wx1", Kind: credential.AccessToken, Version: 1}
+		oneTicket := edges.Holding{AppID: "wx1", Kind: credential.JSAPITicket, Version: 1}
+		twoTicket := edges.Holding{AppID: "wx1", Kind: credential.JSAPITicket, Version: 2}
 		w.checkBehind()
 
 		s := w.watch(both())
 		state := s.next()
-		w.checkBehind([]rpc.Holding{oneToken, oneTicket})
+		w.checkBehind([]edges.Holding{oneToken, oneTicket})
 		s.send(acknowledge(state.GetRevision(), held("wx1", tokenKind, 1)))
-		w.checkBehind([]rpc.Holding{oneTicket})
+		w.checkBehind([]edges.Holding{oneTicket})
 		s.send(acknowledge(state.GetRevision(), held("wx1", tokenKind, 1), held("wx1", ticketKind, 1)))
 		w.checkBehind(nil)
 
 		w.publish("wx1", token(1, "t"), ticket(2, "b"))
 		state = s.next()
-		w.checkBehind([]rpc.Holding{twoTicket})
+		w.checkBehind([]edges.Holding{twoTicket})
 		// Newer than what was sent is not behind.
 		s.send(acknowledge(state.GetRevision(), held("wx1", tokenKind, 9), held("wx1", ticketKind, 2)))
 		w.checkBehind(nil)
@@ -57,28 +57,6 @@ func TestEdgesShowWhoHoldsWhat(t *testing.T) {
 		second.next()
 		w.checkBehind(nil, nil)
 	})
-}
-
-func TestBehindComparesAccountAndKind(t *testing.T) {
-	want := rpc.Holding{AppID: "wx1", Kind: credential.JSAPITicket, Version: 2}
-	for _, tt := range []struct {
-		name   string
-		held   rpc.Holding
-		behind bool
-	}{
-		{"the same", want, false},
-		{"newer", rpc.Holding{AppID: "wx1", Kind: credential.JSAPITicket, Version: 3}, false},
-		{"older", rpc.Holding{AppID: "wx1", Kind: credential.JSAPITicket, Version: 1}, true},
-		{"another account", rpc.Holding{AppID: "wx2", Kind: credential.JSAPITicket, Version: 2}, true},
-		{"another kind", rpc.Holding{AppID: "wx1", Kind: credential.AccessToken, Version: 2}, true},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			edge := rpc.Edge{Wanted: []rpc.Holding{want}, Held: []rpc.Holding{tt.held}}
-			if got := len(edge.Behind()) > 0; got != tt.behind {
-				t.Errorf("behind: %v", edge.Behind())
-			}
-		})
-	}
 }
 
 func TestEdgesListsOpenStreams(t *testing.T) {

@@ -74,7 +74,7 @@ type ledger map[string][]credential.Kind
 
 // tellGranted tells the audit what is granted to a stream that was not before,
 // and what no longer is.
-func (c *credentials) tellGranted(ctx context.Context, edge *Edge, before ledger, accounts []credential.Account) ledger {
+func (c *credentials) tellGranted(ctx context.Context, edge string, before ledger, accounts []credential.Account) ledger {
 	now := make(ledger)
 	for _, a := range accounts {
 		if len(a.Kinds) > 0 {
@@ -83,7 +83,7 @@ func (c *credentials) tellGranted(ctx context.Context, edge *Edge, before ledger
 	}
 	tell := func(appid string, kinds []credential.Kind, outcome audit.Outcome) {
 		if len(kinds) > 0 {
-			c.guard.tell(ctx, entry{action: "watch", edge: edge.Name, appid: appid, kinds: kinds, outcome: outcome}, nil)
+			c.guard.tell(ctx, entry{action: "watch", edge: edge, appid: appid, kinds: kinds, outcome: outcome}, nil)
 		}
 	}
 	for appid, kinds := range now {

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
 	"github.com/wxbroker/wxbroker/pkg/audit"
@@ -39,7 +40,7 @@ const (
 // Options are what the services need.
 type Options struct {
 	Fanout *fanout.Fanout
-	Edges  *Edges
+	Edges  *edges.Register
 	// Claim is told what an edge holds, whatever account and kind it names.
 	Claim func(appid string, kind credential.Kind, version int64)
 	// Report is told that WeChat refused the value with that hash. known is

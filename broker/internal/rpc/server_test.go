@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/pkg/credential"
@@ -110,7 +111,7 @@ func (brokenListener) Accept() (net.Conn, error) { return nil, errBroken }
 func TestFailingListenerIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := rpc.NewServer(rpc.Options{
-			Fanout: new(fanout.Fanout), Edges: new(rpc.Edges), Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
+			Fanout: new(fanout.Fanout), Edges: new(edges.Register), Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
 		})
 		err := server.Run(t.Context(), brokenListener{bufconn.Listen(1)})
 		if !errors.Is(err, errBroken) || !strings.Contains(err.Error(), "bufconn") {

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -24,7 +25,7 @@ const (
 type subscription struct {
 	appids        []string
 	kinds         []credential.Kind
-	held          []Holding
+	held          []edges.Holding
 	calls         bool // it passes on calls as well
 	name, version string
 }
@@ -62,7 +63,7 @@ func readSubscription(request *wxbrokerv1.WatchRequest) (subscription, error) {
 }
 
 // readAcknowledgement returns what the edge holds now.
-func readAcknowledgement(request *wxbrokerv1.WatchRequest) ([]Holding, error) {
+func readAcknowledgement(request *wxbrokerv1.WatchRequest) ([]edges.Holding, error) {
 	ack := request.GetAcknowledgement()
 	if ack == nil {
 		return nil, status.Error(codes.InvalidArgument, "after the subscription only acknowledgements are expected")
@@ -70,14 +71,14 @@ func readAcknowledgement(request *wxbrokerv1.WatchRequest) ([]Holding, error) {
 	return readHeld(ack.GetHeld())
 }
 
-func readHeld(in []*wxbrokerv1.HeldVersion) ([]Holding, error) {
+func readHeld(in []*wxbrokerv1.HeldVersion) ([]edges.Holding, error) {
 	if len(in) > maxHeld {
 		return nil, status.Errorf(codes.InvalidArgument, "%d versions held, at most %d are allowed", len(in), maxHeld)
 	}
-	var held []Holding
+	var held []edges.Holding
 	for _, h := range in {
 		if kind, ok := credential.KindFromWire(h.GetKind()); ok {
-			held = append(held, Holding{AppID: h.GetAppid(), Kind: kind, Version: h.GetVersion()})
+			held = append(held, edges.Holding{AppID: h.GetAppid(), Kind: kind, Version: h.GetVersion()})
 		}
 	}
 	return held, nil

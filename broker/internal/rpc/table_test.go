@@ -32,6 +32,7 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/clustertest"
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
@@ -305,7 +306,7 @@ func newSite(t *testing.T) *site {
 	control := access.NewControl(policy, credential.WallClock)
 	control.Trusts = source.VerifyClient
 	server := rpc.NewServer(rpc.Options{
-		Fanout: &states, Edges: new(rpc.Edges), Claim: func(string, credential.Kind, int64) {},
+		Fanout: &states, Edges: new(edges.Register), Claim: func(string, credential.Kind, int64) {},
 		Report: func(context.Context, string, credential.Kind, [sha256.Size]byte) (v rpc.Versions, known bool, err error) {
 			return rpc.Versions{Reported: 1, Current: 1}, true, nil
 		},

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -44,9 +45,9 @@ func (c *credentials) Watch(stream wxbrokerv1.CredentialService_WatchServer) err
 	}
 	caller, app := access.CallerOf(ctx), access.AppOf(ctx)
 	c.tellRefused(ctx, sub, app)
-	edge := c.Edges.join(Edge{Name: sub.name, Version: sub.version, Address: caller.Address, App: app.Name, Since: c.Clock()})
-	defer c.Edges.leave(edge)
-	log := c.Log.With("edge", sub.name, "app", app.Name, "address", edge.Address)
+	edge := c.Edges.Join(edges.Edge{Name: sub.name, Version: sub.version, Address: caller.Address, App: app.Name, Since: c.Clock()})
+	defer edge.Leave()
+	log := c.Log.With("edge", sub.name, "app", app.Name, "address", caller.Address)
 	log.Info("edge connected", "version", sub.version, "held", len(sub.held))
 	err = c.serve(stream, sub, edge, requests)
 	log.Info("edge disconnected", "reason", reasonOf(err))
@@ -76,7 +77,7 @@ func (c *credentials) subscribe(ctx context.Context, requests <-chan received[*w
 }
 
 // serve sends states and takes acknowledgements until the stream's time is up.
-func (c *credentials) serve(stream wxbrokerv1.CredentialService_WatchServer, sub subscription, edge *Edge, requests <-chan received[*wxbrokerv1.WatchRequest]) error {
+func (c *credentials) serve(stream wxbrokerv1.CredentialService_WatchServer, sub subscription, edge *edges.Stream, requests <-chan received[*wxbrokerv1.WatchRequest]) error {
 	opened := stream.Context()
 	life := time.NewTimer(c.life(access.CallerOf(opened)))
 	defer life.Stop()
@@ -92,7 +93,7 @@ func (c *credentials) serve(stream wxbrokerv1.CredentialService_WatchServer, sub
 			kinds, err = sub.within(app)
 		}
 		if err != nil {
-			c.tellGranted(ctx, edge, granted, nil)
+			c.tellGranted(ctx, sub.name, granted, nil)
 			if caller.Expired(c.Clock()) {
 				return nil // as at the end of its life: whoever it is opens another
 			}
@@ -104,7 +105,7 @@ func (c *credentials) serve(stream wxbrokerv1.CredentialService_WatchServer, sub
 		}
 		if first || state.Revision != sent {
 			accounts := c.allowed(state, app, sub, kinds)
-			granted = c.tellGranted(ctx, edge, granted, accounts)
+			granted = c.tellGranted(ctx, sub.name, granted, accounts)
 			if err := c.send(stream, state.Revision, accounts, edge, app); err != nil {
 				return err
 			}
@@ -142,24 +143,20 @@ func (c *credentials) life(caller access.Caller) time.Duration {
 }
 
 // send sends accounts, which are all that the caller may have.
-func (c *credentials) send(stream wxbrokerv1.CredentialService_WatchServer, revision uint64, accounts []credential.Account, edge *Edge, app *access.App) error {
+func (c *credentials) send(stream wxbrokerv1.CredentialService_WatchServer, revision uint64, accounts []credential.Account, edge *edges.Stream, app *access.App) error {
 	now := c.Clock.Now()
 	response := &wxbrokerv1.WatchResponse{Revision: revision, ServerTime: timestamppb.New(now.Wall())}
-	var wanted []Holding
 	for _, account := range accounts {
 		response.Accounts = append(response.Accounts, account.Wire(now))
-		for _, cred := range account.Credentials {
-			wanted = append(wanted, Holding{AppID: account.AppID, Kind: cred.Kind, Version: cred.Version})
-		}
 	}
-	c.Edges.change(edge, func(e *Edge) { e.Wanted, e.App = wanted, app.Name })
+	edge.Sent(app.Name, accounts)
 	return stream.Send(response)
 }
 
 // holds notes what an edge says that it holds, as far as it may, and tells the
 // keepers in case it is newer than theirs. Of what it may not have, an app
 // cannot hold anything.
-func (c *credentials) holds(edge *Edge, said []Holding, app *access.App, kinds []credential.Kind) {
+func (c *credentials) holds(edge *edges.Stream, said []edges.Holding, app *access.App, kinds []credential.Kind) {
 	type slot struct {
 		appid string
 		kind  credential.Kind
@@ -171,12 +168,12 @@ func (c *credentials) holds(edge *Edge, said []Holding, app *access.App, kinds [
 			highest[s] = max(highest[s], h.Version)
 		}
 	}
-	var held []Holding
+	var held []edges.Holding
 	for s, version := range highest {
-		held = append(held, Holding{AppID: s.appid, Kind: s.kind, Version: version})
+		held = append(held, edges.Holding{AppID: s.appid, Kind: s.kind, Version: version})
 		c.Claim(s.appid, s.kind, version)
 	}
-	c.Edges.change(edge, func(e *Edge) { e.Held = held })
+	edge.Holds(held)
 }
 
 // endOf returns how the stream ends when its caller ended it.

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
@@ -43,7 +44,7 @@ const (
 type world struct {
 	t      *testing.T
 	fanout fanout.Fanout
-	edges  rpc.Edges
+	edges  edges.Register
 	dial   func(context.Context) (net.Conn, error)
 	conn   *grpc.ClientConn
 	stop   context.CancelFunc

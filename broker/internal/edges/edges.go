@@ -1,0 +1,116 @@
+// Package edges is the register of edges: which of them have a stream open now,
+// what each should hold, what it holds, and so which are behind.
+//
+// Package rpc serves the streams and writes the register: an edge joins once it
+// has subscribed, each state that it is sent and each acknowledgement is noted,
+// and it leaves when its stream ends. Packages ops and operator read the register,
+// with [Register.List], for metrics and for the status.
+//
+// The rule to keep: a note replaces the one before and never alters it, because
+// whoever called List may still read that one. No note has a credential's value.
+package edges
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/wxbroker/wxbroker/pkg/credential"
+)
+
+// Register has the streams that are open now. The zero value has none.
+type Register struct {
+	mu   sync.Mutex
+	open map[*Stream]struct{}
+}
+
+// Edge is one open stream as an operator sees it.
+type Edge struct {
+	Name, Version, Address string
+	App                    string // that it acts for
+	Since                  time.Time
+	// Wanted is what it subscribed to and may have, as of its last state.
+	Wanted []Holding
+	// Held is what it acknowledged.
+	Held []Holding
+}
+
+// Holding is one credential at one version, 0 for none.
+type Holding struct {
+	AppID   string
+	Kind    credential.Kind
+	Version int64
+}
+
+// Stream is an edge's place in the register, for whoever serves its stream.
+type Stream struct {
+	register *Register
+	edge     Edge // register.mu guards it
+}
+
+// Join enters an edge, which stays until it leaves.
+func (r *Register) Join(edge Edge) *Stream {
+	s := &Stream{r, edge}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.open == nil {
+		r.open = make(map[*Stream]struct{})
+	}
+	r.open[s] = struct{}{}
+	return s
+}
+
+// Leave takes the edge out of the register.
+func (s *Stream) Leave() {
+	s.register.mu.Lock()
+	defer s.register.mu.Unlock()
+	delete(s.register.open, s)
+}
+
+// Sent notes the state that the edge is sent, and the app that it acts for now.
+// It is to be called before the state is on its way: its acknowledgement may come
+// before whoever sends it knows that it is sent.
+func (s *Stream) Sent(app string, accounts []credential.Account) {
+	var wanted []Holding
+	for _, account := range accounts {
+		for _, c := range account.Credentials {
+			wanted = append(wanted, Holding{AppID: account.AppID, Kind: c.Kind, Version: c.Version})
+		}
+	}
+	s.register.mu.Lock()
+	defer s.register.mu.Unlock()
+	s.edge.App, s.edge.Wanted = app, wanted
+}
+
+// Holds notes what the edge acknowledged.
+func (s *Stream) Holds(held []Holding) {
+	s.register.mu.Lock()
+	defer s.register.mu.Unlock()
+	s.edge.Held = held
+}
+
+// List returns the edges that have a stream open, the oldest stream first.
+func (r *Register) List() []Edge {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []Edge
+	for s := range r.open {
+		list = append(list, s.edge)
+	}
+	slices.SortFunc(list, func(a, b Edge) int { return a.Since.Compare(b.Since) })
+	return list
+}
+
+// Behind returns what the edge should hold and does not, or holds older.
+func (e Edge) Behind() []Holding {
+	var behind []Holding
+	for _, want := range e.Wanted {
+		has := slices.ContainsFunc(e.Held, func(h Holding) bool {
+			return h.AppID == want.AppID && h.Kind == want.Kind && h.Version >= want.Version
+		})
+		if !has {
+			behind = append(behind, want)
+		}
+	}
+	return behind
+}
