@@ -40,6 +40,17 @@ func (c Credential) CopyLife(now Instant) time.Duration {
 	return left
 }
 
+// Versions answers the report that WeChat refused a value.
+type Versions struct {
+	// Reported is the version of the value that was reported.
+	Reported int64
+	// Current is the version of the current value, 0 while there is none that
+	// WeChat honours. If it is above Reported, there is a newer value to be used.
+	// If it is the same, WeChat takes the reported value, or could not be asked, or
+	// was asked less than a minute ago.
+	Current int64
+}
+
 // Account is one Official Account as far as its reader may see it. It is
 // immutable: whoever needs another one makes it.
 type Account struct {

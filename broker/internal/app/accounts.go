@@ -13,7 +13,6 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/internal/config"
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
-	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
@@ -264,14 +263,14 @@ func (a *accounts) claim(appid string, kind credential.Kind, version int64) {
 }
 
 // report passes on that WeChat is said to refuse a value.
-func (a *accounts) report(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v rpc.Versions, known bool, err error) {
+func (a *accounts) report(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v credential.Versions, known bool, err error) {
 	k := a.keeper(appid)
 	if k == nil {
-		return rpc.Versions{}, false, nil
+		return credential.Versions{}, false, nil
 	}
-	versions, err := k.Report(ctx, kind, hash)
+	v, err = k.Report(ctx, kind, hash)
 	if errors.Is(err, keeper.ErrUnknownValue) {
-		return rpc.Versions{}, false, nil
+		return credential.Versions{}, false, nil
 	}
-	return rpc.Versions(versions), true, err
+	return v, true, err
 }

@@ -14,28 +14,19 @@ import (
 // handed out, or so long ago that it has forgotten.
 var ErrUnknownValue = errors.New("no such value was handed out, or it was too long ago")
 
-// Versions answers a report.
-type Versions struct {
-	// Reported is the version of the value that was reported.
-	Reported int64
-	// Current is that of the current value, 0 while there is none that WeChat
-	// honours.
-	Current int64
-}
-
 // Report takes notice that WeChat refused the value with that hash. Nobody is
 // believed: if it is the current value WeChat is asked, at most once a minute
 // for each kind, and the value replaced if WeChat refuses it. Any other report
 // is answered at once.
-func (k *Keeper) Report(ctx context.Context, kind credential.Kind, hash [sha256.Size]byte) (Versions, error) {
+func (k *Keeper) Report(ctx context.Context, kind credential.Kind, hash [sha256.Size]byte) (credential.Versions, error) {
 	reported := hex.EncodeToString(hash[:])
 	known, ok := (*k.issued.Load())[kind]
 	if !ok {
-		return Versions{}, fmt.Errorf("%w: %s is not kept for this account", ErrUnknownValue, kind)
+		return credential.Versions{}, fmt.Errorf("%w: %s is not kept for this account", ErrUnknownValue, kind)
 	}
 	version, ok := known.versionOf(reported)
 	if !ok {
-		return Versions{}, ErrUnknownValue
+		return credential.Versions{}, ErrUnknownValue
 	}
 	if reported == known.current { // if it is known to be dead, its successor may be on its way
 		err := k.ask(ctx, func(calls context.Context, k *Keeper) {
@@ -43,10 +34,10 @@ func (k *Keeper) Report(ctx context.Context, kind credential.Kind, hash [sha256.
 			known = (*k.issued.Load())[kind]
 		})
 		if err != nil {
-			return Versions{}, err
+			return credential.Versions{}, err
 		}
 	}
-	answer := Versions{Reported: version}
+	answer := credential.Versions{Reported: version}
 	if known.live(k.Clock.Now()) {
 		answer.Current = known.version
 	}

@@ -22,7 +22,7 @@ func hashOf(c credential.Credential) [sha256.Size]byte {
 // is current afterwards; live says whether anything is to be.
 func (w *world) report(t *testing.T, c credential.Credential, live bool) {
 	t.Helper()
-	answers := make([]keeper.Versions, 200)
+	answers := make([]credential.Versions, 200)
 	var reporting sync.WaitGroup
 	for i := range answers {
 		reporting.Go(func() {
@@ -33,7 +33,7 @@ func (w *world) report(t *testing.T, c credential.Credential, live bool) {
 		})
 	}
 	reporting.Wait()
-	want := keeper.Versions{Reported: c.Version}
+	want := credential.Versions{Reported: c.Version}
 	if now, isLive := w.get(c.Kind); isLive != live {
 		t.Errorf("there is a live %s: %v", c.Kind, isLive)
 	} else if live {

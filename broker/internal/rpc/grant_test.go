@@ -16,7 +16,6 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/clustertest"
 	"github.com/wxbroker/wxbroker/broker/internal/access"
-	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -351,8 +350,8 @@ func TestStreamsEndWithTheProof(t *testing.T) {
 func TestReportsSayThroughWhichKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.report = func(context.Context, string, credential.Kind, [sha256.Size]byte) (v rpc.Versions, known bool, err error) {
-			return rpc.Versions{Reported: 1, Current: 1}, true, nil
+		w.report = func(context.Context, string, credential.Kind, [sha256.Size]byte) (v credential.Versions, known bool, err error) {
+			return credential.Versions{Reported: 1, Current: 1}, true, nil
 		}
 		ctx := metadata.AppendToOutgoingContext(t.Context(), "wxbroker-local-key", "billing")
 		if _, err := w.reportInvalid(ctx, tokenKind, aHash[:]); err != nil {

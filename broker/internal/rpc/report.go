@@ -11,12 +11,6 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// Versions answers a report.
-type Versions struct {
-	Reported int64 // of the value that was reported
-	Current  int64 // 0 while there is none that WeChat honours
-}
-
 // ReportInvalid answers a report; the .proto file says what it promises.
 func (c *credentials) ReportInvalid(ctx context.Context, r *wxbrokerv1.ReportInvalidRequest) (*wxbrokerv1.ReportInvalidResponse, error) {
 	kind, ok := credential.KindFromWire(r.GetKind())

@@ -13,7 +13,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
-	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -57,12 +56,12 @@ func TestReport(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
 				var asked string
-				w.report = func(_ context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v rpc.Versions, known bool, err error) {
+				w.report = func(_ context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v credential.Versions, known bool, err error) {
 					asked = fmt.Sprintf("%s %s %x", appid, kind, hash)
 					if errors.Is(tt.fails, errNobodyKnows) {
-						return rpc.Versions{}, false, nil
+						return credential.Versions{}, false, nil
 					}
-					return rpc.Versions{Reported: 17, Current: 18}, true, tt.fails
+					return credential.Versions{Reported: 17, Current: 18}, true, tt.fails
 				}
 				got, err := w.reportInvalid(t.Context(), tt.kind, tt.hash)
 				if status.Code(err) != tt.code {
@@ -107,10 +106,10 @@ func TestReportThatNobodyWaitsFor(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
 				told := make(chan struct{})
-				w.report = func(ctx context.Context, _ string, _ credential.Kind, _ [sha256.Size]byte) (v rpc.Versions, known bool, err error) {
+				w.report = func(ctx context.Context, _ string, _ credential.Kind, _ [sha256.Size]byte) (v credential.Versions, known bool, err error) {
 					<-ctx.Done()
 					close(told)
-					return rpc.Versions{}, false, ctx.Err()
+					return credential.Versions{}, false, ctx.Err()
 				}
 				ctx, cancel := tt.ctx(t.Context())
 				defer cancel()
@@ -130,8 +129,8 @@ func TestReportsAreLimited(t *testing.T) {
 		t.Run(kind.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
-				w.report = func(context.Context, string, credential.Kind, [sha256.Size]byte) (v rpc.Versions, known bool, err error) {
-					return rpc.Versions{Reported: 1, Current: 1}, true, nil
+				w.report = func(context.Context, string, credential.Kind, [sha256.Size]byte) (v credential.Versions, known bool, err error) {
+					return credential.Versions{Reported: 1, Current: 1}, true, nil
 				}
 				// taken counts the reports that are taken until one is not.
 				taken := func() int {

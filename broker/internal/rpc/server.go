@@ -45,7 +45,7 @@ type Options struct {
 	Claim func(appid string, kind credential.Kind, version int64)
 	// Report is told that WeChat refused the value with that hash. known is
 	// whether the account has handed it out.
-	Report func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v Versions, known bool, err error)
+	Report func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v credential.Versions, known bool, err error)
 	// Relay makes calls for apps, and AliasKey is the key of what stands for an
 	// access_token; nil without such calls.
 	Relay    *relay.Relay

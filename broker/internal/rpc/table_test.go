@@ -307,8 +307,8 @@ func newSite(t *testing.T) *site {
 	control.Trusts = source.VerifyClient
 	server := rpc.NewServer(rpc.Options{
 		Fanout: &states, Edges: new(edges.Register), Claim: func(string, credential.Kind, int64) {},
-		Report: func(context.Context, string, credential.Kind, [sha256.Size]byte) (v rpc.Versions, known bool, err error) {
-			return rpc.Versions{Reported: 1, Current: 1}, true, nil
+		Report: func(context.Context, string, credential.Kind, [sha256.Size]byte) (v credential.Versions, known bool, err error) {
+			return credential.Versions{Reported: 1, Current: 1}, true, nil
 		},
 		Relay: relayed(t, &states), AliasKey: (&relay.AliasKeys{Store: new(storetest.Disk).Writer(), Log: log}).Of,
 		Operator: anybody{}, Access: control, Audit: audit.New(log, "wxbroker", "app"), TLS: config,

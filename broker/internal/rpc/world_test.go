@@ -51,7 +51,7 @@ type world struct {
 	served chan error // what Run returned
 
 	// report answers reports where a test sets it.
-	report func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v rpc.Versions, known bool, err error)
+	report func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v credential.Versions, known bool, err error)
 
 	control *access.Control
 	audit   journal
@@ -68,7 +68,7 @@ func newWorld(t *testing.T) *world {
 	w.control = access.NewControl(access.Open(), w.clock)
 	server := rpc.NewServer(rpc.Options{
 		Fanout: &w.fanout, Edges: &w.edges, Claim: w.claim,
-		Report: func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v rpc.Versions, known bool, err error) {
+		Report: func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v credential.Versions, known bool, err error) {
 			return w.report(ctx, appid, kind, hash)
 		},
 		Relay: w.relay(),

@@ -16,6 +16,7 @@ import (
 	"github.com/wxbroker/wxbroker/edge/internal/localkey"
 	"github.com/wxbroker/wxbroker/edge/internal/report"
 	"github.com/wxbroker/wxbroker/edge/internal/signing"
+	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 )
 
@@ -28,7 +29,7 @@ type API struct {
 	Keys *localkey.Source
 	// Report tells the broker, for whoever holds the key of that name. Its
 	// errors are gRPC statuses. It is required where there are Keys.
-	Report func(ctx context.Context, key string, r report.Report) (report.Versions, error)
+	Report func(ctx context.Context, key string, r report.Report) (credential.Versions, error)
 	// Calls has the broker call WeChat. It is required where there are Keys.
 	Calls *calls.Client
 	// Audit is told of everything that takes a key, done or refused.

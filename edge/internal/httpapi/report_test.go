@@ -32,7 +32,7 @@ var (
 type reported struct {
 	keys     []string
 	reports  []report.Report
-	versions report.Versions
+	versions credential.Versions
 	err      error
 }
 
@@ -40,7 +40,7 @@ type reported struct {
 func (w *world) setBroker(r *reported) {
 	w.t.Helper()
 	w.setKeys("billing k")
-	w.api.Report = func(_ context.Context, key string, refused report.Report) (report.Versions, error) {
+	w.api.Report = func(_ context.Context, key string, refused report.Report) (credential.Versions, error) {
 		r.keys, r.reports = append(r.keys, key), append(r.reports, refused)
 		return r.versions, r.err
 	}
@@ -63,7 +63,7 @@ func (w *world) report(query, contentType, body string) answer {
 
 func TestReport(t *testing.T) {
 	w := oneShop(t)
-	b := &reported{versions: report.Versions{Reported: 1757000000000, Current: 1757000000000}}
+	b := &reported{versions: credential.Versions{Reported: 1757000000000, Current: 1757000000000}}
 	w.setBroker(b)
 	token := report.Report{AppID: shop, Kind: credential.AccessToken, Hash: refusedSum}
 	card := token
@@ -241,7 +241,7 @@ func TestWhatTheBrokerSaysOfAReport(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			w := oneShop(t)
-			w.setBroker(&reported{err: test.err, versions: report.Versions{Reported: 1, Current: 2}})
+			w.setBroker(&reported{err: test.err, versions: credential.Versions{Reported: 1, Current: 2}})
 			a := w.report("", formType, "kind=access_token&value="+refusedToken)
 			refused(t, a, test.status, test.says)
 			if got := a.header.Get("Retry-After"); got != test.retryAfter {
@@ -298,7 +298,7 @@ func TestReportWaitsForTheNewValue(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, wechatsim.Settings{})
-				w.setBroker(&reported{versions: report.Versions{Reported: test.reported, Current: test.current}})
+				w.setBroker(&reported{versions: credential.Versions{Reported: test.reported, Current: test.current}})
 				state := func(version int64) []credential.Account {
 					account := w.account(shop)
 					account.Credentials[0].Version = version

@@ -29,15 +29,6 @@ type Report struct {
 	Hash  [sha256.Size]byte // of its value
 }
 
-// Versions answers a Report.
-type Versions struct {
-	// Reported is the version of the value that was reported.
-	Reported int64
-	// Current is that of the current value, 0 while there is none that WeChat
-	// honours. Above Reported there is a newer value.
-	Current int64
-}
-
 const (
 	// timeout bounds a call: the broker may have to ask WeChat twice.
 	timeout = 15 * time.Second
@@ -73,31 +64,31 @@ func New(target string, dial []grpc.DialOption) (*Client, error) {
 // returns what it found out. Every error is a gRPC status. A caller that
 // leaves, by its ctx, fails nobody who asks about the same; of those who share
 // a call, the broker hears the key of the first.
-func (c *Client) Report(ctx context.Context, key string, r Report) (Versions, error) {
+func (c *Client) Report(ctx context.Context, key string, r Report) (credential.Versions, error) {
 	if !c.limit(key).Allow() {
-		return Versions{}, status.Errorf(codes.ResourceExhausted, "more than %d reports a second with this local key", perSecond)
+		return credential.Versions{}, status.Errorf(codes.ResourceExhausted, "more than %d reports a second with this local key", perSecond)
 	}
 	same := r.AppID + " " + string(r.Kind) + " " + string(r.Hash[:])
 	result := c.calls.DoChan(same, func() (any, error) { return c.call(context.WithoutCancel(ctx), key, r) })
 	select {
 	case <-ctx.Done():
-		return Versions{}, status.FromContextError(ctx.Err()).Err()
+		return credential.Versions{}, status.FromContextError(ctx.Err()).Err()
 	case got := <-result:
-		versions, _ := got.Val.(Versions)
+		versions, _ := got.Val.(credential.Versions)
 		return versions, got.Err
 	}
 }
 
-func (c *Client) call(ctx context.Context, key string, r Report) (Versions, error) {
+func (c *Client) call(ctx context.Context, key string, r Report) (credential.Versions, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	ctx = line.OnBehalf(ctx, key)
-	var versions Versions
+	var versions credential.Versions
 	err := c.Use(func(conn *grpc.ClientConn) error {
 		answer, err := wxbrokerv1.NewCredentialServiceClient(conn).ReportInvalid(ctx, &wxbrokerv1.ReportInvalidRequest{
 			Appid: r.AppID, Kind: r.Kind.Wire(), ValueSha256: r.Hash[:],
 		})
-		versions = Versions{answer.GetReportedVersion(), answer.GetCurrentVersion()}
+		versions = credential.Versions{Reported: answer.GetReportedVersion(), Current: answer.GetCurrentVersion()}
 		return err
 	})
 	return versions, err

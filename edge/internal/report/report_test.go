@@ -98,7 +98,7 @@ func inBubble(t *testing.T, test func(*testing.T, *broker, *report.Client)) {
 
 // outcome is how one report ended, and when.
 type outcome struct {
-	versions report.Versions
+	versions credential.Versions
 	code     codes.Code
 	after    time.Duration
 }
@@ -121,7 +121,7 @@ func of(value string) report.Report {
 	return report.Report{AppID: "wx1", Kind: credential.AccessToken, Hash: sha256.Sum256([]byte(value))}
 }
 
-var answered = outcome{report.Versions{Reported: 1, Current: 2}, codes.OK, 0}
+var answered = outcome{credential.Versions{Reported: 1, Current: 2}, codes.OK, 0}
 
 func expect(t *testing.T, outcomes <-chan outcome, want outcome) {
 	t.Helper()
