@@ -246,7 +246,7 @@ func (s *site) by(app string) context.Context {
 	return metadata.AppendToOutgoingContext(s.t.Context(), "authorization", "Bearer "+app)
 }
 
-// stream is an edge's, of tickets.
+// stream is an edge's.
 type stream struct {
 	mu     sync.Mutex
 	appids []string // of the last state
@@ -254,14 +254,20 @@ type stream struct {
 	err    error // how it ended, nil for regularly
 }
 
-// watch opens a stream as an app, until it ends.
+// watch opens a stream of tickets as an app, until it ends.
 func (s *site) watch(app string, conn *grpc.ClientConn) *stream {
+	s.t.Helper()
+	return s.subscribe(app, conn, &wxbrokerv1.Subscription{Kinds: []wxbrokerv1.CredentialKind{wxbrokerv1.CredentialKind_CREDENTIAL_KIND_JSAPI_TICKET}})
+}
+
+// subscribe opens a stream as an app, until it ends.
+func (s *site) subscribe(app string, conn *grpc.ClientConn, subscription *wxbrokerv1.Subscription) *stream {
 	s.t.Helper()
 	client, err := wxbrokerv1.NewCredentialServiceClient(conn).Watch(s.by(app))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	subscription := &wxbrokerv1.Subscription{EdgeName: "edge of " + app, Kinds: []wxbrokerv1.CredentialKind{wxbrokerv1.CredentialKind_CREDENTIAL_KIND_JSAPI_TICKET}}
+	subscription.EdgeName = "edge of " + app
 	_ = client.Send(&wxbrokerv1.WatchRequest{Request: &wxbrokerv1.WatchRequest_Subscription{Subscription: subscription}}) // Recv says why not
 	e := new(stream)
 	go func() {

@@ -29,7 +29,10 @@ type Edge struct {
 	Name, Version, Address string
 	App                    string // that it acts for
 	Since                  time.Time
-	// Wanted is what it subscribed to and may have, as of its last state.
+	// Accounts are the appids of its last state: it has to do with these, whether it
+	// holds their credentials or only makes calls.
+	Accounts []string
+	// Wanted is what it subscribed to and may have, as of that state.
 	Wanted []Holding
 	// Held is what it acknowledged.
 	Held []Holding
@@ -71,15 +74,17 @@ func (s *Stream) Leave() {
 // It is to be called before the state is on its way: its acknowledgement may come
 // before whoever sends it knows that it is sent.
 func (s *Stream) Sent(app string, accounts []credential.Account) {
+	var appids []string
 	var wanted []Holding
 	for _, account := range accounts {
+		appids = append(appids, account.AppID)
 		for _, c := range account.Credentials {
 			wanted = append(wanted, Holding{AppID: account.AppID, Kind: c.Kind, Version: c.Version})
 		}
 	}
 	s.register.mu.Lock()
 	defer s.register.mu.Unlock()
-	s.edge.App, s.edge.Wanted = app, wanted
+	s.edge.App, s.edge.Accounts, s.edge.Wanted = app, appids, wanted
 }
 
 // Holds notes what the edge acknowledged.

@@ -117,7 +117,7 @@ const notShown = "only who administers every account is told why"
 // concerns reports whether an edge has to do with an account that app
 // administers.
 func concerns(e edges.Edge, app *access.App) bool {
-	return app.ServesEvery() || slices.ContainsFunc(e.Wanted, func(h edges.Holding) bool { return app.Serves(h.AppID) })
+	return app.ServesEvery() || slices.ContainsFunc(e.Accounts, app.Serves)
 }
 
 func account(in keeper.Status, now time.Time) *wxbrokerv1.AccountStatus {

@@ -1,70 +1,35 @@
 package operator_test
 
 import (
-	"context"
 	"errors"
-	"log/slog"
-	"net"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/wxbroker/wxbroker/pkg/wxapi"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/broker/internal/operator"
-	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/broker/internal/store"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
-	"github.com/wxbroker/wxbroker/pkg/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// watch opens a stream of an edge of that name, of these accounts, until the
-// test ends.
-func (w *world) watch(t *testing.T) func(name string, appids ...string) {
-	t.Helper()
-	server := rpc.NewServer(rpc.Options{
-		Fanout: &w.states, Edges: w.Edges, Claim: func(string, credential.Kind, int64) {},
-		Access: access.NewControl(access.Open(), credential.WallClock), Audit: audit.New(slog.New(slog.DiscardHandler), "wxbroker", "app"),
-		Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
-	})
-	listener := bufconn.Listen(64 << 10)
-	ctx, cancel := context.WithCancel(t.Context())
-	t.Cleanup(cancel)
-	go func() { _ = server.Run(ctx, listener) }()
-	conn, err := grpc.NewClient("passthrough:///broker",
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
-	if err != nil {
-		t.Fatal(err)
+// join enters an edge of that name that is sent these kinds of these accounts, of
+// all accounts if none is named.
+func (w *world) join(name string, kinds []credential.Kind, appids ...string) {
+	var sent []credential.Account
+	for _, account := range w.states.Current(appids).Accounts {
+		sent = append(sent, account.Only(kinds))
 	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return func(name string, appids ...string) {
-		t.Helper()
-		stream, err := wxbrokerv1.NewCredentialServiceClient(conn).Watch(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := stream.Send(&wxbrokerv1.WatchRequest{Request: &wxbrokerv1.WatchRequest_Subscription{Subscription: &wxbrokerv1.Subscription{
-			EdgeName: name, EdgeVersion: "v1 of " + name, Appids: appids, Kinds: []wxbrokerv1.CredentialKind{ticketKind},
-		}}}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := stream.Recv(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	w.Edges.Join(edges.Edge{Name: name, Version: "v1 of " + name, Address: "address of " + name, Since: time.Now()}).Sent("app of "+name, sent)
 }
 
 // sight is what who administers some accounts sees of a field.
@@ -97,9 +62,9 @@ func TestPartialViewers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const theirs = "of others" // in whatever they may not see
 		w := newWorld(t, nil, appid, other)
-		watch := w.watch(t)
 		for name, appids := range map[string][]string{"ours": {appid}, "shared": {appid, other}, "every": nil, "edge " + theirs: {other}} {
-			watch(name, appids...)
+			w.join(name, []credential.Kind{credential.JSAPITicket}, appids...)
+			w.join(name+", calls only", nil, appids...)
 		}
 		w.SetAside = &store.Aside{Path: "database " + theirs, Reason: errors.New("reason " + theirs)}
 		w.Upstreams = func() []wechat.Upstream {
@@ -112,8 +77,8 @@ func TestPartialViewers(t *testing.T) {
 			return operator.Configuration{Loaded: time.Now(), Failure: errors.New("accounts[0] " + theirs)}
 		}
 		whole := w.statusAs(t, access.EveryAccount)
-		if edges := len(whole.GetEdges()); edges != 4 || len(whole.GetAccounts()) != 2 {
-			t.Fatalf("who administers every account sees %d edges, and %v", edges, whole)
+		if n := len(whole.GetEdges()); n != 8 || len(whole.GetAccounts()) != 2 {
+			t.Fatalf("who administers every account sees %d edges, and %v", n, whole)
 		}
 		for _, tt := range []struct {
 			name     string
@@ -121,7 +86,7 @@ func TestPartialViewers(t *testing.T) {
 			accounts string
 			edges    string
 		}{
-			{"one", appid, appid, "every ours shared"},
+			{"one", appid, appid, "every,every, calls only,ours,ours, calls only,shared,shared, calls only"},
 			{"none that there is", "wx9", "", ""},
 		} {
 			partial := w.statusAs(t, tt.appid)
@@ -132,18 +97,18 @@ func TestPartialViewers(t *testing.T) {
 					t.Errorf("%s: this broker has nothing to show as %s", tt.name, field)
 				}
 			}
-			var accounts, edges []string
+			var accounts, names []string
 			for _, a := range partial.GetAccounts() {
 				accounts = append(accounts, a.GetAppid())
 			}
 			for _, e := range partial.GetEdges() {
-				edges = append(edges, e.GetName())
+				names = append(names, e.GetName())
 			}
-			slices.Sort(edges)
+			slices.Sort(names)
 			if got := strings.Join(accounts, " "); got != tt.accounts {
 				t.Errorf("%s: the accounts are %q", tt.name, got)
 			}
-			if got := strings.Join(edges, " "); got != tt.edges {
+			if got := strings.Join(names, ","); got != tt.edges {
 				t.Errorf("%s: the edges are %q", tt.name, got)
 			}
 			if text := protojson.Format(partial); strings.Contains(text, theirs) || strings.Contains(text, other) {

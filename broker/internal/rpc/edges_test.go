@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
@@ -57,6 +58,51 @@ func TestEdgesShowWhoHoldsWhat(t *testing.T) {
 		second.next()
 		w.checkBehind(nil, nil)
 	})
+}
+
+// TestEdgesShowWhichAccountsTheyWereSent, whether they have their credentials or
+// only make calls.
+func TestEdgesShowWhichAccountsTheyWereSent(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		accounts     []string // of the app's
+		grants       []access.Grant
+		subscription *wxbrokerv1.Subscription
+		want         []string
+	}{
+		{"credentials", []string{"wx1", "wx2"}, []access.Grant{access.Token}, both(), []string{"wx1", "wx2"}},
+		{"calls alone", []string{"wx1", "wx2"}, []access.Grant{access.Call}, &wxbrokerv1.Subscription{Calls: true}, []string{"wx1", "wx2"}},
+		{"credentials that there are none of", []string{"wx3"}, []access.Grant{access.Token}, both(), []string{"wx3"}},
+		{"those that it asked for", []string{access.EveryAccount}, []access.Grant{access.Token}, both("wx2"), []string{"wx2"}},
+		{"all that there are", []string{access.EveryAccount}, []access.Grant{access.Call}, &wxbrokerv1.Subscription{Calls: true}, []string{"wx1", "wx2", "wx3"}},
+		{"an account that is none", []string{"wx9"}, []access.Grant{access.Token}, both(), nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.publish("wx1", token(1, "t"))
+				w.publish("wx2", token(1, "t"))
+				w.publish("wx3")
+				secret, id := access.NewToken()
+				w.grant(id, tt.accounts, tt.grants...)
+				s := w.watchAs(secret.Reveal(), tt.subscription)
+				s.next()
+				check := func(want []string) {
+					t.Helper()
+					if list := w.edges.List(); len(list) != 1 || !slices.Equal(list[0].Accounts, want) {
+						t.Errorf("listed are %+v, want the accounts %q", list, want)
+					}
+				}
+				check(tt.want)
+				if len(tt.want) == 0 {
+					return
+				}
+				w.fanout.Remove(tt.want[0])
+				s.next()
+				check(tt.want[1:])
+			})
+		})
+	}
 }
 
 func TestEdgesListsOpenStreams(t *testing.T) {
