@@ -23,6 +23,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/ops"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
+	"github.com/wxbroker/wxbroker/broker/internal/snapshot"
 	"github.com/wxbroker/wxbroker/broker/internal/store"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/audit"
@@ -115,18 +116,18 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 		WeChat: client, Account: a.states.Account, Keeper: a.accounts.keeper, Store: a.store, Clock: o.Clock, Log: o.Log,
 	})
 	aliases := &relay.AliasKeys{Store: a.store, Log: o.Log}
-	register, told := new(edges.Register), audit.New(o.Log, "wxbroker", "app")
+	source := &snapshot.Source{
+		Version: o.Version, Started: o.Clock(), Clock: o.Clock, Keepers: a.accounts.list, Configuration: a.configuration.state,
+		Edges: new(edges.Register), Upstreams: client.Upstreams, SetAside: found.Aside,
+	}
+	told := audit.New(o.Log, "wxbroker", "app")
 	a.server = rpc.NewServer(rpc.Options{
-		Fanout: &a.states, Edges: register, Claim: a.accounts.claim, Report: a.accounts.report,
+		Fanout: &a.states, Edges: source.Edges, Claim: a.accounts.claim, Report: a.accounts.report,
 		Relay: a.relay, AliasKey: aliases.Of,
-		Operator: &operator.Service{
-			Relay: a.relay, Access: a.access,
-			Version: o.Version, Started: o.Clock(), Clock: o.Clock, Configuration: a.configuration.state,
-			Keepers: a.accounts.list, Edges: register, Upstreams: client.Upstreams, SetAside: found.Aside,
-		},
-		Access: a.access, Audit: told, TLS: secured, Clock: o.Clock, Log: o.Log,
+		Operator: &operator.Service{Source: source, Relay: a.relay, Access: a.access},
+		Access:   a.access, Audit: told, TLS: secured, Clock: o.Clock, Log: o.Log,
 	})
-	a.metrics.Watch(a.accounts.list, register, client.Upstreams)
+	a.metrics.Watch(a.accounts.list, source.Edges, client.Upstreams)
 	a.metrics.Registry.MustRegister(append(o.Collectors, told)...)
 	return a, nil
 }

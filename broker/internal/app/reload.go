@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/wxbroker/wxbroker/broker/internal/config"
-	"github.com/wxbroker/wxbroker/broker/internal/operator"
+	"github.com/wxbroker/wxbroker/broker/internal/snapshot"
 	"github.com/wxbroker/wxbroker/pkg/follow"
 )
 
@@ -25,10 +25,14 @@ type current struct {
 }
 
 // state returns what operators are told.
-func (c *current) state() operator.Configuration {
+func (c *current) state() snapshot.Configuration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return operator.Configuration{Loaded: c.loaded, Failure: c.failure}
+	told := snapshot.Configuration{Loaded: c.loaded}
+	if c.failure != nil {
+		told.Failure = c.failure.Error()
+	}
+	return told
 }
 
 // inUse returns the configuration in use.

@@ -14,7 +14,7 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/edges"
-	"github.com/wxbroker/wxbroker/broker/internal/operator"
+	"github.com/wxbroker/wxbroker/broker/internal/snapshot"
 	"github.com/wxbroker/wxbroker/broker/internal/store"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
@@ -73,8 +73,8 @@ func TestPartialViewers(t *testing.T) {
 				{Host: "api2.example.com", InUse: true},
 			}
 		}
-		w.Configuration = func() operator.Configuration {
-			return operator.Configuration{Loaded: time.Now(), Failure: errors.New("accounts[0] " + theirs)}
+		w.Configuration = func() snapshot.Configuration {
+			return snapshot.Configuration{Loaded: time.Now(), Failure: "accounts[0] " + theirs}
 		}
 		whole := w.statusAs(t, access.EveryAccount)
 		if n := len(whole.GetEdges()); n != 8 || len(whole.GetAccounts()) != 2 {

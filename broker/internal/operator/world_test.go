@@ -20,6 +20,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 	"github.com/wxbroker/wxbroker/broker/internal/operator"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
+	"github.com/wxbroker/wxbroker/broker/internal/snapshot"
 	"github.com/wxbroker/wxbroker/broker/internal/store/storetest"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
@@ -57,9 +58,9 @@ func newWorld(t *testing.T, before func(*wechatsim.Sim), appids ...string) *worl
 		Upstreams: []*url.URL{{Scheme: "http", Host: "127.0.0.1:1"}, {Scheme: "http", Host: "127.0.0.1:2"}},
 		Dial:      func(ctx context.Context, _, _ string) (net.Conn, error) { return listener.DialContext(ctx) },
 	})
-	w := &world{sim: sim, running: map[string]*keeper.Keeper{}, Service: &operator.Service{
+	w := &world{sim: sim, running: map[string]*keeper.Keeper{}, Service: &operator.Service{Source: &snapshot.Source{
 		Version: "v1.2.3", Started: time.Now(), Clock: credential.WallClock, Edges: new(edges.Register), Upstreams: client.Upstreams,
-	}}
+	}}}
 	w.Relay = relay.New(relay.Options{
 		WeChat: client, Account: w.states.Account, Store: new(storetest.Disk).Writer(), Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
 		Keeper: func(appid string) *keeper.Keeper { return w.running[appid] },
@@ -68,7 +69,7 @@ func newWorld(t *testing.T, before func(*wechatsim.Sim), appids ...string) *worl
 	var running sync.WaitGroup
 	var keepers []*keeper.Keeper
 	w.Keepers = func() []*keeper.Keeper { return slices.Clone(keepers) }
-	w.Configuration = func() operator.Configuration { return operator.Configuration{Loaded: w.Started} }
+	w.Configuration = func() snapshot.Configuration { return snapshot.Configuration{Loaded: w.Started} }
 	for _, appid := range appids {
 		k := keeper.New(t.Context(), keeper.Options{
 			Account: wechat.Account{AppID: appid, Secret: credential.NewSecret(secret)},
