@@ -127,7 +127,7 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 		Operator: &operator.Service{Source: source, Relay: a.relay, Access: a.access},
 		Access:   a.access, Audit: told, TLS: secured, Clock: o.Clock, Log: o.Log,
 	})
-	a.metrics.Watch(a.accounts.list, source.Edges, client.Upstreams)
+	a.metrics.Watch(source)
 	a.metrics.Registry.MustRegister(append(o.Collectors, told)...)
 	return a, nil
 }
@@ -162,7 +162,6 @@ func (a *App) open(c config.Config, o Options) (store.Findings, error) {
 	if aside := found.Aside; aside != nil {
 		a.log.Error("the database was damaged and is set aside: what it held is fetched again",
 			"database", c.Data, "now", aside.Path, "reason", aside.Reason)
-		a.metrics.DatabaseSetAside.Set(1)
 	}
 	if found.Unreadable != nil {
 		a.log.Error("the database cannot be read: what it held is fetched again", "database", c.Data, "reason", found.Unreadable)

@@ -28,7 +28,7 @@ type current struct {
 func (c *current) state() snapshot.Configuration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	told := snapshot.Configuration{Loaded: c.loaded}
+	told := snapshot.Configuration{Loaded: c.loaded, Apps: c.config.Policy.Apps()}
 	if c.failure != nil {
 		told.Failure = c.failure.Error()
 	}
@@ -55,7 +55,6 @@ func (a *App) Reload(ctx context.Context, path string, read follow.Contents) err
 		a.configuration.mu.Lock()
 		defer a.configuration.mu.Unlock()
 		a.configuration.failure = err
-		a.metrics.ConfigInUse.Set(0)
 		return fmt.Errorf("reloading, the configuration in use stays: %w", err)
 	}
 	return nil
@@ -83,9 +82,6 @@ func (a *App) use(ctx context.Context, c config.Config) {
 	defer a.configuration.mu.Unlock()
 	now := a.clock()
 	a.configuration.config, a.configuration.loaded, a.configuration.failure = c, now, nil
-	a.metrics.ConfigLoaded.Set(float64(now.UnixMilli()) / 1000)
-	a.metrics.ConfigInUse.Set(1)
-	a.metrics.Apps.Set(float64(c.Policy.Apps()))
 	warnings := c.Warnings
 	if c.Policy.IsOpen() {
 		warnings = append(warnings, fmt.Sprintf("the configuration has no apps: whoever can connect to %s may do everything", c.GRPC))

@@ -3,8 +3,8 @@
 //
 // Package rpc serves the streams and writes the register: an edge joins once it
 // has subscribed, each state that it is sent and each acknowledgement is noted,
-// and it leaves when its stream ends. Packages snapshot and ops read the
-// register, with [Register.List], for the status and for metrics.
+// and it leaves when its stream ends. Package snapshot reads the register, with
+// [Register.List]: ops and operator show what it found there.
 //
 // The rule to keep: a note replaces the one before and never alters it, because
 // whoever called List may still read that one. No note has a credential's value.

@@ -18,18 +18,18 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/wxbroker/wxbroker/pkg/wxapi"
-
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 	"github.com/wxbroker/wxbroker/broker/internal/ops"
+	"github.com/wxbroker/wxbroker/broker/internal/snapshot"
 	"github.com/wxbroker/wxbroker/broker/internal/store/storetest"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 // Secrets that must not be seen. The fake WeChat puts them into its errors too.
@@ -45,6 +45,7 @@ type world struct {
 	t       *testing.T
 	metrics *ops.Metrics
 	edges   edges.Register
+	taken   int // how many snapshots
 	wechat  wechat.Options
 
 	mu      sync.Mutex
@@ -95,7 +96,14 @@ func (w *world) run(appids ...string) []*keeper.Keeper {
 		cancel()
 		running.Wait()
 	})
-	w.metrics.Watch(func() []*keeper.Keeper { return keepers }, &w.edges, client.Upstreams)
+	w.metrics.Watch(&snapshot.Source{
+		Clock: credential.WallClock, Edges: &w.edges, Upstreams: client.Upstreams,
+		Keepers: func() []*keeper.Keeper {
+			w.taken++
+			return keepers
+		},
+		Configuration: func() snapshot.Configuration { return snapshot.Configuration{} },
+	})
 	return keepers
 }
 
@@ -162,6 +170,19 @@ func TestMetricsOfAHealthyBroker(t *testing.T) {
 			}
 		}
 		w.check(want)
+	})
+}
+
+// TestAScrapeIsOfOneMoment: what it shows is of one snapshot.
+func TestAScrapeIsOfOneMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.run("wx1", "wx2")
+		for scrapes := range 3 {
+			if w.series(); w.taken != scrapes+1 {
+				t.Errorf("%d snapshots were taken for %d scrapes", w.taken, scrapes+1)
+			}
+		}
 	})
 }
 

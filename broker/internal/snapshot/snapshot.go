@@ -1,7 +1,7 @@
 // Package snapshot gathers how the broker is at one moment: its accounts, its
 // edges, WeChat's hosts, the configuration, and what was found when the database
-// was opened. Package operator sends a snapshot to the command line, and gathers
-// nothing itself.
+// was opened. Package operator sends a snapshot to the command line, and package
+// ops shows one as metrics. They gather nothing themselves.
 //
 // A snapshot is for one viewer, and what that viewer may see is decided here and
 // nowhere else. The rule to keep: no field holds a secret, and whoever adds a field
@@ -68,6 +68,8 @@ type Upstream struct {
 // Configuration is the configuration in use.
 type Configuration struct {
 	Loaded time.Time
+	// Apps is how many apps it has; 0 means that whoever connects may do everything.
+	Apps int
 	// Failure is why the file as it is now is not in use, "" when it is.
 	Failure string
 }
@@ -79,7 +81,11 @@ type SetAside struct {
 }
 
 // Take returns what a viewer may see of the broker as it is now.
-func (s *Source) Take(viewer *access.App) Snapshot {
+func (s *Source) Take(viewer *access.App) Snapshot { return s.Whole().seenBy(viewer) }
+
+// Whole returns the broker as it is now, for metrics, which show no texts and have
+// a listener of their own.
+func (s *Source) Whole() Snapshot {
 	whole := Snapshot{Time: s.Clock(), Started: s.Started, Version: s.Version, Configuration: s.Configuration()}
 	for _, k := range s.Keepers() {
 		whole.Accounts = append(whole.Accounts, k.Status())
@@ -100,5 +106,5 @@ func (s *Source) Take(viewer *access.App) Snapshot {
 	if s.SetAside != nil {
 		whole.SetAside = &SetAside{Path: s.SetAside.Path, Reason: s.SetAside.Reason.Error()}
 	}
-	return whole.seenBy(viewer)
+	return whole
 }

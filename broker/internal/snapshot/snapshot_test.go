@@ -17,11 +17,11 @@ import (
 )
 
 // TestTake: everything that its sources say is in a snapshot, for who may see
-// everything, and a later one has what changed.
+// everything and for metrics, and a later one has what changed.
 func TestTake(t *testing.T) {
 	start := time.Unix(1_700_000_000, 0)
 	now, failure := start, &wechat.Error{API: wechat.TicketAPI, Upstream: "api", Class: wxapi.Transient, Detail: "HTTP 502"}
-	configuration := snapshot.Configuration{Loaded: start, Failure: "line 5 is wrong"}
+	configuration := snapshot.Configuration{Loaded: start, Apps: 2, Failure: "line 5 is wrong"}
 	source := &snapshot.Source{
 		Version: "v1.2.3", Started: start, Clock: func() time.Time { return now },
 		Keepers:       func() []*keeper.Keeper { return nil },
@@ -48,8 +48,12 @@ func TestTake(t *testing.T) {
 	}
 	check := func() {
 		t.Helper()
-		if got := source.Take(&access.App{Accounts: []string{access.EveryAccount}}); !reflect.DeepEqual(got, want) {
-			t.Errorf("taken is\n%+v, want\n%+v", got, want)
+		for name, got := range map[string]snapshot.Snapshot{
+			"who administers every account": source.Take(&access.App{Accounts: []string{access.EveryAccount}}), "metrics": source.Whole(),
+		} {
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("for %s:\n%+v, want\n%+v", name, got, want)
+			}
 		}
 	}
 	check()

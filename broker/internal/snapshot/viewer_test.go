@@ -20,7 +20,7 @@ func whole() Snapshot {
 		Accounts:      []keeper.Status{{AppID: "wx1"}, {AppID: "wx2"}, {AppID: "wx3"}},
 		Edges:         []Edge{edge("one", "wx1"), edge("two", "wx2"), edge("both", "wx1", "wx2"), edge("idle")},
 		Upstreams:     []Upstream{{Host: "api", InUse: true, Failed: at, Failure: "calling for wx2 failed"}, {Host: "api2"}},
-		Configuration: Configuration{Loaded: at, Failure: "accounts[1] is wrong"},
+		Configuration: Configuration{Loaded: at, Apps: 4, Failure: "accounts[1] is wrong"},
 		SetAside:      &SetAside{Path: "wxbroker.db.bad", Reason: "a record of wx2 is damaged"},
 	}
 }
