@@ -6,9 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/wxbroker/wxbroker/pkg/wxapi"
-
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 func TestCleanAPI(t *testing.T) {

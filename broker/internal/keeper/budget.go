@@ -6,10 +6,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/wxbroker/wxbroker/pkg/wxapi"
-
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 // Limits are how many calls of an API the broker allows itself for one

@@ -5,10 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wxbroker/wxbroker/pkg/wxapi"
-
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 // TestWhatIsHeldBack at noon in China, where half of the day's calls would be

@@ -5,9 +5,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/wxbroker/wxbroker/pkg/wxapi"
-
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 // inbox holds what other goroutines tell the keeper without waiting, until its

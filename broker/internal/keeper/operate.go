@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/wxbroker/wxbroker/pkg/wxapi"
-
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 // Refresh does at once what would be due later, for a person: it ends the

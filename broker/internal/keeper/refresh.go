@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 
-	"github.com/wxbroker/wxbroker/pkg/wxapi"
-
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 // refreshToken asks WeChat for the token and reports whether that gave one

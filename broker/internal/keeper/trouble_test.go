@@ -4,9 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wxbroker/wxbroker/pkg/wxapi"
-
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 func TestBackoff(t *testing.T) {

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/wxbroker/wxbroker/pkg/wxapi"
-
 	"golang.org/x/sync/singleflight"
 	"google.golang.org/grpc/codes"
 
@@ -22,6 +20,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 // Options are what a Relay needs; all of them are required.

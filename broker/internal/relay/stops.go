@@ -7,12 +7,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/wxbroker/wxbroker/pkg/wxapi"
-
 	"google.golang.org/grpc/codes"
 
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 // trial is how long the first call after a stop may take, until which nobody else

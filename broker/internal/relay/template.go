@@ -7,12 +7,11 @@ import (
 	"io"
 	"net/http"
 
-	"github.com/wxbroker/wxbroker/pkg/wxapi"
-
 	"google.golang.org/grpc/codes"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 // Template is a template message, in WeChat's words.

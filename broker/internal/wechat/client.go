@@ -16,9 +16,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/wxbroker/wxbroker/pkg/wxapi"
-
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 // API names one of WeChat's calls, as it is shown in logs and metrics.

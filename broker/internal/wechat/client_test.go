@@ -14,11 +14,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wxbroker/wxbroker/pkg/wxapi"
-
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 const (

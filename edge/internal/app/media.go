@@ -8,8 +8,6 @@ import (
 	"mime"
 	"strings"
 
-	"github.com/wxbroker/wxbroker/pkg/wxapi"
-
 	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/edge/internal/calls"
@@ -18,6 +16,7 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 	"github.com/wxbroker/wxbroker/pkg/uplink"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 

@@ -6,12 +6,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/wxbroker/wxbroker/pkg/wxapi"
-
 	"github.com/wxbroker/wxbroker/edge/internal/alias"
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
 	"github.com/wxbroker/wxbroker/edge/internal/signing"
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 // caller is who a request in WeChat's shape is let in as.

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/wxbroker/wxbroker/pkg/wxapi"
-
 	"google.golang.org/grpc/status"
+
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 // brokerSays turns the status of what was asked of the broker into what the

@@ -9,13 +9,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/wxbroker/wxbroker/pkg/wxapi"
-
 	grpcstatus "google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
 	"github.com/wxbroker/wxbroker/edge/internal/signing"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 // shapes are the paths that are answered here in WeChat's own shape. Any other
