@@ -2,8 +2,11 @@ package wxapi
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -12,6 +15,17 @@ import (
 // Code is an errcode of WeChat's. Zero means that it took the call.
 // https://developers.weixin.qq.com/doc/offiaccount/en/Getting_Started/Global_Return_Code.html
 type Code int
+
+// UnmarshalJSON implements [encoding/json.Unmarshaler]. WeChat sends a number, and
+// gateways in between a string.
+func (c *Code) UnmarshalJSON(raw []byte) error {
+	n, err := strconv.ParseInt(strings.Trim(string(raw), `"`), 10, 32)
+	if err != nil {
+		return errors.New("errcode is not a number")
+	}
+	*c = Code(n)
+	return nil
+}
 
 // The codes that broker or edge know by name, because they say them themselves or
 // do something of their own about them.

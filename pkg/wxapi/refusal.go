@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -70,6 +71,31 @@ func (r Refusal) Status(c codes.Code) error {
 		return status.Error(c, message)
 	}
 	return s.Err()
+}
+
+// Refuse returns the gRPC status of a call that WeChat refused at now with that
+// code and those words.
+func (c Code) Refuse(words string, now time.Time) error {
+	class := c.Class()
+	return Refusal{c, Quote(words), class.Retry(now)}.Status(c.Status(class))
+}
+
+// maxQuoted bounds what is quoted of WeChat's words, in bytes.
+const maxQuoted = 200
+
+// Quote makes WeChat's words fit for a log line or an error: bounded, and without
+// control characters.
+func Quote(words string) string {
+	words = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(words, "?"))
+	if len(words) > maxQuoted {
+		words = strings.ToValidUTF8(words[:maxQuoted], "") + "…"
+	}
+	return words
 }
 
 // RefusalIn returns the refusal in the details of a status, false where there is

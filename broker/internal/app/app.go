@@ -112,10 +112,10 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 	}
 	a.accounts.apply(c.Accounts)
 	lost = false
+	keys := &relay.Keys{Store: a.store, Log: o.Log}
 	a.relay = relay.New(relay.Options{
-		WeChat: client, Account: a.states.Account, Keeper: a.accounts.keeper, Store: a.store, Clock: o.Clock, Log: o.Log,
+		WeChat: client, Account: a.states.Account, Keeper: a.accounts.keeper, Store: a.store, Keys: keys, Clock: o.Clock, Log: o.Log,
 	})
-	aliases := &relay.AliasKeys{Store: a.store, Log: o.Log}
 	source := &snapshot.Source{
 		Version: o.Version, Started: o.Clock(), Clock: o.Clock, Keepers: a.accounts.list, Configuration: a.configuration.state,
 		Edges: new(edges.Register), Upstreams: client.Upstreams, SetAside: found.Aside,
@@ -123,9 +123,9 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 	told := audit.New(o.Log, "wxbroker", "app")
 	a.server = rpc.NewServer(rpc.Options{
 		Fanout: &a.states, Edges: source.Edges, Claim: a.accounts.claim, Report: a.accounts.report,
-		Relay: a.relay, AliasKey: aliases.Of,
+		Relay: a.relay, AliasKey: keys.Alias,
 		Operator: &operator.Service{Source: source, Relay: a.relay, Access: a.access},
-		Access:   a.access, Audit: told, TLS: secured, Clock: o.Clock, Log: o.Log,
+		Access:   a.access, Audit: told, TLS: secured, Clock: o.Clock, Log: o.Log, Version: o.Version,
 	})
 	a.metrics.Watch(source)
 	a.metrics.Registry.MustRegister(append(o.Collectors, told)...)

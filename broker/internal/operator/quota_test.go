@@ -2,6 +2,7 @@ package operator_test
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
@@ -61,7 +63,14 @@ func TestQuotaOfApps(t *testing.T) {
 		w.Access = access.NewControl(policy, credential.WallClock)
 		gone := access.App{Name: "gone", Grants: shop.Grants}
 		send := func(app *access.App) error {
-			_, err := w.Relay.SendTemplate(t.Context(), app, appid, relay.Template{ToUser: "o", TemplateID: "t"})
+			const message = `{"touser":"o","template_id":"t","data":{}}`
+			answer, err := w.Relay.Do(t.Context(), app, relay.Call{
+				AppID: appid, Kind: wechat.TemplateAPI, Method: http.MethodPost, Path: wxapi.PathTemplate,
+				Body: strings.NewReader(message), Length: int64(len(message)),
+			})
+			if err == nil {
+				err = answer.Body.Close()
+			}
 			return err
 		}
 		for _, app := range []*access.App{&shop, &shop, &gone} {

@@ -147,7 +147,8 @@ func (d *day) save(ctx context.Context) {
 	}
 }
 
-// Run writes the counts of the day, every few seconds and when ctx ends.
+// Run writes the counts of the day, every few seconds and when ctx ends, and keys
+// that could not be written before.
 func (r *Relay) Run(ctx context.Context) {
 	defer r.day.save(context.WithoutCancel(ctx))
 	ticker := time.NewTicker(betweenSaves)
@@ -158,6 +159,7 @@ func (r *Relay) Run(ctx context.Context) {
 			return
 		case <-ticker.C:
 			r.day.save(ctx)
+			r.Keys.save(ctx)
 		}
 	}
 }

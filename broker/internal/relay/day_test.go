@@ -140,9 +140,9 @@ func TestNothingIsCounted(t *testing.T) {
 		everywhere := *shop
 		everywhere.Accounts = []string{access.EveryAccount}
 		for _, of := range []string{"", "wx-invented"} {
-			_, template := w.SendTemplate(t.Context(), &everywhere, of, relay.Template{})
+			_, template := w.sendFor(&everywhere, of)
 			_, oauth := w.OAuth(t.Context(), &everywhere, of, wxapi.PathUserInfo, "access_token=x&openid=y", true)
-			_, openid := w.OpenID(t.Context(), &everywhere, of, "code")
+			_, openid := w.pageOf(t.Context(), &everywhere, of, "code")
 			for _, err := range []error{template, oauth, openid} {
 				if code, _ := refusal(t, err); code != codes.NotFound && code != codes.InvalidArgument {
 					t.Errorf("%q: %v", of, err)

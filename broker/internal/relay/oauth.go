@@ -4,11 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -33,38 +32,74 @@ type Said struct {
 	Raw []byte
 }
 
-// Page is what WeChat says of a page's user.
-type Page struct {
-	OpenID       string `json:"openid"`
-	UnionID      string `json:"unionid"`
-	Scope        string `json:"scope"`
-	Snapshot     flag   `json:"is_snapshotuser"`
-	AccessToken  string `json:"access_token"`
-	RefreshToken string `json:"refresh_token"`
-}
-
-// flag is 1 where WeChat documents it, and may be written otherwise: a code that
-// is used up is not to be lost over that.
-type flag bool
-
-// UnmarshalJSON implements [json.Unmarshaler].
-func (f *flag) UnmarshalJSON(raw []byte) error {
-	switch strings.Trim(string(raw), `"`) {
-	case "1", "true":
-		*f = true
-	}
-	return nil
-}
-
-// Code turns the code of a page into OAuth tokens, with WeChat's answer as it
-// is. Whoever asks for the same code at the same time shares the one call.
-func (r *Relay) Code(ctx context.Context, app *access.App, appid, code string) (*Said, Page, error) {
-	secret, err := r.secret(appid)
+// OAuth makes one of the calls under /sns/, for an app that may make it. The OAuth
+// tokens in its answer are sealed, and those in the query are opened. proven is
+// whether the caller may call at all. Who may not has to present a token that was
+// sealed for this app, which also says of which account it is.
+func (r *Relay) OAuth(ctx context.Context, app *access.App, appid, api, query string, proven bool) (*Said, error) {
+	given, err := url.ParseQuery(query)
 	if err != nil {
-		return nil, Page{}, err
+		return nil, Refuse(codes.InvalidArgument, "the query cannot be read")
+	}
+	kind, unknown := userToken, wxapi.InvalidCredential
+	if api == wxapi.PathRenewal {
+		kind, unknown = renewal, wxapi.InvalidRenewal
+	}
+	token := credential.NewSecret(given.Get(string(kind)))
+	if api == wxapi.PathCode { // for which nobody's token is enough
+		token = credential.Secret{}
+	}
+	owner, opened, ok := r.open(ctx, kind, token.Reveal(), app)
+	switch {
+	case ok && (appid == "" || appid == owner):
+		appid, token = owner, opened
+	case ok, !proven, isSealed(token.Reveal()):
+		return nil, wxapi.Refusal{Code: unknown, Message: "invalid credential: this app was given no such token here, or it has expired"}.Status(codes.PermissionDenied)
+	}
+	if !proven { // guesses come no further than this, and cost the app nothing
+		if err := app.Spend(); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case appid == "":
+		return nil, Refuse(codes.InvalidArgument, "the account is missing: say its appid")
+	case !app.Serves(appid):
+		return nil, NotGranted(app, appid, api)
+	}
+	call := Call{AppID: appid, Path: api}
+	switch api {
+	case wxapi.PathCode:
+		return r.code(ctx, app, appid, given.Get("code"))
+	case wxapi.PathRenewal:
+		call.Query = url.Values{"appid": {appid}, "grant_type": {"refresh_token"}}.Encode()
+	default:
+		if call.Query, err = CleanQuery(query, string(userToken)); err != nil {
+			return nil, Refuse(codes.InvalidArgument, "%v", err)
+		}
+	}
+	if err := r.admit(app, appid, api); err != nil {
+		return nil, err
+	}
+	said, err := r.read(ctx, call, wechat.Parameter{Name: string(kind), Value: token, Returned: true})
+	switch {
+	case err != nil:
+		return nil, err
+	case api == wxapi.PathRenewal:
+		return r.sealed(ctx, said, app, appid, token)
+	}
+	return said.with(hide(said.Raw, token)), nil // it hands out none, and is passed on as it is
+}
+
+// code turns the code of a page into OAuth tokens. Whoever asks for the same code
+// at the same time shares the one call.
+func (r *Relay) code(ctx context.Context, app *access.App, appid, code string) (*Said, error) {
+	k := r.Keeper(appid)
+	if k == nil {
+		return nil, notKept(appid)
 	}
 	if err := r.admit(app, appid, wxapi.PathCode); err != nil { // before it joins another app's call
-		return nil, Page{}, err
+		return nil, err
 	}
 	flight := r.codes.DoChan(appid+"\x00"+code, func() (any, error) {
 		bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), codeTimeout)
@@ -72,7 +107,7 @@ func (r *Relay) Code(ctx context.Context, app *access.App, appid, code string) (
 		said, err := r.read(bound, Call{
 			AppID: appid, Path: wxapi.PathCode,
 			Query: url.Values{"appid": {appid}, "code": {code}, "grant_type": {"authorization_code"}}.Encode(),
-		}, secret)
+		}, wechat.Parameter{Name: "secret", Value: k.Secret()})
 		if bound.Err() != nil && err != nil {
 			err = broken("WeChat did not answer in time, and the code may be used up")
 		}
@@ -80,60 +115,19 @@ func (r *Relay) Code(ctx context.Context, app *access.App, appid, code string) (
 	})
 	select {
 	case <-ctx.Done():
-		return nil, Page{}, contextEnded(ctx)
+		return nil, contextEnded(ctx)
 	case done := <-flight:
 		if done.Err != nil {
-			return nil, Page{}, done.Err
+			return nil, done.Err
 		}
-		said := done.Val.(*Said)
-		page, err := r.page(said, app, appid)
-		return said, page, err
+		return r.sealed(ctx, done.Val.(*Said), app, appid, credential.Secret{})
 	}
-}
-
-// OpenID turns the code of a page into who its user is.
-func (r *Relay) OpenID(ctx context.Context, app *access.App, appid, code string) (Page, error) {
-	said, page, err := r.Code(ctx, app, appid, code)
-	if err == nil && said.Refusal != nil {
-		err = r.refused(said.Refusal)
-	}
-	return page, err
-}
-
-// page reads an answer with OAuth tokens, and remembers whose they are.
-func (r *Relay) page(said *Said, app *access.App, appid string) (Page, error) {
-	var page Page
-	if said.Refusal != nil {
-		return page, nil //nolint:nilerr // it is an answer, which is passed on as it is
-	}
-	if err := json.Unmarshal(bytes.TrimSpace(said.Raw), &page); err != nil || page.OpenID == "" {
-		return Page{}, broken("WeChat's answer about a page's user is not what it documents")
-	}
-	r.users.remember(app.Name, appid, page.AccessToken, page.RefreshToken)
-	return page, nil
-}
-
-// secret returns an account's AppSecret.
-func (r *Relay) secret(appid string) (credential.Secret, error) {
-	k := r.Keeper(appid)
-	if k == nil {
-		return credential.Secret{}, notKept(appid)
-	}
-	return k.Secret(), nil
-}
-
-// ask makes a call that is about a user, for an app.
-func (r *Relay) ask(ctx context.Context, app *access.App, c Call) (*Said, error) {
-	if err := r.admit(app, c.AppID, c.Path); err != nil {
-		return nil, err
-	}
-	return r.read(ctx, c, credential.Secret{})
 }
 
 // read makes a call that is about a user and reads its answer.
-func (r *Relay) read(ctx context.Context, c Call, secret credential.Secret) (*Said, error) {
+func (r *Relay) read(ctx context.Context, c Call, own wechat.Parameter) (*Said, error) {
 	c.Kind, c.Method = wechat.OAuthAPI, http.MethodGet
-	answer, err := r.pass(ctx, c, wechat.Request{Secret: secret})
+	answer, err := r.pass(ctx, c, wechat.Request{Secrets: []wechat.Parameter{own}})
 	if err != nil {
 		return nil, err
 	}
@@ -148,94 +142,67 @@ func (r *Relay) read(ctx context.Context, c Call, secret credential.Secret) (*Sa
 	return &Said{answer, raw}, nil
 }
 
-// UserInfo is what WeChat shows of a user.
-type UserInfo struct {
-	Nickname   string   `json:"nickname"`
-	Sex        int32    `json:"sex"`
-	Province   string   `json:"province"`
-	City       string   `json:"city"`
-	Country    string   `json:"country"`
-	HeadImgURL string   `json:"headimgurl"`
-	Privilege  []string `json:"privilege"`
-	UnionID    string   `json:"unionid"`
-}
-
-// errUserInfo says that the answer is none that WeChat documents.
-var errUserInfo = errors.New("WeChat's answer about a user is not what it documents")
-
-// UserInfo reads what WeChat shows of the user of a page.
-func (r *Relay) UserInfo(ctx context.Context, app *access.App, appid string, page Page, lang string) (UserInfo, error) {
-	said, err := r.ask(ctx, app, Call{
-		AppID: appid, Path: wxapi.PathUserInfo,
-		Query: url.Values{"access_token": {page.AccessToken}, "openid": {page.OpenID}, "lang": {lang}}.Encode(),
-	})
-	if err != nil {
-		return UserInfo{}, err
+// sealed returns an answer as an app gets it: without OAuth tokens, neither those
+// that WeChat hands out nor the one that was presented.
+func (r *Relay) sealed(ctx context.Context, said *Said, app *access.App, appid string, presented credential.Secret) (*Said, error) {
+	switch {
+	case said.Refusal != nil:
+		return said.with(hide(said.Raw, presented)), nil //nolint:nilerr // it is an answer, which is passed on
+	case said.Status != http.StatusOK:
+		return nil, broken("WeChat's answer about a user is HTTP %d", said.Status)
 	}
-	if said.Refusal != nil {
-		return UserInfo{}, r.refused(said.Refusal)
+	undocumented := func() (*Said, error) { return nil, broken("WeChat's answer about a user is not what it documents") }
+	var members map[string]json.RawMessage
+	if json.Unmarshal(bytes.TrimSpace(said.Raw), &members) != nil {
+		return undocumented()
 	}
-	var info UserInfo
-	if json.Unmarshal(bytes.TrimSpace(said.Raw), &info) != nil {
-		return UserInfo{}, Refuse(codes.Unavailable, "%s", errUserInfo.Error())
-	}
-	return info, nil
-}
-
-// HasUserInfo reports whether the user agreed to more than being recognised.
-func (p Page) HasUserInfo() bool {
-	for scope := range strings.SplitSeq(p.Scope, ",") {
-		if strings.TrimSpace(scope) == "snsapi_userinfo" {
-			return true
+	hidden := []credential.Secret{presented}
+	made := make(map[string]json.RawMessage)
+	for _, kind := range []oauthToken{userToken, renewal} {
+		var token string
+		raw, has := members[string(kind)]
+		switch {
+		case !has:
+			continue
+		case json.Unmarshal(raw, &token) != nil:
+			return undocumented()
+		case token == "":
+			continue
 		}
-	}
-	return false
-}
-
-// OAuth makes one of the calls under /sns/ as WeChat has them, for an app that
-// may make it. proven is whether the caller may call at all; otherwise it has to
-// present an OAuth token that this app was given, which also says of which
-// account it is.
-func (r *Relay) OAuth(ctx context.Context, app *access.App, appid, api, query string, proven bool) (*Said, error) {
-	given, err := url.ParseQuery(query)
-	if err != nil {
-		return nil, Refuse(codes.InvalidArgument, "the query cannot be read")
-	}
-	presented, unknown := given.Get("access_token"), wxapi.InvalidCredential
-	if api == wxapi.PathRenewal {
-		presented, unknown = given.Get("refresh_token"), wxapi.InvalidRenewal
-	}
-	if !proven {
-		owner, ok := r.users.owner(app.Name, presented)
-		if !ok || appid != "" && appid != owner {
-			return nil, wxapi.Refusal{Code: unknown, Message: "invalid credential: this app was given no such token here, or the broker has forgotten it"}.Status(codes.PermissionDenied)
-		}
-		appid = owner
-		if err := app.Spend(); err != nil { // guesses come no further than this, and cost the app nothing
-			return nil, err
-		}
-	}
-	if appid == "" {
-		return nil, Refuse(codes.InvalidArgument, "the account is missing: say its appid")
-	}
-	if !app.Serves(appid) {
-		return nil, NotGranted(app, appid, api)
-	}
-	switch api {
-	case wxapi.PathCode:
-		said, _, err := r.Code(ctx, app, appid, given.Get("code"))
-		return said, err
-	case wxapi.PathRenewal:
-		said, err := r.ask(ctx, app, Call{
-			AppID: appid, Path: api,
-			Query: url.Values{"appid": {appid}, "grant_type": {"refresh_token"}, "refresh_token": {presented}}.Encode(),
-		})
+		sealed, err := r.seal(ctx, kind, token, app, appid)
 		if err != nil {
-			return nil, err
+			return nil, broken("%v", err)
 		}
-		_, err = r.page(said, app, appid)
-		return said, err
-	default:
-		return r.ask(ctx, app, Call{AppID: appid, Path: api, Query: query})
+		made[string(kind)], _ = json.Marshal(sealed)
+		hidden = append(hidden, credential.NewSecret(token))
 	}
+	for name, raw := range members {
+		members[name] = hide(raw, hidden...)
+	}
+	maps.Copy(members, made)
+	out := new(bytes.Buffer)
+	encoder := json.NewEncoder(out)
+	encoder.SetEscapeHTML(false) // names and addresses stay as WeChat wrote them
+	if err := encoder.Encode(members); err != nil {
+		return undocumented()
+	}
+	return said.with(bytes.TrimSpace(out.Bytes())), nil
+}
+
+// with returns the answer with another body. Several apps may share the one that
+// WeChat gave.
+func (s *Said) with(raw []byte) *Said {
+	answer := *s.Answer
+	answer.Length = int64(len(raw))
+	return &Said{&answer, raw}
+}
+
+// hide puts stars in the place of secrets.
+func hide(text []byte, secrets ...credential.Secret) []byte {
+	for _, s := range secrets {
+		if !s.IsZero() {
+			text = bytes.ReplaceAll(text, []byte(s.Reveal()), bytes.Repeat([]byte("*"), len(s.Reveal())))
+		}
+	}
+	return text
 }

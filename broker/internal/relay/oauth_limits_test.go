@@ -22,38 +22,23 @@ import (
 // oauthCalls are one of each kind about a page's user, who has agreed to it.
 var oauthCalls = []struct {
 	name, api string
-	call      func(*testing.T, *world, *access.App, relay.Page) error
+	call      func(*testing.T, *world, *access.App, page) error
 }{
-	{"who a user is", wxapi.PathCode, func(t *testing.T, w *world, app *access.App, _ relay.Page) error {
-		t.Helper()
-		_, err := w.OpenID(t.Context(), app, appid, w.code("snsapi_base"))
-		return err
-	}},
-	{"a code", wxapi.PathCode, func(t *testing.T, w *world, app *access.App, _ relay.Page) error {
-		t.Helper()
-		said, _, err := w.Code(t.Context(), app, appid, w.code("snsapi_base"))
-		return refusedIn(said, err)
-	}},
-	{"a code, as WeChat has it", wxapi.PathCode, func(t *testing.T, w *world, app *access.App, _ relay.Page) error {
+	{"a code", wxapi.PathCode, func(t *testing.T, w *world, app *access.App, _ page) error {
 		t.Helper()
 		return refusedIn(w.OAuth(t.Context(), app, appid, wxapi.PathCode, "code="+w.code("snsapi_base"), true))
 	}},
-	{"what WeChat shows of a user", wxapi.PathUserInfo, func(t *testing.T, w *world, app *access.App, page relay.Page) error {
+	{"what WeChat shows of a user", wxapi.PathUserInfo, func(t *testing.T, w *world, app *access.App, p page) error {
 		t.Helper()
-		_, err := w.UserInfo(t.Context(), app, appid, page, "en")
-		return err
+		return refusedIn(w.OAuth(t.Context(), app, "", wxapi.PathUserInfo, "access_token="+p.AccessToken+"&openid="+p.OpenID, false))
 	}},
-	{"the same, as WeChat has it", wxapi.PathUserInfo, func(t *testing.T, w *world, app *access.App, page relay.Page) error {
+	{"a renewal", wxapi.PathRenewal, func(t *testing.T, w *world, app *access.App, p page) error {
 		t.Helper()
-		return refusedIn(w.OAuth(t.Context(), app, "", wxapi.PathUserInfo, "access_token="+page.AccessToken+"&openid="+page.OpenID, false))
+		return refusedIn(w.OAuth(t.Context(), app, "", wxapi.PathRenewal, "refresh_token="+p.RefreshToken, false))
 	}},
-	{"a renewal", wxapi.PathRenewal, func(t *testing.T, w *world, app *access.App, page relay.Page) error {
+	{"whether a token is good", wxapi.PathAuth, func(t *testing.T, w *world, app *access.App, p page) error {
 		t.Helper()
-		return refusedIn(w.OAuth(t.Context(), app, "", wxapi.PathRenewal, "refresh_token="+page.RefreshToken, false))
-	}},
-	{"whether a token is good", wxapi.PathAuth, func(t *testing.T, w *world, app *access.App, page relay.Page) error {
-		t.Helper()
-		return refusedIn(w.OAuth(t.Context(), app, "", wxapi.PathAuth, "access_token="+page.AccessToken+"&openid="+page.OpenID, false))
+		return refusedIn(w.OAuth(t.Context(), app, "", wxapi.PathAuth, "access_token="+p.AccessToken+"&openid="+p.OpenID, false))
 	}},
 }
 
@@ -65,22 +50,12 @@ func refusedIn(said *relay.Said, err error) error {
 	return err
 }
 
-// page gives shop the OAuth tokens of a user.
-func (w *world) page(t *testing.T) relay.Page {
-	t.Helper()
-	_, page, err := w.Code(t.Context(), shop, appid, w.code("snsapi_userinfo"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return page
-}
-
 // TestOAuthCallsOfADay are counted and limited as all others.
 func TestOAuthCallsOfADay(t *testing.T) {
 	for _, tt := range oauthCalls {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world) {
-				page := w.page(t)
+				page := w.user()
 				const limit = 3
 				app := *shop
 				app.PerDay = map[string]int{strings.ToLower(tt.api): limit}
@@ -115,7 +90,7 @@ func TestOAuthStops(t *testing.T) {
 		for _, code := range []int32{45009, 45011} {
 			t.Run(fmt.Sprint(tt.name, " ", code), func(t *testing.T) {
 				inBubble(t, func(t *testing.T, w *world) {
-					page := w.page(t)
+					page := w.user()
 					if err := w.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultCode, Path: tt.api, Code: int(code), Count: 1}); err != nil {
 						t.Fatal(err)
 					}
@@ -154,13 +129,13 @@ func TestUnprovenOAuthCallsAreRated(t *testing.T) {
 			t.Fatal(err)
 		}
 		app := access.NewControl(policy, credential.WallClock).Named("shop")
-		page := w.page(t)
+		page := w.user()
 		guess := page
 		guess.AccessToken, guess.RefreshToken = "guess", "guess"
 		// made makes calls of each kind in turn until one is refused for the rate.
 		made := func() (n int) {
 			for n < 100 {
-				call := oauthCalls[4+n%3] // those that are made with a user's token alone
+				call := oauthCalls[1+n%3] // those that are made with a user's token alone
 				for range 3 {
 					if err := call.call(t, w, app, guess); status.Code(err) != codes.PermissionDenied {
 						t.Fatalf("%s with a guess: %v", call.name, err)
@@ -189,21 +164,10 @@ func TestUnprovenOAuthCallsAreRated(t *testing.T) {
 // TestAnswersWithoutAnEnd are read to a limit, whatever was asked.
 func TestAnswersWithoutAnEnd(t *testing.T) {
 	const much, most = 16 << 20, 1 << 20 // a buffer at each end is on the way
-	calls := map[string]func(*testing.T, *world, relay.Page) error{
-		"a message": func(t *testing.T, w *world, _ relay.Page) error { t.Helper(); _, err := w.send(shop); return err },
-		"a file that is none": func(t *testing.T, w *world, _ relay.Page) error {
-			t.Helper()
-			_, err := w.Media(t.Context(), shop, appid, wxapi.PathMedia, "m", "")
-			return err
-		},
-	}
 	for _, tt := range oauthCalls {
-		calls[tt.name] = func(t *testing.T, w *world, page relay.Page) error { t.Helper(); return tt.call(t, w, shop, page) }
-	}
-	for name, call := range calls {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world) {
-				page := w.page(t)
+				page := w.user()
 				sent := make(chan int, 1)
 				w.answer(func(rw http.ResponseWriter, _ *http.Request) {
 					n, _ := io.WriteString(rw, `{"openid":"`)
@@ -216,7 +180,7 @@ func TestAnswersWithoutAnEnd(t *testing.T) {
 					}
 					sent <- n
 				})
-				if err := call(t, w, page); err == nil {
+				if err := tt.call(t, w, shop, page); err == nil {
 					t.Error("it is taken")
 				}
 				if n := <-sent; n > most {

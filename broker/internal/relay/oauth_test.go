@@ -2,8 +2,7 @@ package relay_test
 
 import (
 	"context"
-	"io"
-	"net/http"
+	"encoding/json"
 	"strings"
 	"sync"
 	"testing"
@@ -29,26 +28,36 @@ func (w *world) code(scope string) string {
 	return code
 }
 
-func TestOpenID(t *testing.T) {
-	inBubble(t, func(t *testing.T, w *world) {
-		page, err := w.OpenID(t.Context(), shop, appid, w.code("snsapi_userinfo"))
-		if err != nil || page.OpenID != "o-ann" || page.UnionID != "u-ann" || !page.HasUserInfo() {
-			t.Errorf("%+v, %v", page, err)
-		}
-		info, err := w.UserInfo(t.Context(), shop, appid, page, "en")
-		if err != nil || info.Nickname != "安" || info.Sex != 2 {
-			t.Errorf("%+v, %v", info, err)
-		}
-		if page, err := w.OpenID(t.Context(), shop, appid, w.code("snsapi_base")); err != nil || page.HasUserInfo() {
-			t.Errorf("%+v, %v", page, err)
-		}
-		for code, want := range map[string]int32{"guessed": 40029} {
-			_, err := w.OpenID(t.Context(), shop, appid, code)
-			if is, said := refusal(t, err); is != codes.InvalidArgument || said.GetErrcode() != want {
-				t.Errorf("%s: %v", code, err)
-			}
-		}
-	})
+// page is what an app learns of a page's user. Its tokens are sealed.
+type page struct {
+	OpenID       string `json:"openid"`
+	Scope        string `json:"scope"`
+	AccessToken  string `json:"access_token"`
+	RefreshToken string `json:"refresh_token"`
+}
+
+// user lets a user agree to everything, and gives shop what WeChat says of that.
+func (w *world) user() page {
+	w.t.Helper()
+	p, err := w.pageOf(w.t.Context(), shop, appid, w.code("snsapi_userinfo"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return p
+}
+
+// pageOf turns a code into who its user is. What WeChat refuses is an error.
+func (w *world) pageOf(ctx context.Context, app *access.App, appid, code string) (page, error) {
+	var p page
+	said, err := w.OAuth(ctx, app, appid, wxapi.PathCode, "code="+code, true)
+	switch {
+	case err != nil:
+		return page{}, err
+	case said.Refusal != nil:
+		return page{}, wxapi.Refusal{Code: said.Refusal.Code, Message: said.Refusal.Detail}.Status(said.Refusal.Code.Status(said.Refusal.Class))
+	}
+	err = json.Unmarshal(said.Raw, &p)
+	return p, err
 }
 
 // TestOneCallForACode: whoever asks at the same time shares it, it goes on when
@@ -62,7 +71,7 @@ func TestOneCallForACode(t *testing.T) {
 		impatient, leave := context.WithCancel(t.Context())
 		var asking sync.WaitGroup
 		asking.Go(func() {
-			if _, err := w.OpenID(impatient, shop, appid, code); status.Code(err) != codes.Canceled {
+			if _, err := w.pageOf(impatient, shop, appid, code); status.Code(err) != codes.Canceled {
 				t.Errorf("who left is told %v", err)
 			}
 		})
@@ -71,7 +80,7 @@ func TestOneCallForACode(t *testing.T) {
 		other.Name = "other"
 		for _, app := range []*access.App{shop, shop, &other} {
 			asking.Go(func() {
-				if page, err := w.OpenID(t.Context(), app, appid, code); err != nil || page.OpenID != "o-ann" {
+				if page, err := w.pageOf(t.Context(), app, appid, code); err != nil || page.OpenID != "o-ann" {
 					t.Errorf("%+v, %v", page, err)
 				}
 			})
@@ -82,7 +91,7 @@ func TestOneCallForACode(t *testing.T) {
 		if n := w.count(wxapi.PathCode, ""); n != 1 {
 			t.Errorf("%d calls", n)
 		}
-		_, err := w.OpenID(t.Context(), shop, appid, code)
+		_, err := w.pageOf(t.Context(), shop, appid, code)
 		if _, said := refusal(t, err); said.GetErrcode() != 40163 {
 			t.Errorf("afterwards: %v", err)
 		}
@@ -112,7 +121,7 @@ func TestACodeIsSentOnce(t *testing.T) {
 				if err := w.sim.Inject(fault); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := w.OpenID(t.Context(), shop, appid, w.code("snsapi_base")); err == nil {
+				if _, err := w.pageOf(t.Context(), shop, appid, w.code("snsapi_base")); err == nil {
 					t.Error("no error")
 				} else if strings.Contains(err.Error(), appSecret) {
 					t.Errorf("the error has the AppSecret: %v", err)
@@ -132,64 +141,11 @@ func TestUnsentCodesGoElsewhere(t *testing.T) {
 		w.mu.Lock()
 		w.dead = "127.0.0.1:1"
 		w.mu.Unlock()
-		if _, err := w.OpenID(t.Context(), shop, appid, w.code("snsapi_base")); err != nil {
+		if _, err := w.pageOf(t.Context(), shop, appid, w.code("snsapi_base")); err != nil {
 			t.Error(err)
 		}
 		if _, err := w.send(shop); err != nil {
 			t.Error(err)
-		}
-	})
-}
-
-// TestUsersTokens: who was given one may ask about its user with nothing else.
-func TestUsersTokens(t *testing.T) {
-	inBubble(t, func(t *testing.T, w *world) {
-		_, page, err := w.Code(t.Context(), shop, appid, w.code("snsapi_userinfo"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		other := *shop
-		other.Name = "other"
-		query := "access_token=" + page.AccessToken + "&openid=o-ann"
-		for _, tt := range []struct {
-			name              string
-			app               *access.App
-			appid, api, query string
-			proven            bool
-			want              int32 // errcode, 0 for an answer
-		}{
-			{"userinfo", shop, "", wxapi.PathUserInfo, query, false, 0},
-			{"userinfo, of an account", shop, appid, wxapi.PathUserInfo, query, false, 0},
-			{"userinfo, of another account", shop, "wx2", wxapi.PathUserInfo, query, false, 40001},
-			{"auth", shop, "", wxapi.PathAuth, query, false, 0},
-			{"renewal", shop, "", wxapi.PathRenewal, "refresh_token=" + page.RefreshToken, false, 0},
-			{"renewal with the wrong one", shop, "", wxapi.PathRenewal, "refresh_token=" + page.AccessToken, false, 0}, // WeChat refuses it
-			{"a guess", shop, "", wxapi.PathUserInfo, "access_token=guess&openid=o-ann", false, 40001},
-			{"a guess by who has a key", shop, appid, wxapi.PathUserInfo, "access_token=guess&openid=o-ann", true, 0}, // WeChat refuses it
-			{"another app", &other, "", wxapi.PathUserInfo, query, false, 40001},
-			{"another app's renewal", &other, "", wxapi.PathRenewal, "refresh_token=" + page.RefreshToken, false, 40030},
-			{"a code by who has no key", shop, appid, wxapi.PathCode, "code=" + w.code("snsapi_base"), false, 40001},
-			{"a code", shop, appid, wxapi.PathCode, "code=" + w.code("snsapi_base"), true, 0},
-			{"a code of an account that is not served", shop, "wx2", wxapi.PathCode, "code=c", true, 48001},
-		} {
-			said, err := w.OAuth(t.Context(), tt.app, tt.appid, tt.api, tt.query, tt.proven)
-			if tt.want == 0 {
-				if err != nil || len(said.Raw) == 0 || strings.Contains(string(said.Raw), appSecret) {
-					t.Errorf("%s: %v", tt.name, err)
-				}
-				continue
-			}
-			if err == nil {
-				t.Errorf("%s: it is taken", tt.name)
-				continue
-			}
-			if code, refused := refusal(t, err); code != codes.PermissionDenied || refused.GetErrcode() != tt.want {
-				t.Errorf("%s: %v", tt.name, err)
-			}
-		}
-		time.Sleep(31 * 24 * time.Hour)
-		if _, err := w.OAuth(t.Context(), shop, "", wxapi.PathUserInfo, query, false); err == nil {
-			t.Error("it is known for ever")
 		}
 	})
 }
@@ -202,33 +158,18 @@ func TestFlightsOfAccounts(t *testing.T) {
 		}
 		code := w.code("snsapi_base")
 		start := time.Now()
-		_, err := w.OpenID(t.Context(), shop, appid, code)
+		_, err := w.pageOf(t.Context(), shop, appid, code)
 		if is, said := refusal(t, err); is != codes.Unavailable || said.GetErrcode() != -1 || time.Since(start) != 15*time.Second {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 		everywhere := *shop
 		everywhere.Accounts = []string{access.EveryAccount}
 		first := make(chan error, 1)
-		go func() { _, err := w.OpenID(t.Context(), shop, appid, code); first <- err }()
+		go func() { _, err := w.pageOf(t.Context(), shop, appid, code); first <- err }()
 		synctest.Wait()
-		if _, err := w.OpenID(t.Context(), &everywhere, "wx2", code); status.Code(err) != codes.NotFound {
+		if _, err := w.pageOf(t.Context(), &everywhere, "wx2", code); status.Code(err) != codes.NotFound {
 			t.Errorf("another account's: %v", err)
 		}
 		<-first
 	})
-}
-
-// TestSnapshotFlag: however it is written, the code is not lost.
-func TestSnapshotFlag(t *testing.T) {
-	for raw, want := range map[string]bool{"1": true, `"1"`: true, "true": true, "0": false, `""`: false, "null": false, "{}": false} {
-		inBubble(t, func(t *testing.T, w *world) {
-			w.answer(func(rw http.ResponseWriter, _ *http.Request) {
-				_, _ = io.WriteString(rw, `{"openid":"o","scope":"snsapi_base","is_snapshotuser":`+raw+`}`)
-			})
-			page, err := w.OpenID(t.Context(), shop, appid, "c")
-			if err != nil || bool(page.Snapshot) != want || page.OpenID != "o" {
-				t.Errorf("%s: %+v, %v", raw, page, err)
-			}
-		})
-	}
 }

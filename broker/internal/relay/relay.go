@@ -30,8 +30,9 @@ type Options struct {
 	// is not kept, and Keeper returns that keeper, nil for none.
 	Account func(appid string) (credential.Account, bool)
 	Keeper  func(appid string) *keeper.Keeper
-	// Store keeps the counts of the day.
+	// Store keeps the counts of the day, and Keys seal OAuth tokens.
 	Store keeper.Store
+	Keys  *Keys
 	Clock credential.Clock
 	Log   *slog.Logger
 }
@@ -42,7 +43,6 @@ type Relay struct {
 	day   *day
 	stops *stops
 	codes singleflight.Group // the codes that are being turned into tokens
-	users users
 }
 
 // New returns a Relay. Its counts are written while Run runs.
@@ -51,7 +51,6 @@ func New(o Options) *Relay {
 		Options: o,
 		day:     &day{store: o.Store, clock: o.Clock, log: o.Log},
 		stops:   &stops{clock: o.Clock},
-		users:   users{clock: o.Clock},
 	}
 }
 
@@ -252,13 +251,14 @@ func keep(c Call) (*kept, error) {
 // request returns a request with the body: once, or as often as it is wanted if
 // it is whole.
 func (k *kept) request(token credential.Secret) wechat.Request {
+	own := []wechat.Parameter{{Name: "access_token", Value: token}}
 	again := func() io.Reader { return bytes.NewReader(k.start) }
 	switch {
 	case k.none:
-		return wechat.Request{Token: token}
+		return wechat.Request{Secrets: own}
 	case k.whole:
-		return wechat.Request{Token: token, Body: again(), Length: k.length, Again: again}
+		return wechat.Request{Secrets: own, Body: again(), Length: k.length, Again: again}
 	default:
-		return wechat.Request{Token: token, Body: io.MultiReader(again(), k.rest), Length: k.length}
+		return wechat.Request{Secrets: own, Body: io.MultiReader(again(), k.rest), Length: k.length}
 	}
 }

@@ -206,7 +206,7 @@ func TestNoToken(t *testing.T) {
 		if _, err := w.send(shop); err != nil {
 			t.Error(err)
 		}
-		_, err = w.SendTemplate(t.Context(), shop, "wx2", relay.Template{})
+		_, err = w.sendFor(shop, "wx2")
 		if code, _ := refusal(t, err); code != codes.NotFound {
 			t.Errorf("of an account that is not kept: %v", err)
 		}

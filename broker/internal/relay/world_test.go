@@ -2,11 +2,13 @@ package relay_test
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -24,6 +26,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -116,7 +119,7 @@ func newWorld(t *testing.T, disk *storetest.Disk) *world {
 		Clock: credential.WallClock, Log: log,
 	})
 	w.Relay = relay.New(relay.Options{
-		WeChat: client, Account: w.states.Account, Store: store, Clock: credential.WallClock, Log: log,
+		WeChat: client, Account: w.states.Account, Store: store, Keys: &relay.Keys{Store: store, Log: log}, Clock: credential.WallClock, Log: log,
 		Keeper: func(of string) *keeper.Keeper {
 			if of != appid {
 				return nil
@@ -150,9 +153,26 @@ func (w *world) answer(handler http.HandlerFunc) {
 	w.wechat = handler
 }
 
-// send sends a message.
-func (w *world) send(app *access.App) (int64, error) {
-	return w.SendTemplate(w.t.Context(), app, appid, relay.Template{ToUser: "o1", TemplateID: "t1", Data: map[string]relay.Value{"a": {Value: "<b> & c"}}})
+// send sends a message. What WeChat refuses is a status, as an edge makes it.
+func (w *world) send(app *access.App) (int64, error) { return w.sendFor(app, appid) }
+
+func (w *world) sendFor(app *access.App, appid string) (int64, error) {
+	const message = `{"touser":"o1","template_id":"t1","data":{"a":{"value":"<b> & c"}}}`
+	answer, err := w.Do(w.t.Context(), app, relay.Call{
+		AppID: appid, Kind: wechat.TemplateAPI, Method: http.MethodPost, Path: wxapi.PathTemplate,
+		ContentType: "application/json", Body: strings.NewReader(message), Length: int64(len(message)),
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer answer.Body.Close()
+	if said := answer.Refusal; said != nil {
+		return 0, wxapi.Refusal{Code: said.Code, Message: said.Detail}.Status(said.Code.Status(said.Class))
+	}
+	var sent struct {
+		ID int64 `json:"msgid"`
+	}
+	return sent.ID, json.NewDecoder(answer.Body).Decode(&sent)
 }
 
 // get makes a call and returns its answer's body.

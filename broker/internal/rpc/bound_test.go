@@ -40,13 +40,6 @@ const (
 // TestCallsUnderWayAreBounded, of each app by itself. One that is refused takes
 // no place, and however one ends, it gives its place back.
 func TestCallsUnderWayAreBounded(t *testing.T) {
-	file := func(ctx context.Context, conn *grpc.ClientConn) error {
-		stream, err := wxbrokerv1.NewWeChatServiceClient(conn).GetMedia(ctx, &wxbrokerv1.GetMediaRequest{Appid: "wx1", MediaId: "m"})
-		if err == nil {
-			_, err = stream.Recv()
-		}
-		return err
-	}
 	answer := func(w *world, ctx context.Context, conn *grpc.ClientConn) error {
 		_, err := w.call(ctx, conn, head("GET", wxapi.PathMedia, "media_id=m")).Recv()
 		return err
@@ -75,13 +68,6 @@ func TestCallsUnderWayAreBounded(t *testing.T) {
 		{"answers whose callers leave", func(t *testing.T, w *world, ctx context.Context, conn *grpc.ClientConn) func() {
 			ctx, cancel := context.WithCancel(ctx)
 			if err := answer(w, ctx, conn); err != nil {
-				t.Fatal(err)
-			}
-			return cancel
-		}},
-		{"files whose callers leave", func(t *testing.T, _ *world, ctx context.Context, conn *grpc.ClientConn) func() {
-			ctx, cancel := context.WithCancel(ctx)
-			if err := file(ctx, conn); err != nil {
 				t.Fatal(err)
 			}
 			return cancel
@@ -115,17 +101,13 @@ func TestCallsUnderWayAreBounded(t *testing.T) {
 					}
 					synctest.Wait()
 					for range 3 {
-						for _, err := range []error{answer(w, web, w.conn), file(web, w.conn)} {
-							if status.Code(err) != codes.ResourceExhausted {
-								t.Errorf("one more is answered %v", err)
-							}
+						if err := answer(w, web, w.conn); status.Code(err) != codes.ResourceExhausted {
+							t.Errorf("one more is answered %v", err)
 						}
 					}
 					ctx, cancel := context.WithCancel(other)
-					for _, err := range []error{answer(w, ctx, w.conn), file(ctx, w.conn)} {
-						if err != nil {
-							t.Errorf("another app's: %v", err)
-						}
+					if err := answer(w, ctx, w.conn); err != nil {
+						t.Errorf("another app's: %v", err)
 					}
 					cancel()
 					for _, end := range ends {

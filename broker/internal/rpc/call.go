@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -40,11 +41,13 @@ func (c *calls) Call(stream wxbrokerv1.WeChatService_CallServer) (err error) {
 		return relay.Refuse(codes.InvalidArgument, "%v", err)
 	}
 	told.api = api
-	if err := mayCall(app, head, api); err != nil {
+	by, err := mayCall(app, head, api)
+	if err != nil {
 		return err
 	}
+	told.action = string(by)
 	call := relay.Call{
-		AppID: head.GetAppid(), Kind: wechat.CallAPI, Method: head.GetMethod(), Path: api,
+		AppID: head.GetAppid(), Kind: wechat.API(by), Method: head.GetMethod(), Path: api,
 		ContentType: head.GetContentType(), Range: head.GetRange(), Length: -1,
 		Still: func() error { return c.still(ctx, head.GetAppid(), api) },
 	}
@@ -65,7 +68,6 @@ func (c *calls) Call(stream wxbrokerv1.WeChatService_CallServer) (err error) {
 		if err != nil {
 			return err
 		}
-		said.Length = int64(len(said.Raw))
 		return c.answer(stream, said.Answer, bytes.NewReader(said.Raw), call.Still)
 	}
 	if head.GetMethod() == http.MethodPost {
@@ -85,18 +87,20 @@ func (c *calls) Call(stream wxbrokerv1.WeChatService_CallServer) (err error) {
 	return c.answer(stream, answer, answer.Body, call.Still)
 }
 
-// mayCall says why a call is not made for an app, whatever is in it.
-func mayCall(app *access.App, head *wxbrokerv1.CallHead, api string) error {
+// mayCall returns the grant by which a call is made for an app, or says why it is
+// not, whatever is in it.
+func mayCall(app *access.App, head *wxbrokerv1.CallHead, api string) (access.Grant, error) {
 	users := access.IsOAuth(api)
+	by, may := app.Admits(api)
 	switch {
-	case !app.MayCall(api) || !app.Serves(head.GetAppid()) && (!users || head.GetAppid() != ""):
-		return relay.NotGranted(app, printable(head.GetAppid()), api)
+	case !may || !app.Serves(head.GetAppid()) && (!users || head.GetAppid() != ""):
+		return "", relay.NotGranted(app, printable(head.GetAppid()), api)
 	case !users && !head.GetProven():
-		return relay.Refuse(codes.PermissionDenied, "whoever calls %s has to prove to the edge that it may", api)
+		return "", relay.Refuse(codes.PermissionDenied, "whoever calls %s has to prove to the edge that it may", api)
 	case head.GetMethod() != http.MethodGet && (head.GetMethod() != http.MethodPost || users):
-		return relay.Refuse(codes.InvalidArgument, "the method is not one that WeChat takes at %s", api)
+		return "", relay.Refuse(codes.InvalidArgument, "the method is not one that WeChat takes at %s", api)
 	}
-	return nil
+	return by, nil
 }
 
 // answer sends what WeChat says.
@@ -104,7 +108,7 @@ func (c *calls) answer(stream wxbrokerv1.WeChatService_CallServer, answer *wecha
 	head := &wxbrokerv1.CallAnswer{Status: int32(answer.Status)}
 	for name, values := range answer.Header {
 		for _, value := range values {
-			head.Headers = append(head.Headers, &wxbrokerv1.CallHeader{Name: name, Value: printable(value)})
+			head.Headers = append(head.Headers, &wxbrokerv1.CallHeader{Name: name, Value: printable(strings.ToValidUTF8(value, "_"))})
 		}
 	}
 	if answer.Length >= 0 {

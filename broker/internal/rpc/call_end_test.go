@@ -89,16 +89,6 @@ func TestCallsEndWithTheirGrant(t *testing.T) {
 			}
 			return func() error { return drained(stream.Recv) }
 		}, 5 * time.Second},
-		{"a file on its way", func(t *testing.T, ctx context.Context, w *world) func() error {
-			stream, err := wxbrokerv1.NewWeChatServiceClient(w.conn).GetMedia(ctx, &wxbrokerv1.GetMediaRequest{Appid: "wx1", MediaId: "m"})
-			if err == nil {
-				_, err = stream.Recv()
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			return func() error { return drained(stream.Recv) }
-		}, 5 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -127,10 +117,7 @@ func TestStuckReaders(t *testing.T) {
 		w := newWorld(t)
 		w.relayTo(endless)
 		w.publish("wx1", token(1, "t"))
-		stream, err := wxbrokerv1.NewWeChatServiceClient(w.conn).GetMedia(t.Context(), &wxbrokerv1.GetMediaRequest{Appid: "wx1", MediaId: "m"})
-		if err != nil {
-			t.Fatal(err)
-		}
+		stream := w.call(t.Context(), w.conn, head("GET", wxapi.PathMedia, "media_id=m"))
 		if _, err := stream.Recv(); err != nil {
 			t.Fatal(err)
 		}
@@ -142,13 +129,6 @@ func TestStuckReaders(t *testing.T) {
 // TestAnswersThatBreakOff are not taken for whole ones.
 func TestAnswersThatBreakOff(t *testing.T) {
 	s := newCallSite(t)
-	stream, err := s.GetMedia(t.Context(), &wxbrokerv1.GetMediaRequest{Appid: "wx1", MediaId: "half"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := drained(stream.Recv); status.Code(err) != codes.Unavailable {
-		t.Errorf("a file: %v", err)
-	}
 	if _, _, err := s.pass(t, head("GET", wxapi.PathMedia, "media_id=half")); status.Code(err) != codes.Unavailable {
 		t.Errorf("a call: %v", err)
 	}

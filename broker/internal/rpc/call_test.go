@@ -3,8 +3,8 @@ package rpc_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -33,6 +33,7 @@ import (
 // audit.
 type callSite struct {
 	wxbrokerv1.WeChatServiceClient
+	conn    *grpc.ClientConn
 	audit   *journal
 	states  *fanout.Fanout
 	control *access.Control
@@ -54,6 +55,7 @@ func newCallSite(t *testing.T) *callSite {
 	server := rpc.NewServer(rpc.Options{
 		Fanout: states, Edges: new(edges.Register), Access: s.control, Relay: relayed(t, states),
 		Audit: audit.New(slog.New(slog.NewTextHandler(s.audit, nil)), "wxbroker", "app"), Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
+		Version: "v9",
 	})
 	listener := bufconn.Listen(64 << 10)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -65,7 +67,7 @@ func newCallSite(t *testing.T) *callSite {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.WeChatServiceClient = wxbrokerv1.NewWeChatServiceClient(conn)
+	s.conn, s.WeChatServiceClient = conn, wxbrokerv1.NewWeChatServiceClient(conn)
 	t.Cleanup(func() {
 		_ = conn.Close()
 		cancel()
@@ -182,79 +184,57 @@ func TestCallRefused(t *testing.T) {
 	}
 }
 
-// TestUsersPathsArePassedOn: with their own token in the query, and no other.
+// TestUsersPathsArePassedOn: with the user's token in the query, and no other. The
+// app has it sealed, before and after.
 func TestUsersPathsArePassedOn(t *testing.T) {
 	s := newCallSite(t)
-	if _, body, err := s.pass(t, head("GET", wxapi.PathCode, "code=c&secret=a-local-key")); err != nil || !strings.Contains(body, `"openid":"o"`) {
-		t.Errorf("%q, %v", body, err)
+	_, body, err := s.pass(t, head("GET", wxapi.PathCode, "code=c&secret=a-local-key"))
+	var page struct {
+		OpenID string `json:"openid"`
+		Token  string `json:"access_token"`
 	}
-	unproven := &wxbrokerv1.CallHead{Method: "GET", Path: wxapi.PathUserInfo, Query: "access_token=u&openid=o&secret=x"}
-	if _, body, err := s.pass(t, unproven); err != nil || body != "GET /sns/userinfo?access_token=u&openid=o  0 " {
+	if err != nil || json.Unmarshal([]byte(body), &page) != nil || page.OpenID != "o" || page.Token == "" || strings.Contains(body, "the-users-token") {
+		t.Fatalf("%q, %v", body, err)
+	}
+	unproven := &wxbrokerv1.CallHead{Method: "GET", Path: wxapi.PathUserInfo, Query: "openid=o&secret=x&access_token=" + page.Token}
+	if _, body, err := s.pass(t, unproven); err != nil || body != "GET /sns/userinfo?openid=o&access_token=***************  0 " {
 		t.Errorf("%q, %v", body, err)
 	}
 }
 
-// TestGetMedia in pieces, and a part of it.
-func TestGetMedia(t *testing.T) {
+// TestHeadersThatAreNotUTF8 are passed on as far as gRPC can.
+func TestHeadersThatAreNotUTF8(t *testing.T) {
 	s := newCallSite(t)
-	for _, tt := range []struct{ wanted, head, body string }{
-		{"", `name "m.jpg" size 9 range 0+0`, "a picture"},
-		{"bytes=2-4", `name "m.jpg" size 9 range 2+3`, "pic"},
-	} {
-		stream, err := s.GetMedia(t.Context(), &wxbrokerv1.GetMediaRequest{Appid: "wx1", MediaId: "m", Range: tt.wanted})
-		if err != nil {
-			t.Fatal(err)
-		}
-		first, err := stream.Recv()
-		if err != nil {
-			t.Fatal(err)
-		}
-		h, body := first.GetHead(), ""
-		if got := fmt.Sprintf("name %q size %d range %d+%d", h.GetFileName(), h.GetSize(), h.GetRange().GetFirst(), h.GetRange().GetLength()); got != tt.head {
-			t.Errorf("%s: %s", tt.wanted, got)
-		}
-		for {
-			part, err := stream.Recv()
-			if errors.Is(err, io.EOF) {
-				break
-			} else if err != nil {
-				t.Fatal(err)
-			}
-			body += string(part.GetChunk())
-		}
-		if body != tt.body {
-			t.Errorf("%s: %q", tt.wanted, body)
-		}
-	}
-	gbk, err := s.GetMedia(t.Context(), &wxbrokerv1.GetMediaRequest{Appid: "wx1", MediaId: "gbk"})
+	answer, _, err := s.pass(t, head("GET", wxapi.PathMedia, "media_id=gbk"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if first, err := gbk.Recv(); err != nil || first.GetHead().GetFileName() != "_.jpg" {
-		t.Errorf("a name that is not UTF-8: %v, %v", first, err)
+	got := map[string]string{}
+	for _, h := range answer.GetHeaders() {
+		got[h.GetName()] = h.GetValue()
 	}
-	if _, _, err := s.pass(t, head("GET", wxapi.PathMedia, "media_id=gbk")); err != nil {
-		t.Errorf("headers that are not UTF-8: %v", err)
-	}
-	stream, err := s.GetMedia(t.Context(), &wxbrokerv1.GetMediaRequest{Appid: "wx1", MediaId: "../m"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := stream.Recv(); status.Code(err) != codes.InvalidArgument {
-		t.Errorf("no media_id: %v", err)
+	if got["Content-Disposition"] != `attachment; filename="_.jpg"` || got["Content-Type"] != "image/jpeg;_" {
+		t.Errorf("headers %v", got)
 	}
 }
 
-func TestGetOpenIDRefuses(t *testing.T) {
+// TestMethodsOfOtherVersions: who calls one that this broker does not have is told
+// which version it is, if the caller is an app at all.
+func TestMethodsOfOtherVersions(t *testing.T) {
 	s := newCallSite(t)
-	for _, r := range []*wxbrokerv1.GetOpenIDRequest{{Appid: "wx1"}, {Appid: "wx1", Code: strings.Repeat("c", 600)}, {Appid: "wx1", Code: "c", Lang: "fr"}} {
-		if _, err := s.GetOpenID(t.Context(), r); status.Code(err) != codes.InvalidArgument {
-			t.Errorf("%v: %v", r, err)
+	for _, method := range []string{"/wxbroker.v1.WeChatService/SendTemplate", "/wxbroker.v2.CredentialService/Watch"} {
+		err := s.conn.Invoke(t.Context(), method, new(wxbrokerv1.ReportInvalidRequest), new(wxbrokerv1.ReportInvalidResponse))
+		if status.Code(err) != codes.Unimplemented || !strings.Contains(err.Error(), "version v9") || !strings.Contains(err.Error(), method) {
+			t.Errorf("%s: %v", method, err)
 		}
 	}
-	got, err := s.GetOpenID(t.Context(), &wxbrokerv1.GetOpenIDRequest{Appid: "wx1", Code: "c"})
-	if err != nil || got.GetOpenid() != "o" || got.GetUserinfo() != nil || strings.Contains(got.String(), `"u"`) {
-		t.Errorf("%v, %v", got, err)
+	policy, err := access.NewPolicy([]access.App{{Name: "web", Identities: []access.Identity{"spiffe://prod/web"}, Accounts: []string{"wx1"}, Grants: access.Grants()}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.control.Use(policy)
+	if err := s.conn.Invoke(t.Context(), "/wxbroker.v1.WeChatService/SendTemplate", new(wxbrokerv1.ReportInvalidRequest), new(wxbrokerv1.ReportInvalidResponse)); status.Code(err) != codes.Unauthenticated {
+		t.Errorf("a stranger: %v", err)
 	}
 }
 
@@ -284,14 +264,5 @@ func TestCallsAreRated(t *testing.T) {
 	}
 	if refused < 15 {
 		t.Errorf("of 30 calls at once %d were refused, with one a second allowed", refused)
-	}
-}
-
-// TestUserInfoThatFails does not cost the code.
-func TestUserInfoThatFails(t *testing.T) {
-	s := newCallSite(t)
-	got, err := s.GetOpenID(t.Context(), &wxbrokerv1.GetOpenIDRequest{Appid: "wx1", Code: "with-userinfo"})
-	if err != nil || got.GetOpenid() != "o" || got.GetUserinfo() != nil || got.GetUserinfoRefusal().GetErrcode() != 48001 {
-		t.Errorf("%v, %v", got, err)
 	}
 }

@@ -47,7 +47,7 @@ func (sub subscription) accounts(app *access.App) []string {
 
 // allowed returns what of a state an app may have that subscribed so, by these
 // kinds.
-func (c *credentials) allowed(state fanout.State, app *access.App, sub subscription, kinds []credential.Kind) []credential.Account {
+func (c *credentials) allowed(ctx context.Context, state fanout.State, app *access.App, sub subscription, kinds []credential.Kind) []credential.Account {
 	var calls []credential.CallGrant
 	if sub.calls {
 		for _, g := range app.CallGrants() {
@@ -61,7 +61,7 @@ func (c *credentials) allowed(state fanout.State, app *access.App, sub subscript
 		}
 		account = account.Only(kinds)
 		if len(calls) > 0 && c.AliasKey != nil {
-			account.Calls, account.AliasKey = calls, c.AliasKey(account.AppID, app.Name)
+			account.Calls, account.AliasKey = calls, c.AliasKey(ctx, account.AppID, app.Name)
 		}
 		accounts = append(accounts, account)
 	}

@@ -28,9 +28,6 @@ type need struct {
 var needs = map[string]need{
 	wxbrokerv1.CredentialService_Watch_FullMethodName:         {action: "watch", grants: []access.Grant{access.Sign, access.Token, access.Template, access.Media, access.OAuth, access.Call}},
 	wxbrokerv1.CredentialService_ReportInvalid_FullMethodName: {action: "report", grants: []access.Grant{access.Report}, counts: true},
-	wxbrokerv1.WeChatService_SendTemplate_FullMethodName:      {action: "template", grants: []access.Grant{access.Template}, counts: true},
-	wxbrokerv1.WeChatService_GetMedia_FullMethodName:          {action: "media", grants: []access.Grant{access.Media}, counts: true},
-	wxbrokerv1.WeChatService_GetOpenID_FullMethodName:         {action: "oauth", grants: []access.Grant{access.OAuth}, counts: true},
 	// Counted by its handler: strangers to whom an edge is open come this far.
 	wxbrokerv1.WeChatService_Call_FullMethodName:         {action: "call", grants: []access.Grant{access.Template, access.Media, access.OAuth, access.Call}},
 	wxbrokerv1.OperatorService_GetStatus_FullMethodName:  {action: "status", grants: []access.Grant{access.Admin}},
@@ -44,8 +41,9 @@ var needs = map[string]need{
 
 // guard lets callers in, and tells the audit.
 type guard struct {
-	access *access.Control
-	audit  *audit.Log
+	access  *access.Control
+	audit   *audit.Log
+	version string // the broker's
 }
 
 // tap turns away callers that bring nothing by which they could be known,
@@ -79,7 +77,9 @@ func (g guard) enter(ctx context.Context, method string) (context.Context, need,
 	used()
 	ctx = access.WithCaller(ctx, caller, app)
 	switch {
-	case !known || len(n.grants) > 0 && !slices.ContainsFunc(n.grants, app.Has):
+	case !known:
+		err = status.Errorf(codes.Unimplemented, "this broker (version %s) knows no method %s: whoever calls it has another version", g.version, printable(method))
+	case len(n.grants) > 0 && !slices.ContainsFunc(n.grants, app.Has):
 		err = status.Errorf(codes.PermissionDenied, "the app %s has not been granted %s", app.Name, n.wants())
 	case n.counts:
 		err = app.Spend()

@@ -49,7 +49,7 @@ type Options struct {
 	// Relay makes calls for apps, and AliasKey is the key of what stands for an
 	// access_token; nil without such calls.
 	Relay    *relay.Relay
-	AliasKey func(appid, app string) credential.Secret
+	AliasKey func(ctx context.Context, appid, app string) credential.Secret
 	// Operator is registered besides, nil for none.
 	Operator wxbrokerv1.OperatorServiceServer
 	// Access says who may do what, and Audit is told of it.
@@ -59,6 +59,8 @@ type Options struct {
 	TLS   *tls.Config
 	Clock credential.Clock
 	Log   *slog.Logger
+	// Version is the broker's, which callers of another one are told.
+	Version string
 }
 
 // Server is the broker's gRPC server. Make it with NewServer.
@@ -80,13 +82,17 @@ func (polledHealth) Watch(*healthv1.HealthCheckRequest, healthv1.Health_WatchSer
 
 // NewServer returns a Server that serves once Run is called.
 func NewServer(o Options) *Server {
-	guard := guard{o.Access, o.Audit}
+	guard := guard{o.Access, o.Audit, o.Version}
 	s := &Server{
 		grpc: grpc.NewServer(
 			grpc.Creds(secured(o.TLS, guard)),
 			grpc.UnaryInterceptor(guard.unary),
 			grpc.StreamInterceptor(guard.stream),
 			grpc.InTapHandle(guard.tap),
+			// With it guard.stream has methods that there are not, and says so.
+			grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error {
+				return status.Error(codes.Unimplemented, "there is no such method")
+			}),
 			// Edges ping every ten seconds, and only while a stream is open: see
 			// pkg/watch. Who has none does not keep a connection that way.
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}),

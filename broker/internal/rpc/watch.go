@@ -104,7 +104,7 @@ func (c *credentials) serve(stream wxbrokerv1.CredentialService_WatchServer, sub
 			c.holds(edge, sub.held, app, kinds)
 		}
 		if first || state.Revision != sent {
-			accounts := c.allowed(state, app, sub, kinds)
+			accounts := c.allowed(ctx, state, app, sub, kinds)
 			granted = c.tellGranted(ctx, sub.name, granted, accounts)
 			if err := c.send(stream, state.Revision, accounts, edge, app); err != nil {
 				return err

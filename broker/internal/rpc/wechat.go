@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -13,7 +12,6 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
 	"github.com/wxbroker/wxbroker/pkg/audit"
-	"github.com/wxbroker/wxbroker/pkg/wxapi"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -35,119 +33,6 @@ const (
 // pieces is how much of a body is sent at once, in bytes: just below 32 KiB with
 // what is around it, since gRPC's next larger buffer has 1 MiB.
 const pieces = 32<<10 - 256
-
-// SendTemplate implements [wxbrokerv1.WeChatServiceServer].
-func (c *calls) SendTemplate(ctx context.Context, r *wxbrokerv1.SendTemplateRequest) (*wxbrokerv1.SendTemplateResponse, error) {
-	t := relay.Template{
-		ToUser: r.GetTouser(), TemplateID: r.GetTemplateId(), URL: r.GetUrl(), ClientMsgID: r.GetClientMsgId(),
-		Color: r.GetColor(), TopColor: r.GetTopcolor(), Data: make(map[string]relay.Value, len(r.GetData())),
-	}
-	if m := r.GetMiniprogram(); m != nil {
-		t.MiniProgram = &relay.MiniProgram{AppID: m.GetAppid(), PagePath: m.GetPagepath()}
-	}
-	for name, v := range r.GetData() {
-		t.Data[name] = relay.Value{Value: v.GetValue(), Color: v.GetColor()}
-	}
-	id, err := c.relay.SendTemplate(ctx, access.AppOf(ctx), r.GetAppid(), t)
-	if err != nil {
-		return nil, err
-	}
-	return &wxbrokerv1.SendTemplateResponse{Msgid: id}, nil
-}
-
-// GetMedia implements [wxbrokerv1.WeChatServiceServer].
-func (c *calls) GetMedia(r *wxbrokerv1.GetMediaRequest, stream wxbrokerv1.WeChatService_GetMediaServer) (err error) {
-	ctx := stream.Context()
-	app, api := access.AppOf(ctx), wxapi.PathMedia
-	if r.GetHdVoice() {
-		api = wxapi.PathHDVoice
-	}
-	defer func() { c.tell(ctx, entry{action: "media", appid: printable(r.GetAppid()), api: api}, err) }()
-	leave, err := app.Enter()
-	if err != nil {
-		return err
-	}
-	defer leave()
-	switch {
-	case !app.Serves(r.GetAppid()):
-		return relay.NotGranted(app, printable(r.GetAppid()), api)
-	case !wxapi.IsMediaID(r.GetMediaId()):
-		return relay.Refuse(codes.InvalidArgument, "media_id is not one of WeChat's")
-	}
-	media, err := c.relay.Media(ctx, app, r.GetAppid(), api, r.GetMediaId(), r.GetRange())
-	if err != nil {
-		return err
-	}
-	head := &wxbrokerv1.MediaHead{ // in UTF-8, as WeChat's headers need not be
-		ContentType: printable(media.ContentType), FileName: strings.ToValidUTF8(media.FileName, "_"), VideoUrl: printable(media.VideoURL),
-	}
-	if media.Size >= 0 {
-		head.Size = &media.Size
-	}
-	if part := media.Part; part != nil {
-		head.Range = &wxbrokerv1.MediaRange{First: part.First, Length: part.Length}
-	}
-	if media.Body != nil {
-		defer media.Body.Close()
-	}
-	if err := stream.Send(&wxbrokerv1.GetMediaResponse{Part: &wxbrokerv1.GetMediaResponse_Head{Head: head}}); err != nil || media.Body == nil {
-		return err
-	}
-	still := func() error { return c.still(ctx, r.GetAppid(), api) }
-	return c.copy(ctx, media.Body, still, func(piece []byte) error {
-		return stream.Send(&wxbrokerv1.GetMediaResponse{Part: &wxbrokerv1.GetMediaResponse_Chunk{Chunk: piece}})
-	})
-}
-
-// GetOpenID implements [wxbrokerv1.WeChatServiceServer].
-func (c *calls) GetOpenID(ctx context.Context, r *wxbrokerv1.GetOpenIDRequest) (*wxbrokerv1.GetOpenIDResponse, error) {
-	lang := r.GetLang()
-	switch {
-	case r.GetCode() == "" || len(r.GetCode()) > 512:
-		return nil, relay.Refuse(codes.InvalidArgument, "code is missing, or not one of WeChat's")
-	case lang == "":
-		lang = "zh_CN"
-	case lang != "zh_CN" && lang != "zh_TW" && lang != "en":
-		return nil, relay.Refuse(codes.InvalidArgument, "lang is none of zh_CN, zh_TW and en")
-	}
-	app := access.AppOf(ctx)
-	page, err := c.relay.OpenID(ctx, app, r.GetAppid(), r.GetCode())
-	if err != nil {
-		return nil, err
-	}
-	answer := &wxbrokerv1.GetOpenIDResponse{
-		Openid: page.OpenID, Unionid: page.UnionID, Scope: page.Scope, IsSnapshotuser: bool(page.Snapshot),
-	}
-	if !page.HasUserInfo() {
-		return answer, nil
-	}
-	info, err := c.relay.UserInfo(ctx, app, r.GetAppid(), page, lang)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, status.FromContextError(ctx.Err()).Err()
-		}
-		answer.UserinfoRefusal = refusalIn(err)
-		return answer, nil // the code is used up: what it gave is not to be lost
-	}
-	answer.Userinfo = &wxbrokerv1.UserInfo{
-		Nickname: info.Nickname, Sex: info.Sex, Province: info.Province, City: info.City, Country: info.Country,
-		Headimgurl: info.HeadImgURL, Privilege: info.Privilege,
-	}
-	if answer.GetUnionid() == "" {
-		answer.Unionid = info.UnionID
-	}
-	return answer, nil
-}
-
-// refusalIn returns the refusal in the details of a status.
-func refusalIn(err error) *wxbrokerv1.Refusal {
-	for _, detail := range status.Convert(err).Details() {
-		if refusal, ok := detail.(*wxbrokerv1.Refusal); ok {
-			return refusal
-		}
-	}
-	return &wxbrokerv1.Refusal{Errcode: -1, Errmsg: status.Convert(err).Message()}
-}
 
 // still says why a call is not to go on that was let in a while ago: what its
 // caller may has changed.

@@ -37,18 +37,8 @@ func answers(w http.ResponseWriter, r *http.Request) {
 		default:
 			fmt.Fprint(w, "a picture")
 		}
-	case wxapi.PathUserInfo:
-		if r.FormValue("lang") != "" { // as the broker asks, not an SDK
-			fmt.Fprint(w, `{"errcode":48001,"errmsg":"api unauthorized"}`)
-			return
-		}
-		echo(w, r)
 	case wxapi.PathCode:
-		if r.FormValue("code") == "with-userinfo" {
-			fmt.Fprint(w, `{"access_token":"u","openid":"o","scope":"snsapi_userinfo"}`) // whose userinfo is refused
-			return
-		}
-		fmt.Fprint(w, `{"access_token":"u","expires_in":7200,"refresh_token":"r","openid":"o","scope":"snsapi_base"}`)
+		fmt.Fprint(w, `{"access_token":"the-users-token","expires_in":7200,"refresh_token":"r","openid":"o","scope":"snsapi_base"}`)
 	default:
 		echo(w, r)
 	}
@@ -105,6 +95,7 @@ func relayOver(client *wechat.Client, states *fanout.Fanout) *relay.Relay {
 	log := slog.New(slog.DiscardHandler)
 	return relay.New(relay.Options{
 		WeChat: client, Account: states.Account, Store: new(storetest.Disk).Writer(), Clock: credential.WallClock, Log: log,
+		Keys: &relay.Keys{Store: new(storetest.Disk).Writer(), Log: log},
 		Keeper: func(appid string) *keeper.Keeper { // which never runs: its AppSecret is what counts
 			if !states.Has(appid) {
 				return nil

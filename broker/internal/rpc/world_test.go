@@ -72,7 +72,7 @@ func newWorld(t *testing.T) *world {
 			return w.report(ctx, appid, kind, hash)
 		},
 		Relay: w.relay(),
-		AliasKey: func(appid, app string) credential.Secret {
+		AliasKey: func(_ context.Context, appid, app string) credential.Secret {
 			return credential.NewSecret("alias key of " + app + " for " + appid)
 		},
 		Access: w.control, Audit: audit.New(slog.New(slog.NewTextHandler(&w.audit, nil)), "wxbroker", "app"),

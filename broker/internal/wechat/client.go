@@ -201,7 +201,7 @@ func (c *Client) ask(ctx context.Context, upstream *url.URL, call call) *Error {
 	got, err := decode(raw)
 	switch {
 	case err == nil && got.ErrCode != 0:
-		return refusal(call.api, upstream.Host, status, wxapi.Code(got.ErrCode), quote(got.ErrMsg, call.secrets))
+		return refusal(call.api, upstream.Host, status, got.ErrCode, quote(got.ErrMsg, call.secrets))
 	case status >= 400:
 		return failed(wxapi.Transient, status, "answered HTTP "+resp.Status)
 	case err != nil:

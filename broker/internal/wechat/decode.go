@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"time"
 
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 // maxLifetime is the longest expires_in that is believed. WeChat's is two
@@ -21,12 +21,12 @@ const maxValue = 4 << 10
 
 // answer is everything that the answers of all calls have in common.
 type answer struct {
-	ErrCode     code      `json:"errcode"`
-	ErrMsg      string    `json:"errmsg"`
-	AccessToken string    `json:"access_token"`
-	Ticket      string    `json:"ticket"`
-	ExpiresIn   *seconds  `json:"expires_in"`
-	Quota       *DayQuota `json:"quota"`
+	ErrCode     wxapi.Code `json:"errcode"`
+	ErrMsg      string     `json:"errmsg"`
+	AccessToken string     `json:"access_token"`
+	Ticket      string     `json:"ticket"`
+	ExpiresIn   *seconds   `json:"expires_in"`
+	Quota       *DayQuota  `json:"quota"`
 }
 
 // decode reads an answer's body. Its errors quote nothing of it.
@@ -73,18 +73,6 @@ func (s *seconds) UnmarshalJSON(b []byte) error {
 		return errors.New("expires_in is not a number of seconds")
 	}
 	*s = seconds(n)
-	return nil
-}
-
-// code is an errcode, a number or a string as well.
-type code int
-
-func (c *code) UnmarshalJSON(b []byte) error {
-	n, err := integer(b)
-	if err != nil || n < math.MinInt32 || n > math.MaxInt32 {
-		return errors.New("errcode is not a number")
-	}
-	*c = code(n)
 	return nil
 }
 

@@ -76,7 +76,7 @@ func TestQuoteIsFitForALogLine(t *testing.T) {
 			t.Errorf("quote(%q) = %q, want %q", in, got, want)
 		}
 	}
-	if got := quote(string(long), nil); len(got) > maxDetail+len("…") {
+	if got := quote(string(long), nil); len(got) > 200+len("…") {
 		t.Errorf("%d bytes are quoted", len(got))
 	}
 }

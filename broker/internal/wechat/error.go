@@ -82,25 +82,13 @@ func addressIn(errmsg string) string {
 	return ""
 }
 
-// maxDetail bounds what is quoted of somebody else's words, in bytes.
-const maxDetail = 200
-
-// quote makes somebody else's words fit for a log line: the secrets of the
-// call gone, bounded, and without control characters.
+// quote makes somebody else's words fit for a log line: the secrets of the call
+// gone, bounded, and without control characters.
 func quote(words string, secrets []string) string {
 	for _, s := range secrets {
 		if s != "" {
 			words = strings.ReplaceAll(words, s, "[redacted]")
 		}
 	}
-	words = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(words, "?"))
-	if len(words) > maxDetail {
-		words = strings.ToValidUTF8(words[:maxDetail], "") + "…"
-	}
-	return words
+	return wxapi.Quote(words)
 }

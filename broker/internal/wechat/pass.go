@@ -45,9 +45,17 @@ type Request struct {
 	// asks for it when it finds that a connection was closed before anything was
 	// written to it.
 	Again func() io.Reader
-	// Token and Secret are put into the query as access_token and secret, unless
-	// they are zero.
-	Token, Secret credential.Secret
+	// Secrets are put into the query. No error has them.
+	Secrets []Parameter
+}
+
+// Parameter is one that is nobody else's to see.
+type Parameter struct {
+	Name  string
+	Value credential.Secret // zero for none: then it is left out
+	// Returned is set where WeChat may say the value back for good reason. Else the
+	// answer has stars in its place.
+	Returned bool
 }
 
 // Answer is what WeChat says to a Request.
@@ -55,8 +63,8 @@ type Answer struct {
 	Status int
 	Header http.Header // what is of use to an app
 	Length int64       // of the body, -1 if it is not known
-	// Body is to be closed. Where it has the Request's Token or Secret, it has
-	// stars of the same length.
+	// Body is to be closed. Where it has one of the Request's Secrets, it has stars
+	// of the same length.
 	Body io.ReadCloser
 	// Refusal is set where the body is WeChat's way to say no, which can be
 	// read all the same.
@@ -124,7 +132,7 @@ func (c *Client) pass(ctx context.Context, upstream *url.URL, r Request) (_ *Ans
 	ctx, cancel := context.WithCancel(ctx)
 	moved := time.AfterFunc(standstill, cancel)
 	end := func() { moved.Stop(); cancel() }
-	secrets := secretForms(r.Secret, r.Token)
+	secrets, hidden := r.secrets()
 	failed := func(class wxapi.Class, status int, detail string) *Error {
 		end()
 		return &Error{API: r.API, Upstream: upstream.Host, Class: class, HTTPStatus: status, Detail: quote(detail, secrets)}
@@ -162,29 +170,38 @@ func (c *Client) pass(ctx context.Context, upstream *url.URL, r Request) (_ *Ans
 	if err != nil && !errors.Is(err, io.EOF) {
 		return refuse(wxapi.Transient, "reading the answer: "+withoutURL(err))
 	}
-	hidden := distinct(secrets)
 	answer := &Answer{
 		Status: resp.StatusCode, Header: passedOn(resp.Header, hidden), Length: resp.ContentLength,
 		Body: closing{newMasked(body, hidden), func() error { end(); return resp.Body.Close() }},
 	}
 	if errors.Is(err, io.EOF) && resp.Header.Get("Content-Disposition") == "" {
 		if said, err := decode(head); err == nil && said.ErrCode != 0 {
-			answer.Refusal = refusal(r.API, upstream.Host, resp.StatusCode, wxapi.Code(said.ErrCode), quote(said.ErrMsg, secrets))
+			answer.Refusal = refusal(r.API, upstream.Host, resp.StatusCode, said.ErrCode, quote(said.ErrMsg, secrets))
 		}
 	}
 	return answer, true, nil
+}
+
+// secrets returns what no error has, and what no answer has.
+func (r Request) secrets() (quoted []string, hidden [][]byte) {
+	var stars []string
+	for _, own := range r.Secrets {
+		forms := secretForms(own.Value)
+		quoted = append(quoted, forms...)
+		if !own.Returned {
+			stars = append(stars, forms...)
+		}
+	}
+	return quoted, distinct(stars)
 }
 
 // request returns what is sent to an upstream.
 func (r Request) request(ctx context.Context, upstream *url.URL, moved *time.Timer) (*http.Request, error) {
 	target := upstream.JoinPath(r.Path)
 	target.RawQuery = r.Query
-	for _, own := range []struct {
-		name  string
-		value credential.Secret
-	}{{"access_token", r.Token}, {"secret", r.Secret}} {
-		if !own.value.IsZero() {
-			target.RawQuery += "&" + own.name + "=" + url.QueryEscape(own.value.Reveal())
+	for _, own := range r.Secrets {
+		if !own.Value.IsZero() {
+			target.RawQuery += "&" + own.Name + "=" + url.QueryEscape(own.Value.Reveal())
 		}
 	}
 	target.RawQuery = strings.TrimPrefix(target.RawQuery, "&")

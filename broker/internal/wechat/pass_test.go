@@ -49,7 +49,7 @@ func TestPass(t *testing.T) {
 	}))}})
 	answer, got, err := passed(t, client, wechat.Request{
 		Method: http.MethodPost, Path: "/cgi-bin/x", Query: "b=%E5%9B%BE&a=1", ContentType: "text/plain", Range: "bytes=0-1",
-		Body: strings.NewReader("hello"), Length: 5, Token: credential.NewSecret("the&token"),
+		Body: strings.NewReader("hello"), Length: 5, Secrets: []wechat.Parameter{{Name: "access_token", Value: credential.NewSecret("the&token")}},
 	})
 	if err != nil || got != "a picture" || answer.Status != http.StatusCreated || answer.Length != 9 || answer.Refusal != nil {
 		t.Errorf("%+v, %q, %v", answer, got, err)
@@ -89,7 +89,7 @@ func TestEchoesInHeaders(t *testing.T) {
 				fmt.Fprint(w, "a file")
 			}))}})
 			answer, _, err := passed(t, client, wechat.Request{
-				Method: http.MethodGet, Path: "/cgi-bin/x", Token: credential.NewSecret(token), Secret: credential.NewSecret(secret),
+				Method: http.MethodGet, Path: "/cgi-bin/x", Secrets: []wechat.Parameter{{Name: "access_token", Value: credential.NewSecret(token)}, {Name: "secret", Value: credential.NewSecret(secret)}},
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -103,6 +103,13 @@ func TestEchoesInHeaders(t *testing.T) {
 			}
 			if len(answer.Header) == 0 {
 				t.Error("no header is passed on: this test shows nothing")
+			}
+			// What WeChat may say back for good reason is hidden by who asked for it.
+			returned, _, err := passed(t, client, wechat.Request{
+				Method: http.MethodGet, Path: "/cgi-bin/x", Secrets: []wechat.Parameter{{Name: "refresh_token", Value: credential.NewSecret(token), Returned: true}},
+			})
+			if got := returned.Header.Get("Content-Type"); err != nil || got != tt.echo {
+				t.Errorf("said back: %q, %v", got, err)
 			}
 		})
 	}
@@ -165,7 +172,7 @@ func TestPassFails(t *testing.T) {
 			first := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { calls.Add(1); tt.handler(w, r) }))
 			second := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls.Add(1) }))
 			client := wechat.New(wechat.Options{Upstreams: []*url.URL{first, second}})
-			_, _, err := passed(t, client, wechat.Request{Method: http.MethodGet, Path: "/cgi-bin/x", Token: credential.NewSecret("hunter2")})
+			_, _, err := passed(t, client, wechat.Request{Method: http.MethodGet, Path: "/cgi-bin/x", Secrets: []wechat.Parameter{{Name: "access_token", Value: credential.NewSecret("hunter2")}}})
 			e := asError(t, err)
 			if e.Class != tt.class || !strings.Contains(e.Error(), tt.says) || strings.Contains(e.Error(), "hunter2") {
 				t.Errorf("%s: %v", e.Class, e)

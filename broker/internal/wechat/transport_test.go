@@ -49,12 +49,12 @@ var calls = []struct {
 		return c.ClearQuota(ctx, account)
 	}},
 	{"an app's GET", wechatsim.PathUserInfo, func(ctx context.Context, c *wechat.Client, token credential.Secret) error {
-		return pass(ctx, c, wechat.Request{Method: http.MethodGet, Path: wechatsim.PathUserInfo, Query: "openid=o1", Token: token})
+		return pass(ctx, c, wechat.Request{Method: http.MethodGet, Path: wechatsim.PathUserInfo, Query: "openid=o1", Secrets: []wechat.Parameter{{Name: "access_token", Value: token}}})
 	}},
 	{"an app's POST", wechatsim.PathTemplateSend, func(ctx context.Context, c *wechat.Client, token credential.Secret) error {
 		const message = `{"touser":"o1","template_id":"t1","data":{"a":{"value":"b"}}}`
 		return pass(ctx, c, wechat.Request{
-			Method: http.MethodPost, Path: wechatsim.PathTemplateSend, Token: token, Body: strings.NewReader(message), Length: int64(len(message)),
+			Method: http.MethodPost, Path: wechatsim.PathTemplateSend, Secrets: []wechat.Parameter{{Name: "access_token", Value: token}}, Body: strings.NewReader(message), Length: int64(len(message)),
 		})
 	}},
 }

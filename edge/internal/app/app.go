@@ -16,11 +16,10 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
-	"github.com/wxbroker/wxbroker/edge/internal/calls"
+	"github.com/wxbroker/wxbroker/edge/internal/broker"
 	"github.com/wxbroker/wxbroker/edge/internal/httpapi"
 	"github.com/wxbroker/wxbroker/edge/internal/localkey"
 	"github.com/wxbroker/wxbroker/edge/internal/ops"
-	"github.com/wxbroker/wxbroker/edge/internal/report"
 	"github.com/wxbroker/wxbroker/edge/internal/signing"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
@@ -52,8 +51,7 @@ type App struct {
 	Config
 
 	client  *watch.Client
-	reports *report.Client // nil without local keys, as are calls
-	calls   *calls.Client
+	broker  *broker.Client // nil without local keys
 	state   *signing.State
 	metrics *ops.Metrics
 	api     http.Handler
@@ -78,13 +76,10 @@ func New(c Config) (*App, error) {
 	a.api = api
 	if c.Keys != nil { // without them nobody may report, or have WeChat called
 		var err error
-		if a.reports, err = report.New(c.Broker, c.Dial); err != nil {
+		if a.broker, err = broker.New(c.Broker, c.Version, c.Dial); err != nil {
 			return nil, err
 		}
-		if a.calls, err = calls.New(c.Broker, c.Dial); err != nil {
-			return nil, err
-		}
-		api.Report, api.Calls = a.reports.Report, a.calls
+		api.Broker = a.broker
 	}
 	return a, nil
 }
@@ -156,9 +151,8 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	group.Go(func() error {
 		err := daemon.ServeHTTP(apiCtx, a.Listen, a.api, a.Log)
-		if a.reports != nil {
-			a.reports.Close()
-			a.calls.Close()
+		if a.broker != nil {
+			a.broker.Close()
 		}
 		stopStream()
 		stream.Wait()

@@ -1,24 +1,26 @@
 package app
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
 // aliasKey is what the broker gives to the edges of the app.
 var aliasKey = []byte(strings.Repeat("a", 32))
 
-// Call answers any call with what it was, once it is whole.
+// Call answers any call with what it was, once it is whole. A message and a file
+// take longer than the server's own timeouts, the file from its first piece on.
 func (b *fakeBroker) Call(stream grpc.BidiStreamingServer[wxbrokerv1.CallRequest, wxbrokerv1.CallResponse]) error {
 	b.noteCaller(stream.Context())
 	first, err := stream.Recv()
@@ -32,32 +34,22 @@ func (b *fakeBroker) Call(stream grpc.BidiStreamingServer[wxbrokerv1.CallRequest
 	if !errors.Is(err, io.EOF) {
 		return err
 	}
-	for _, part := range []*wxbrokerv1.CallResponse{
-		{Part: &wxbrokerv1.CallResponse_Answer{Answer: &wxbrokerv1.CallAnswer{Status: http.StatusOK}}},
-		{Part: &wxbrokerv1.CallResponse_Body{Body: []byte(head.GetMethod() + " " + head.GetPath() + "?" + head.GetQuery() + " for " + head.GetAppid())}},
-	} {
-		if err := stream.Send(part); err != nil {
-			return err
-		}
+	pieces := []string{head.GetMethod() + " " + head.GetPath() + "?" + head.GetQuery() + " for " + head.GetAppid()}
+	between := time.Duration(0)
+	switch head.GetPath() {
+	case wxapi.PathTemplate:
+		<-time.After(25 * time.Second)
+		pieces[0] = `{"errcode":0,"errmsg":"ok","msgid":7}`
+	case wxapi.PathMedia:
+		<-time.After(40 * time.Second)
+		pieces, between = slices.Repeat([]string{"piece "}, 6), 10*time.Second
 	}
-	return nil
-}
-
-// SendTemplate takes longer than the server's own timeouts.
-func (*fakeBroker) SendTemplate(context.Context, *wxbrokerv1.SendTemplateRequest) (*wxbrokerv1.SendTemplateResponse, error) {
-	<-time.After(25 * time.Second)
-	return &wxbrokerv1.SendTemplateResponse{Msgid: 7}, nil
-}
-
-// GetMedia does so too, from its first piece on.
-func (*fakeBroker) GetMedia(_ *wxbrokerv1.GetMediaRequest, stream grpc.ServerStreamingServer[wxbrokerv1.GetMediaResponse]) error {
-	<-time.After(40 * time.Second)
-	if err := stream.Send(&wxbrokerv1.GetMediaResponse{Part: &wxbrokerv1.GetMediaResponse_Head{Head: new(wxbrokerv1.MediaHead)}}); err != nil {
+	if err := stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Answer{Answer: &wxbrokerv1.CallAnswer{Status: http.StatusOK}}}); err != nil {
 		return err
 	}
-	for range 6 {
-		<-time.After(10 * time.Second)
-		if err := stream.Send(&wxbrokerv1.GetMediaResponse{Part: &wxbrokerv1.GetMediaResponse_Chunk{Chunk: []byte("piece ")}}); err != nil {
+	for _, piece := range pieces {
+		<-time.After(between)
+		if err := stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Body{Body: []byte(piece)}}); err != nil {
 			return err
 		}
 	}

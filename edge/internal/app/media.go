@@ -10,14 +10,14 @@ import (
 
 	"google.golang.org/grpc/status"
 
-	"github.com/wxbroker/wxbroker/edge/internal/calls"
+	"github.com/wxbroker/wxbroker/edge/internal/broker"
 	"github.com/wxbroker/wxbroker/edge/internal/download"
 	"github.com/wxbroker/wxbroker/edge/internal/filename"
+	"github.com/wxbroker/wxbroker/edge/internal/media"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 	"github.com/wxbroker/wxbroker/pkg/uplink"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
-	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
 type mediaCommand struct {
@@ -51,7 +51,7 @@ func (c mediaGetCommand) Run(r daemon.Running) error {
 	for _, warning := range link.Warnings() {
 		fmt.Fprintf(r.Stderr, "%s: warning: %s\n", program, warning)
 	}
-	client, err := calls.New(c.Broker, link.Dial())
+	client, err := broker.New(c.Broker, r.Version, link.Dial())
 	if err != nil {
 		return err
 	}
@@ -78,21 +78,21 @@ func (c mediaGetCommand) Run(r daemon.Running) error {
 var errVideo = errors.New("it is a video")
 
 // download writes the file to target. Of a video it returns the address.
-func (c mediaGetCommand) download(ctx context.Context, client *calls.Client, target *download.Target) (video string, err error) {
+func (c mediaGetCommand) download(ctx context.Context, client *broker.Client, target *download.Target) (video string, err error) {
 	appid := c.AppID
 	if appid == "" {
 		if appid, err = client.OnlyAccount(ctx, program+" media get", credential.Media); err != nil {
 			return "", err
 		}
 	}
-	size, got := (*int64)(nil), int64(0)
-	err = client.GetMedia(ctx, "", &wxbrokerv1.GetMediaRequest{Appid: appid, MediaId: c.MediaID, HdVoice: c.HD}, calls.Sink[*wxbrokerv1.MediaHead]{
-		Head: func(head *wxbrokerv1.MediaHead) error {
-			if video = head.GetVideoUrl(); video != "" {
+	size, got := int64(-1), int64(0)
+	err = media.Get(ctx, client, "", media.Request{AppID: appid, MediaID: c.MediaID, HDVoice: c.HD}, media.Sink{
+		Head: func(head media.Head) error {
+			if video = head.VideoURL; video != "" {
 				return errVideo
 			}
 			size = head.Size
-			return target.Begin(cmp.Or(filename.Safe(head.GetFileName()), c.MediaID+extension(head.GetContentType())))
+			return target.Begin(cmp.Or(filename.Safe(head.FileName), c.MediaID+extension(head.ContentType)))
 		},
 		Piece: func(piece []byte) error {
 			got += int64(len(piece))
@@ -103,7 +103,7 @@ func (c mediaGetCommand) download(ctx context.Context, client *calls.Client, tar
 	switch {
 	case errors.Is(err, errVideo):
 		return video, nil
-	case err == nil && size != nil && *size != got:
+	case err == nil && size >= 0 && size != got:
 		return "", errors.New("it did not arrive whole")
 	}
 	return "", err

@@ -1,7 +1,10 @@
 package app
 
 import (
+	"errors"
 	"net"
+	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -10,6 +13,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -57,37 +61,47 @@ func (mediaBroker) Watch(stream grpc.BidiStreamingServer[wxbrokerv1.WatchRequest
 	return stream.Send(&wxbrokerv1.WatchResponse{Revision: 1, Accounts: accounts})
 }
 
-func (mediaBroker) GetMedia(r *wxbrokerv1.GetMediaRequest, stream grpc.ServerStreamingServer[wxbrokerv1.GetMediaResponse]) error {
-	if r.GetHdVoice() {
-		r.MediaId += " in HD"
+func (mediaBroker) Call(stream grpc.BidiStreamingServer[wxbrokerv1.CallRequest, wxbrokerv1.CallResponse]) error {
+	first, err := stream.Recv()
+	if err != nil {
+		return err
 	}
-	content := r.GetMediaId() + " of " + r.GetAppid() + "\n"
-	head := &wxbrokerv1.MediaHead{FileName: "voice.amr", Size: new(int64(len(content)))}
+	query, err := url.ParseQuery(first.GetHead().GetQuery())
+	if err != nil {
+		return err
+	}
+	id := query.Get("media_id")
+	content := id + " of " + first.GetHead().GetAppid() + "\n"
+	if first.GetHead().GetPath() == wxapi.PathHDVoice {
+		content = id + " in HD of " + first.GetHead().GetAppid() + "\n"
+	}
+	header := map[string]string{"Content-Disposition": `attachment; filename="voice.amr"`}
+	length := new(int64(len(content)))
 	var end error
-	switch r.GetMediaId() {
+	switch id {
 	case "evil":
-		head.FileName = `..\../.bashrc`
+		header["Content-Disposition"] = `attachment; filename="..\\../.bashrc"`
 	case "nameless":
-		head.FileName, head.ContentType = "..", "image/jpeg; a=b"
+		header = map[string]string{"Content-Disposition": `attachment; filename=".."`, "Content-Type": "image/jpeg; a=b"}
 	case "video":
-		head = &wxbrokerv1.MediaHead{VideoUrl: "https://video.example/?a=1&b=2"}
+		header, content, length = nil, `{"video_url":"https://video.example/?a=1&b=2"}`, nil
 	case "broken":
 		end = status.Error(codes.Unavailable, "WeChat hung up")
 	case "half":
-		head.Size = new(int64(100))
+		*length = 100
 	case "longer":
-		head.Size = new(int64(1))
+		*length = 1
 	case "unknown":
-		refused, err := status.New(codes.NotFound, "WeChat refuses").WithDetails(&wxbrokerv1.Refusal{Errcode: 40007, Errmsg: "invalid media_id"})
-		if err != nil {
-			return err
-		}
-		return refused.Err()
+		header, content, length = nil, `{"errcode":40007,"errmsg":"invalid media_id"}`, nil
 	}
-	if err := stream.Send(&wxbrokerv1.GetMediaResponse{Part: &wxbrokerv1.GetMediaResponse_Head{Head: head}}); err != nil || head.GetVideoUrl() != "" {
-		return err
+	answer := &wxbrokerv1.CallAnswer{Status: http.StatusOK, ContentLength: length}
+	for name, value := range header {
+		answer.Headers = append(answer.Headers, &wxbrokerv1.CallHeader{Name: name, Value: value})
 	}
-	if err := stream.Send(&wxbrokerv1.GetMediaResponse{Part: &wxbrokerv1.GetMediaResponse_Chunk{Chunk: []byte(content)}}); err != nil {
+	if err := errors.Join(
+		stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Answer{Answer: answer}}),
+		stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Body{Body: []byte(content)}}),
+	); err != nil {
 		return err
 	}
 	return end

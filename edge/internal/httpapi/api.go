@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"net/http"
 	"regexp"
 	"slices"
@@ -12,11 +11,9 @@ import (
 	"github.com/rs/cors"
 
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
-	"github.com/wxbroker/wxbroker/edge/internal/calls"
+	"github.com/wxbroker/wxbroker/edge/internal/broker"
 	"github.com/wxbroker/wxbroker/edge/internal/localkey"
-	"github.com/wxbroker/wxbroker/edge/internal/report"
 	"github.com/wxbroker/wxbroker/edge/internal/signing"
-	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 )
 
@@ -27,11 +24,9 @@ type API struct {
 	// Keys unlock what hands out credentials or calls WeChat; nil refuses it to
 	// everybody.
 	Keys *localkey.Source
-	// Report tells the broker, for whoever holds the key of that name. Its
-	// errors are gRPC statuses. It is required where there are Keys.
-	Report func(ctx context.Context, key string, r report.Report) (credential.Versions, error)
-	// Calls has the broker call WeChat. It is required where there are Keys.
-	Calls *calls.Client
+	// Broker is told of refused credentials, and calls WeChat. It is required where
+	// there are Keys.
+	Broker *broker.Client
 	// Audit is told of everything that takes a key, done or refused.
 	Audit func(audit.Entry)
 	// Answered is told of every answer, by route and HTTP status.
@@ -66,8 +61,8 @@ var (
 		"/v1/jsapi/config":    {methods: getOrPost, handle: (*API).config, shared: true},
 		"/v1/jsapi/signature": {methods: onlyPost, handle: (*API).signature, shared: true},
 		"/v1/report":          {methods: onlyPost, handle: (*API).report},
-		"/v1/template/send":   {methods: onlyPost, handle: (*API).template, waits: calls.Timeout},
-		"/v1/oauth/openid":    {methods: onlyGet, handle: (*API).openID, acts: true, waits: calls.Timeout},
+		"/v1/template/send":   {methods: onlyPost, handle: (*API).template, waits: broker.Timeout},
+		"/v1/oauth/openid":    {methods: onlyGet, handle: (*API).openID, acts: true, waits: 2 * broker.Timeout},
 		"/v1/oauth/url":       {methods: onlyGet, handle: (*API).oauthURL},
 		"/getApi":             {methods: getOrPost, handle: (*API).getAPI, shared: true},
 		"/all":                {methods: getOrPost, handle: (*API).all, shared: true},
@@ -75,7 +70,7 @@ var (
 		"/token":              {methods: getOrPost, handle: (*API).token},
 		"/ticket":             {methods: getOrPost, handle: (*API).ticket},
 	}
-	media = route{methods: onlyGet, stream: (*API).media}
+	files = route{methods: onlyGet, stream: (*API).file}
 )
 
 // mediaPath is the path of a file, and of its HD voice.
@@ -88,7 +83,7 @@ func find(path string) (name string, found route, ok bool) {
 		return path, found, true
 	}
 	if match := mediaPath.FindStringSubmatch(path); match != nil {
-		return "/v1/media/{media_id}" + match[2], media, true
+		return "/v1/media/{media_id}" + match[2], files, true
 	}
 	return findWeChat(path)
 }

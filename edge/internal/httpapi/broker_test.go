@@ -27,99 +27,136 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
-	"github.com/wxbroker/wxbroker/edge/internal/calls"
+	"github.com/wxbroker/wxbroker/edge/internal/broker"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-type (
-	mediaStream = grpc.ServerStreamingServer[wxbrokerv1.GetMediaResponse]
-	callStream  = grpc.BidiStreamingServer[wxbrokerv1.CallRequest, wxbrokerv1.CallResponse]
-)
+type callStream = grpc.BidiStreamingServer[wxbrokerv1.CallRequest, wxbrokerv1.CallResponse]
 
-// fakeBroker is a broker that makes calls. It answers with fails if that is
-// set, and notes what it was asked.
+// fakeBroker is a broker that makes calls, and notes what it was asked. It fails
+// with fails, or has WeChat say says, where these are set.
 type fakeBroker struct {
+	wxbrokerv1.UnimplementedCredentialServiceServer
 	wxbrokerv1.UnimplementedWeChatServiceServer
-	fails error
-	delay time.Duration // of messages
-	user  *wxbrokerv1.GetOpenIDResponse
-	media func(*wxbrokerv1.GetMediaRequest, mediaStream) error
-	call  func(*wxbrokerv1.CallHead, callStream) error
+	fails    error
+	says     string
+	delay    time.Duration // of messages
+	page     string        // WeChat's answer to a code
+	userInfo string        // and about the user
+	media    func(*wxbrokerv1.CallHead, callStream) error
+	call     func(*wxbrokerv1.CallHead, callStream) error // any other, and all if it is set
+	report   func(key string, r *wxbrokerv1.ReportInvalidRequest) (credential.Versions, error)
 
-	mu        sync.Mutex
-	keys      []string
-	templates []*wxbrokerv1.SendTemplateRequest
-	codes     []*wxbrokerv1.GetOpenIDRequest
-	files     []*wxbrokerv1.GetMediaRequest
-	heads     []*wxbrokerv1.CallHead
+	mu       sync.Mutex
+	keys     []string
+	messages []string // bodies
+	codes    []*wxbrokerv1.CallHead
+	users    []*wxbrokerv1.CallHead
+	heads    []*wxbrokerv1.CallHead // of every call
 }
 
-func (b *fakeBroker) note(ctx context.Context, what func()) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	headers, _ := metadata.FromIncomingContext(ctx)
-	b.keys = append(b.keys, strings.Join(headers.Get("wxbroker-local-key"), ","))
-	what()
-}
-
-func (b *fakeBroker) SendTemplate(ctx context.Context, r *wxbrokerv1.SendTemplateRequest) (*wxbrokerv1.SendTemplateResponse, error) {
-	b.note(ctx, func() { b.templates = append(b.templates, r) })
-	<-time.After(b.delay)
-	return &wxbrokerv1.SendTemplateResponse{Msgid: 1<<53 + 1}, b.fails
-}
-
-func (b *fakeBroker) GetOpenID(ctx context.Context, r *wxbrokerv1.GetOpenIDRequest) (*wxbrokerv1.GetOpenIDResponse, error) {
-	b.note(ctx, func() { b.codes = append(b.codes, r) })
-	return b.user, b.fails
-}
-
-func (b *fakeBroker) GetMedia(r *wxbrokerv1.GetMediaRequest, stream mediaStream) error {
-	b.note(stream.Context(), func() { b.files = append(b.files, r) })
-	if b.fails != nil {
-		return b.fails
-	}
-	return b.media(r, stream)
-}
-
+// Call implements [wxbrokerv1.WeChatServiceServer].
 func (b *fakeBroker) Call(stream callStream) error {
 	first, err := stream.Recv()
 	if err != nil {
 		return err
 	}
-	b.note(stream.Context(), func() { b.heads = append(b.heads, first.GetHead()) })
-	if b.fails != nil {
-		return b.fails
+	head := first.GetHead()
+	headers, _ := metadata.FromIncomingContext(stream.Context())
+	b.mu.Lock()
+	b.keys = append(b.keys, strings.Join(headers.Get("wxbroker-local-key"), ","))
+	b.heads = append(b.heads, head)
+	switch head.GetPath() {
+	case wxapi.PathCode:
+		b.codes = append(b.codes, head)
+	case wxapi.PathUserInfo:
+		b.users = append(b.users, head)
 	}
-	return b.call(first.GetHead(), stream)
+	b.mu.Unlock()
+	switch {
+	case b.fails != nil:
+		return b.fails
+	case b.says != "":
+		return answerCall(stream, http.StatusOK, b.says, "Content-Type", "application/json; encoding=utf-8")
+	}
+	switch path := head.GetPath(); {
+	case path == wxapi.PathTemplate && (b.call == nil || b.delay > 0):
+		return b.template(stream)
+	case path == wxapi.PathCode && b.call == nil:
+		return answerCall(stream, http.StatusOK, b.page)
+	case path == wxapi.PathUserInfo && b.call == nil:
+		return answerCall(stream, http.StatusOK, b.userInfo)
+	case b.media != nil && (path == wxapi.PathMedia || path == wxapi.PathHDVoice):
+		return b.media(head, stream)
+	}
+	return b.call(head, stream)
 }
 
-// echo answers a call with its body, as text.
-func echo(_ *wxbrokerv1.CallHead, stream callStream) error {
+func (b *fakeBroker) template(stream callStream) error {
+	body, err := received(stream)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	b.messages = append(b.messages, string(body))
+	b.mu.Unlock()
+	<-time.After(b.delay)
+	return answerCall(stream, http.StatusOK, `{"errcode":0,"errmsg":"ok","msgid":9007199254740993}`)
+}
+
+// ReportInvalid implements [wxbrokerv1.CredentialServiceServer].
+func (b *fakeBroker) ReportInvalid(ctx context.Context, r *wxbrokerv1.ReportInvalidRequest) (*wxbrokerv1.ReportInvalidResponse, error) {
+	headers, _ := metadata.FromIncomingContext(ctx)
+	v, err := b.report(strings.Join(headers.Get("wxbroker-local-key"), ","), r)
+	return &wxbrokerv1.ReportInvalidResponse{ReportedVersion: v.Reported, CurrentVersion: v.Current}, err
+}
+
+// received reads the body of a call.
+func received(stream callStream) ([]byte, error) {
 	var body []byte
 	for {
 		request, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			break
+			return body, nil
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 		body = append(body, request.GetBody()...)
+	}
+}
+
+// echo answers a call with its body, as text.
+func echo(_ *wxbrokerv1.CallHead, stream callStream) error {
+	body, err := received(stream)
+	if err != nil {
+		return err
 	}
 	return answerCall(stream, http.StatusOK, string(body), "Content-Type", "text/plain")
 }
 
 // answerCall answers a call with a status, a body and headers.
 func answerCall(stream callStream, code int32, body string, headers ...string) error {
+	return errors.Join(sendHead(stream, code, -1, headers...), sendPiece(stream, body))
+}
+
+// sendHead begins the answer to a call, of that length, -1 where it is not known.
+func sendHead(stream callStream, code int32, length int64, headers ...string) error {
 	answer := &wxbrokerv1.CallAnswer{Status: code}
 	for pair := range slices.Chunk(headers, 2) {
 		answer.Headers = append(answer.Headers, &wxbrokerv1.CallHeader{Name: pair[0], Value: pair[1]})
 	}
-	return errors.Join(
-		stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Answer{Answer: answer}}),
-		stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Body{Body: []byte(body)}}))
+	if length >= 0 {
+		answer.ContentLength = &length
+	}
+	return stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Answer{Answer: answer}})
+}
+
+func sendPiece(stream callStream, piece string) error {
+	return stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Body{Body: []byte(piece)}})
 }
 
 // wechatSays is an error with which WeChat's own comes.
@@ -143,23 +180,30 @@ func callsWorld(t testing.TB, b *fakeBroker) *world {
 	w := newWorld(t, wechatsim.Settings{})
 	w.setKeys("billing k\n")
 	w.state.Apply([]credential.Account{callsOnly(shop)})
+	w.connect(b)
+	return w
+}
+
+// connect gives the API a broker, as far away as the real one.
+func (w *world) connect(b *fakeBroker, options ...grpc.ServerOption) {
+	w.t.Helper()
 	listener := bufconn.Listen(1 << 20)
 	// As the broker's: what the client's keepalive sends must not count as abuse.
-	server := grpc.NewServer(grpc.WaitForHandlers(true),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))
+	server := grpc.NewServer(append(options, grpc.WaitForHandlers(true),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))...)
 	wxbrokerv1.RegisterWeChatServiceServer(server, b)
+	wxbrokerv1.RegisterCredentialServiceServer(server, b)
 	go func() { _ = server.Serve(listener) }()
-	leaves(t, server)
-	client, err := calls.New("passthrough:///broker", []grpc.DialOption{
+	leaves(w.t, server)
+	client, err := broker.New("passthrough:///broker", "v1.2.3", []grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
 	})
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	t.Cleanup(client.Close)
-	w.api.Calls = client
-	return w
+	w.t.Cleanup(client.Close)
+	w.api.Broker = client
 }
 
 // leaves has a broker go away at the end of the test, or after a day in fake time:

@@ -9,7 +9,7 @@ import (
 	grpcstatus "google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
-	"github.com/wxbroker/wxbroker/edge/internal/calls"
+	"github.com/wxbroker/wxbroker/edge/internal/broker"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 )
 
@@ -63,7 +63,7 @@ func (f *flow) begin(status int, length int64) {
 	}
 	f.status = status
 	f.w.WriteHeader(status)
-	await(f.w, calls.Stall)
+	await(f.w, broker.Stall)
 }
 
 // piece sends a piece.
@@ -80,7 +80,7 @@ func (f *flow) piece(piece []byte) error {
 		_, err := f.w.Write(part)
 		// Over HTTP/2 a deadline that passes ends the answer, whether or not
 		// anything is being written.
-		await(f.w, calls.Stall)
+		await(f.w, broker.Stall)
 		if err != nil {
 			return errClient
 		}

@@ -14,7 +14,7 @@ import (
 	grpcstatus "google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
-	"github.com/wxbroker/wxbroker/edge/internal/calls"
+	"github.com/wxbroker/wxbroker/edge/internal/broker"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -62,13 +62,13 @@ func (a *API) relay(f *flow, r *http.Request, path string, entry *audit.Entry) e
 	if err != nil {
 		return err
 	}
-	to := calls.Sink[*wxbrokerv1.CallAnswer]{Head: f.callHead, Piece: f.piece}
+	to := broker.Sink{Head: f.callHead, Piece: f.piece}
 	if r.Method == http.MethodGet {
 		if err := drain(f.w, r); err != nil {
 			return err
 		}
-		await(f.w, calls.Stall)
-		err = a.Calls.Call(r.Context(), key, head, nil, to)
+		await(f.w, broker.Stall)
+		err = a.Broker.Call(r.Context(), key, head, nil, to)
 	} else {
 		err = a.upload(f, r, key, head, to)
 	}
@@ -107,7 +107,7 @@ func (a *API) callOf(r *http.Request, path string, entry *audit.Entry) (head *wx
 }
 
 // upload makes a call with the request's body.
-func (a *API) upload(f *flow, r *http.Request, key string, head *wxbrokerv1.CallHead, to calls.Sink[*wxbrokerv1.CallAnswer]) error {
+func (a *API) upload(f *flow, r *http.Request, key string, head *wxbrokerv1.CallHead, to broker.Sink) error {
 	switch {
 	case r.ContentLength > maxUpload:
 		return &bodyError{&http.MaxBytesError{Limit: maxUpload}}
@@ -115,8 +115,8 @@ func (a *API) upload(f *flow, r *http.Request, key string, head *wxbrokerv1.Call
 		head.ContentLength = &r.ContentLength
 	}
 	if r.Body == http.NoBody { // nothing to be read, nor for net/http to read behind
-		await(f.w, calls.Stall)
-		return a.Calls.Call(r.Context(), key, head, nil, to)
+		await(f.w, broker.Stall)
+		return a.Broker.Call(r.Context(), key, head, nil, to)
 	}
 	body := newUpload(f, http.MaxBytesReader(f.w, r.Body, maxUpload))
 	// While WeChat's answer to half a body is passed on, the server takes the
@@ -128,7 +128,7 @@ func (a *API) upload(f *flow, r *http.Request, key string, head *wxbrokerv1.Call
 			cancel()
 		}
 	})()
-	return a.Calls.Call(ctx, key, head, body, to)
+	return a.Broker.Call(ctx, key, head, body, to)
 }
 
 // header returns a header that is given once, "" for any other.

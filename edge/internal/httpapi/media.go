@@ -11,12 +11,12 @@ import (
 	"strings"
 
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
-	"github.com/wxbroker/wxbroker/edge/internal/calls"
+	"github.com/wxbroker/wxbroker/edge/internal/broker"
 	"github.com/wxbroker/wxbroker/edge/internal/filename"
+	"github.com/wxbroker/wxbroker/edge/internal/media"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
-	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
 // oneRange is a Range that may be answered with a part. Any other means the
@@ -30,8 +30,8 @@ type videoAnswer struct {
 	VideoURL string `json:"video_url"`
 }
 
-// media downloads a file.
-func (a *API) media(w http.ResponseWriter, r *http.Request) (status int, whole bool) {
+// file downloads a file.
+func (a *API) file(w http.ResponseWriter, r *http.Request) (status int, whole bool) {
 	entry := audit.Entry{Action: audit.Media}
 	f := newFlow(w)
 	err := a.download(f, r, &entry)
@@ -53,12 +53,12 @@ func (a *API) download(f *flow, r *http.Request, entry *audit.Entry) (err error)
 	if entry.AppID, err = a.caller(given, credential.Media); err != nil {
 		return err
 	}
-	await(f.w, calls.Stall)
-	err = a.Calls.GetMedia(r.Context(), entry.LocalKey,
-		&wxbrokerv1.GetMediaRequest{Appid: entry.AppID, MediaId: path[1], HdVoice: path[2] != "", Range: wantedRange(r)},
-		calls.Sink[*wxbrokerv1.MediaHead]{Piece: f.piece, Head: func(head *wxbrokerv1.MediaHead) error {
+	await(f.w, 2*broker.Stall) // for what WeChat says of it, and for its first byte
+	err = media.Get(r.Context(), a.Broker, entry.LocalKey,
+		media.Request{AppID: entry.AppID, MediaID: path[1], HDVoice: path[2] != "", Range: wantedRange(r)},
+		media.Sink{Piece: f.piece, Head: func(head media.Head) error {
 			f.mediaHead(head)
-			if r.Method == http.MethodHead || head.GetVideoUrl() != "" {
+			if r.Method == http.MethodHead || head.VideoURL != "" {
 				return errEnough
 			}
 			return nil
@@ -86,28 +86,27 @@ func wantedRange(r *http.Request) string {
 }
 
 // mediaHead begins the answer with a file, or is the answer for a video.
-func (f *flow) mediaHead(head *wxbrokerv1.MediaHead) {
-	if head.GetVideoUrl() != "" {
+func (f *flow) mediaHead(head media.Head) {
+	if head.VideoURL != "" {
 		f.status = http.StatusOK
-		daemon.Answer(f.w, f.status, videoAnswer{head.GetVideoUrl()})
+		daemon.Answer(f.w, f.status, videoAnswer{head.VideoURL})
 		return
 	}
 	h := f.w.Header()
-	h.Set("Content-Type", contentType(head.GetContentType()))
-	h.Set("Content-Disposition", attachment(head.GetFileName()))
+	h.Set("Content-Type", contentType(head.ContentType))
+	h.Set("Content-Disposition", attachment(head.FileName))
 	h.Set("Accept-Ranges", "bytes")
-	size, length := "*", int64(-1)
-	if head.Size != nil {
-		length = head.GetSize()
-		size = strconv.FormatInt(length, 10)
+	size := "*"
+	if head.Size >= 0 {
+		size = strconv.FormatInt(head.Size, 10)
 	}
-	part := head.GetRange()
+	part := head.Part
 	if part == nil {
-		f.begin(http.StatusOK, length)
+		f.begin(http.StatusOK, head.Size)
 		return
 	}
-	h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%s", part.GetFirst(), part.GetFirst()+part.GetLength()-1, size))
-	f.begin(http.StatusPartialContent, part.GetLength())
+	h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%s", part.First, part.First+part.Length-1, size))
+	f.begin(http.StatusPartialContent, part.Length)
 }
 
 // contentType returns what WeChat says a file is, if that is a type.

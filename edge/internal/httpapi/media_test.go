@@ -1,6 +1,8 @@
 package httpapi_test
 
 import (
+	"cmp"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -10,79 +12,80 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// file answers with a head and a content, in pieces.
-func file(head *wxbrokerv1.MediaHead, pieces ...string) func(*wxbrokerv1.GetMediaRequest, mediaStream) error {
-	return func(_ *wxbrokerv1.GetMediaRequest, stream mediaStream) error {
-		if err := stream.Send(&wxbrokerv1.GetMediaResponse{Part: &wxbrokerv1.GetMediaResponse_Head{Head: head}}); err != nil {
-			return err
-		}
+// file answers with a status, a length (-1 for none), headers and a content, in
+// pieces.
+func file(code int32, length int64, headers []string, pieces ...string) func(*wxbrokerv1.CallHead, callStream) error {
+	return func(_ *wxbrokerv1.CallHead, stream callStream) error {
+		err := sendHead(stream, code, length, headers...)
 		for _, piece := range pieces {
-			if err := stream.Send(&wxbrokerv1.GetMediaResponse{Part: &wxbrokerv1.GetMediaResponse_Chunk{Chunk: []byte(piece)}}); err != nil {
-				return err
-			}
+			err = errors.Join(err, sendPiece(stream, piece))
 		}
-		return nil
+		return err
 	}
 }
 
+// ofName are the headers of a file of WeChat's.
+func ofName(name string) []string { return []string{"Content-Disposition", name} }
+
 func TestMedia(t *testing.T) {
-	amr := func() *wxbrokerv1.MediaHead {
-		return &wxbrokerv1.MediaHead{ContentType: "audio/amr", FileName: "voice.amr", Size: proto.Int64(6)}
-	}
-	part := amr()
-	part.Range = &wxbrokerv1.MediaRange{First: 2, Length: 3}
-	partOfUnknown := &wxbrokerv1.MediaHead{Range: &wxbrokerv1.MediaRange{First: 0, Length: 1}}
+	amr := []string{"Content-Type", "audio/amr", "Content-Disposition", `attachment; filename="voice.amr"`}
 	tests := []struct {
 		name, path string
 		header     http.Header
-		head       *wxbrokerv1.MediaHead
+		code       int32 // WeChat's
+		length     int64
+		says       []string // headers
 		content    []string
 		status     int
 		wants      http.Header // "" for none
 		asked      string      // the Range
+		got        string      // the content, where it is another
 	}{
-		{"a file", "/v1/media/abc_-1", nil, amr(), []string{"abc", "def"}, 200, http.Header{
+		{"a file", "/v1/media/abc_-1", nil, 200, 6, amr, []string{"abc", "def"}, 200, http.Header{
 			"Content-Type": {"audio/amr"}, "Content-Disposition": {`attachment; filename="voice.amr"`}, "Content-Length": {"6"},
 			"Accept-Ranges": {"bytes"}, "X-Content-Type-Options": {"nosniff"}, "Content-Range": {""},
-		}, ""},
-		{"HD voice", "/v1/media/abc/jssdk", nil, amr(), []string{"abcdef"}, 200, nil, ""},
-		{"of unknown size, type and name", "/v1/media/abc", nil, new(wxbrokerv1.MediaHead), []string{"<html>"}, 200, http.Header{
+		}, "", ""},
+		{"HD voice", "/v1/media/abc/jssdk", nil, 200, 6, amr, []string{"abcdef"}, 200, nil, "", ""},
+		{"of unknown size, type and name", "/v1/media/abc", nil, 200, -1, nil, []string{"<html>"}, 200, http.Header{
 			"Content-Type": {"application/octet-stream"}, "Content-Disposition": {"attachment"}, "Content-Length": {""},
-		}, ""},
-		{"of no type", "/v1/media/abc", nil, &wxbrokerv1.MediaHead{ContentType: "jpg; ;"}, nil, 200, http.Header{"Content-Type": {"application/octet-stream"}}, ""},
-		{"of a Chinese name", "/v1/media/abc", nil, &wxbrokerv1.MediaHead{FileName: `../发票 "1".pdf`}, nil, 200, http.Header{
+		}, "", ""},
+		{"of no type", "/v1/media/abc", nil, 200, -1, []string{"Content-Type", "jpg; ;"}, nil, 200, http.Header{"Content-Type": {"application/octet-stream"}}, "", ""},
+		{"of a Chinese name", "/v1/media/abc", nil, 200, -1, ofName(`attachment; filename="../发票 \"1\".pdf"`), nil, 200, http.Header{
 			"Content-Disposition": {`attachment; filename="__ _1_.pdf"; filename*=UTF-8''%E5%8F%91%E7%A5%A8%20%221%22.pdf`},
-		}, ""},
-		{"of a name with what RFC 8187 wants escaped", "/v1/media/abc", nil, &wxbrokerv1.MediaHead{FileName: "图:片@=1+ .jpg"}, nil, 200, http.Header{
+		}, "", ""},
+		{"of a name with what RFC 8187 wants escaped", "/v1/media/abc", nil, 200, -1, ofName(`attachment; filename="图:片@=1+ .jpg"`), nil, 200, http.Header{
 			"Content-Disposition": {`attachment; filename="_:_@=1+ .jpg"; filename*=UTF-8''%E5%9B%BE%3A%E7%89%87%40%3D1%2B%20.jpg`},
-		}, ""},
-		{"of a name that would be another header", "/v1/media/abc", nil, &wxbrokerv1.MediaHead{FileName: "a\r\nSet-Cookie: b"}, nil, 200, http.Header{
+		}, "", ""},
+		{"of a name that would be another header", "/v1/media/abc", nil, 200, -1, ofName(`attachment; filename*=UTF-8''a%0D%0ASet-Cookie%3A%20b`), nil, 200, http.Header{
 			"Content-Disposition": {`attachment; filename="aSet-Cookie: b"`}, "Set-Cookie": {""},
-		}, ""},
-		{"a part", "/v1/media/abc", http.Header{"Range": {"bytes=2-4"}}, part, []string{"cde"}, 206, http.Header{
+		}, "", ""},
+		{"a part", "/v1/media/abc", http.Header{"Range": {"bytes=2-4"}}, 206, 3, append([]string{"Content-Range", "bytes 2-4/6"}, amr...), []string{"cde"}, 206, http.Header{
 			"Content-Range": {"bytes 2-4/6"}, "Content-Length": {"3"},
-		}, "bytes=2-4"},
-		{"a part of unknown size", "/v1/media/abc", http.Header{"Range": {"bytes=0-0"}}, partOfUnknown, []string{"a"}, 206, http.Header{"Content-Range": {"bytes 0-0/*"}}, "bytes=0-0"},
-		{"the end", "/v1/media/abc", http.Header{"Range": {"bytes=-1"}}, amr(), []string{"abcdef"}, 200, nil, "bytes=-1"},
-		{"a Range that is to be ignored", "/v1/media/abc", http.Header{"Range": {"bytes=2-4"}, "If-Range": {`"etag"`}}, amr(), []string{"abcdef"}, 200, nil, ""},
-		{"several ranges", "/v1/media/abc", http.Header{"Range": {"bytes=0-1,3-4"}}, amr(), []string{"abcdef"}, 200, nil, ""},
-		{"two Ranges", "/v1/media/abc", http.Header{"Range": {"bytes=0-1", "bytes=3-4"}}, amr(), []string{"abcdef"}, 200, nil, ""},
-		{"what is no Range", "/v1/media/abc", http.Header{"Range": {"lines=1-2"}}, amr(), []string{"abcdef"}, 200, nil, ""},
+		}, "bytes=2-4", ""},
+		{"a part that WeChat did not make", "/v1/media/abc", http.Header{"Range": {"bytes=2-4"}}, 200, 6, amr, []string{"abc", "def"}, 206, http.Header{
+			"Content-Range": {"bytes 2-4/6"}, "Content-Length": {"3"},
+		}, "bytes=2-4", "cde"},
+		{"a part of unknown size", "/v1/media/abc", http.Header{"Range": {"bytes=0-0"}}, 206, 1, []string{"Content-Range", "bytes 0-0/*"}, []string{"a"}, 206, http.Header{"Content-Range": {"bytes 0-0/*"}}, "bytes=0-0", ""},
+		{"the end", "/v1/media/abc", http.Header{"Range": {"bytes=-1"}}, 200, 6, amr, []string{"abcdef"}, 206, http.Header{"Content-Range": {"bytes 5-5/6"}}, "bytes=-1", "f"},
+		{"a Range that is to be ignored", "/v1/media/abc", http.Header{"Range": {"bytes=2-4"}, "If-Range": {`"etag"`}}, 200, 6, amr, []string{"abcdef"}, 200, nil, "", ""},
+		{"several ranges", "/v1/media/abc", http.Header{"Range": {"bytes=0-1,3-4"}}, 200, 6, amr, []string{"abcdef"}, 200, nil, "", ""},
+		{"two Ranges", "/v1/media/abc", http.Header{"Range": {"bytes=0-1", "bytes=3-4"}}, 200, 6, amr, []string{"abcdef"}, 200, nil, "", ""},
+		{"what is no Range", "/v1/media/abc", http.Header{"Range": {"lines=1-2"}}, 200, 6, amr, []string{"abcdef"}, 200, nil, "", ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			b := &fakeBroker{media: file(test.head, test.content...)}
+			b := &fakeBroker{media: file(test.code, test.length, test.says, test.content...)}
 			w := callsWorld(t, b)
 			r := withKey(get(test.path, ""))
 			maps.Copy(r.Header, test.header)
 			rec := w.call(r)
-			if rec.Code != test.status || rec.Body.String() != strings.Join(test.content, "") {
+			if rec.Code != test.status || rec.Body.String() != cmp.Or(test.got, strings.Join(test.content, "")) {
 				t.Errorf("HTTP %d: %q", rec.Code, rec.Body)
 			}
 			for name, want := range test.wants {
@@ -91,8 +94,11 @@ func TestMedia(t *testing.T) {
 				}
 			}
 			w.wasAudited(audit.Entry{LocalKey: "billing", Action: audit.Media, AppID: shop, Status: test.status})
-			got := b.files[0]
-			if got.GetAppid() != shop || got.GetRange() != test.asked || got.GetHdVoice() != strings.HasSuffix(test.path, "/jssdk") || got.GetMediaId() != strings.Split(test.path, "/")[3] {
+			got, path := b.heads[0], wxapi.PathMedia
+			if strings.HasSuffix(test.path, "/jssdk") {
+				path = wxapi.PathHDVoice
+			}
+			if got.GetAppid() != shop || got.GetRange() != test.asked || got.GetPath() != path || got.GetQuery() != "media_id="+strings.Split(test.path, "/")[3] {
 				t.Errorf("asked for %v", got)
 			}
 		})
@@ -101,7 +107,7 @@ func TestMedia(t *testing.T) {
 
 func TestVideo(t *testing.T) {
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
-		w := callsWorld(t, &fakeBroker{media: file(&wxbrokerv1.MediaHead{VideoUrl: "https://a/?b&c"})})
+		w := callsWorld(t, &fakeBroker{media: file(http.StatusOK, -1, nil, `{"video_`, `url":"https://a/?b&c"}`)})
 		r := withKey(get("/v1/media/abc", ""))
 		r.Method = method
 		if rec := w.call(r); rec.Code != http.StatusOK || rec.Body.String() != `{"video_url":"https://a/?b&c"}` {
@@ -113,7 +119,7 @@ func TestVideo(t *testing.T) {
 func TestMediaThatIsRefused(t *testing.T) {
 	tests := []struct {
 		name, method, path, query, key string
-		fails                          error
+		media                          func(*wxbrokerv1.CallHead, callStream) error
 		status                         int
 		says, allow                    string
 	}{
@@ -125,14 +131,19 @@ func TestMediaThatIsRefused(t *testing.T) {
 		{"a media_id that is escaped", "GET", "/v1/media/a&b", "", "k", nil, 400, "media_id", ""},
 		{"an endless media_id", "GET", "/v1/media/" + strings.Repeat("a", 257), "", "k", nil, 400, "media_id", ""},
 		{"an unknown account", "GET", "/v1/media/abc", "appid=wxunknown", "k", nil, 400, "wxunknown", ""},
-		{"a range that it has not", "GET", "/v1/media/abc", "", "k", status.Error(codes.OutOfRange, "the file has 6 bytes"), 416, "6 bytes", ""},
-		{"unknown to WeChat", "GET", "/v1/media/abc", "", "k", wechatSays(t, codes.NotFound, 40007, "invalid media_id", 0), 404, "invalid media_id", ""},
+		{"a range that it has not", "GET", "/v1/media/abc", "", "k", file(http.StatusOK, 6, ofName("attachment"), "abcdef"), 416, "6 bytes", ""},
+		{"a range that WeChat says it has not", "GET", "/v1/media/abc", "", "k", file(http.StatusRequestedRangeNotSatisfiable, 0, nil), 416, "not that range", ""},
+		{"unknown to WeChat", "GET", "/v1/media/abc", "", "k", file(http.StatusOK, -1, nil, `{"errcode":40007,"errmsg":"invalid media_id"}`), 404, "invalid media_id", ""},
+		{"of which WeChat sends something else", "GET", "/v1/media/abc", "", "k", file(http.StatusForbidden, -1, nil, "<html>"), 503, "HTTP 403", ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			w := callsWorld(t, &fakeBroker{fails: test.fails})
+			w := callsWorld(t, &fakeBroker{media: test.media})
 			r := get("/", test.query)
 			r.URL.Path, r.Method = test.path, test.method
+			if test.status == http.StatusRequestedRangeNotSatisfiable {
+				r.Header.Set("Range", "bytes=6-")
+			}
 			if test.key != "" {
 				withKey(r)
 			}
@@ -150,9 +161,9 @@ func TestMediaThatIsRefused(t *testing.T) {
 // A HEAD has all that a GET has but the file, which is not downloaded.
 func TestHEADOfMedia(t *testing.T) {
 	ended := make(chan struct{})
-	b := &fakeBroker{media: func(r *wxbrokerv1.GetMediaRequest, stream mediaStream) error {
+	b := &fakeBroker{media: func(_ *wxbrokerv1.CallHead, stream callStream) error {
 		defer close(ended)
-		_ = file(&wxbrokerv1.MediaHead{ContentType: "image/jpeg", FileName: "a.jpg", Size: proto.Int64(1 << 40)})(r, stream)
+		_ = sendHead(stream, http.StatusOK, 1<<40, "Content-Type", "image/jpeg", "Content-Disposition", `attachment; filename="a.jpg"`)
 		<-stream.Context().Done()
 		return nil
 	}}
@@ -176,19 +187,19 @@ func TestMediaThatBreaksOff(t *testing.T) {
 	broken := status.Error(codes.Unavailable, "WeChat hung up")
 	tests := []struct {
 		name string
-		size *int64
+		size int64
 		end  error
 	}{
-		{"said by the broker", nil, broken},
-		{"said by the broker, of known size", proto.Int64(6), broken},
-		{"said by the broker at its very end", proto.Int64(3), broken},
-		{"shorter than was said", proto.Int64(6), nil},
-		{"longer than was said", proto.Int64(2), nil},
+		{"said by the broker", -1, broken},
+		{"said by the broker, of known size", 6, broken},
+		{"said by the broker at its very end", 3, broken},
+		{"shorter than was said", 6, nil},
+		{"longer than was said", 2, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			b := &fakeBroker{media: func(r *wxbrokerv1.GetMediaRequest, stream mediaStream) error {
-				_ = file(&wxbrokerv1.MediaHead{Size: test.size}, "abc")(r, stream)
+			b := &fakeBroker{media: func(_ *wxbrokerv1.CallHead, stream callStream) error {
+				_ = file(http.StatusOK, test.size, nil, "abc")(nil, stream)
 				return test.end
 			}}
 			w := callsWorld(t, b)

@@ -1,50 +1,54 @@
 package httpapi_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 
-	"google.golang.org/grpc/codes"
-
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
-	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
 func TestOpenID(t *testing.T) {
+	const page = `{"access_token":"wxo_sealed","expires_in":7200,"refresh_token":"wxo_other","openid":"o1",`
 	tests := []struct {
-		name, query string
-		user        *wxbrokerv1.GetOpenIDResponse
-		want        string
+		name, query    string
+		page, userInfo string // WeChat's answers
+		want           string
+		lang           string // that is asked for, "" where nothing is asked about the user
 	}{
 		{
-			"base", "code=0a1B-_", &wxbrokerv1.GetOpenIDResponse{Openid: "o1", Scope: "snsapi_base"},
-			`{"openid":"o1","scope":"snsapi_base","is_snapshotuser":0}`,
+			"base", "code=0a1B-_", page + `"scope":"snsapi_base"}`, "",
+			`{"openid":"o1","scope":"snsapi_base","is_snapshotuser":0}`, "",
 		},
 		{
-			"all of it", "code=c&lang=zh_CN&appid=" + shop, &wxbrokerv1.GetOpenIDResponse{
-				Openid: "o1", Unionid: "u1", Scope: "snsapi_base,snsapi_userinfo", IsSnapshotuser: true,
-				Userinfo: &wxbrokerv1.UserInfo{Nickname: "张 <b>", Sex: 1, Province: "广东", City: "深圳", Country: "中国", Headimgurl: "https://a/?b&c", Privilege: []string{"chinaunicom"}},
-			},
+			"all of it", "code=c&lang=en&appid=" + shop, page + `"scope":"snsapi_base,snsapi_userinfo","is_snapshotuser":1,"unionid":"u1"}`,
+			`{"openid":"o1","nickname":"张 <b>","sex":1,"language":"zh_CN","city":"深圳","province":"广东","country":"中国","headimgurl":"https:\/\/a\/?b&c","privilege":["chinaunicom"],"unionid":"u2"}`,
 			`{"openid":"o1","unionid":"u1","scope":"snsapi_base,snsapi_userinfo","is_snapshotuser":1,"userinfo":{"nickname":"张 <b>","sex":1,` +
-				`"province":"广东","city":"深圳","country":"中国","headimgurl":"https://a/?b&c","privilege":["chinaunicom"]}}`,
+				`"province":"广东","city":"深圳","country":"中国","headimgurl":"https://a/?b&c","privilege":["chinaunicom"]}}`, "en",
 		},
 		{
-			"no privileges", "code=c", &wxbrokerv1.GetOpenIDResponse{Openid: "o1", Scope: "snsapi_userinfo", Userinfo: new(wxbrokerv1.UserInfo)},
-			`{"openid":"o1","scope":"snsapi_userinfo","is_snapshotuser":0,"userinfo":{"nickname":"","sex":0,"province":"","city":"","country":"","headimgurl":"","privilege":[]}}`,
+			"a unionid that only the second answer has", "code=c", page + `"scope":"snsapi_userinfo"}`, `{"openid":"o1","unionid":"u2"}`,
+			`{"openid":"o1","unionid":"u2","scope":"snsapi_userinfo","is_snapshotuser":0,"userinfo":{"nickname":"","sex":0,"province":"","city":"","country":"","headimgurl":"","privilege":[]}}`, "zh_CN",
 		},
 		{
-			"no userinfo though there should be", "code=c", &wxbrokerv1.GetOpenIDResponse{
-				Openid: "o1", Scope: "snsapi_userinfo", UserinfoRefusal: &wxbrokerv1.Refusal{Errcode: -1, Errmsg: "system error"},
-			},
-			`{"openid":"o1","scope":"snsapi_userinfo","is_snapshotuser":0,"userinfo_error":{"errcode":-1,"errmsg":"system error"}}`,
+			"control characters, and a number in a string", "code=c", page + `"scope":"snsapi_userinfo"}`, "{\"nickname\":\"a\x01b\\u0007c\\u0085\",\"sex\":\"1\",\"city\":\"x\ty\"}\n",
+			`{"openid":"o1","scope":"snsapi_userinfo","is_snapshotuser":0,"userinfo":{"nickname":"abc","sex":1,"province":"","city":"xy","country":"","headimgurl":"","privilege":[]}}`, "zh_CN",
+		},
+		{
+			"no userinfo though there should be", "code=c", page + `"scope":"snsapi_userinfo"}`, `{"errcode":-1,"errmsg":"system error"}`,
+			`{"openid":"o1","scope":"snsapi_userinfo","is_snapshotuser":0,"userinfo_error":{"errcode":-1,"errmsg":"system error"}}`, "zh_CN",
+		},
+		{
+			"userinfo that is none", "code=c", page + `"scope":"snsapi_userinfo"}`, `<html>`,
+			`{"openid":"o1","scope":"snsapi_userinfo","is_snapshotuser":0,"userinfo_error":{"errcode":-1,"errmsg":"system error: WeChat's answer is not what it documents"}}`, "zh_CN",
 		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			b := &fakeBroker{user: test.user}
+			b := &fakeBroker{page: test.page, userInfo: test.userInfo}
 			w := callsWorld(t, b)
 			rec := w.call(withKey(get("/v1/oauth/openid", test.query)))
 			if rec.Code != http.StatusOK || strings.TrimSpace(rec.Body.String()) != test.want {
@@ -52,10 +56,35 @@ func TestOpenID(t *testing.T) {
 			}
 			w.wasAudited(audit.Entry{LocalKey: "billing", Action: audit.OAuth, AppID: shop, Status: 200})
 			given, _ := url.ParseQuery(test.query)
-			if got := b.codes[0]; got.GetAppid() != shop || got.GetCode() != given.Get("code") || got.GetLang() != given.Get("lang") {
+			asked, _ := url.ParseQuery(b.codes[0].GetQuery())
+			if got := b.codes[0]; got.GetAppid() != shop || !got.GetProven() || asked.Get("code") != given.Get("code") {
 				t.Errorf("asked %v", got)
 			}
+			if (len(b.users) == 0) != (test.lang == "") {
+				t.Fatalf("the user is asked about %d times", len(b.users))
+			}
+			if test.lang != "" && b.users[0].GetQuery() != "access_token=wxo_sealed&lang="+test.lang+"&openid=o1" {
+				t.Errorf("asked about the user: %v", b.users[0])
+			}
 		})
+	}
+}
+
+// A page's answer that says of nobody is none, and how the flag of a made-up user
+// is written costs no login.
+func TestPagesOfWeChat(t *testing.T) {
+	for raw, want := range map[string]int{"1": 1, `"1"`: 1, "true": 1, "0": 0, `""`: 0, "null": 0, "{}": 0} {
+		w := callsWorld(t, &fakeBroker{page: `{"openid":"o","scope":"snsapi_base","is_snapshotuser":` + raw + `}`})
+		if rec := w.call(withKey(get("/v1/oauth/openid", "code=c"))); rec.Body.String() != fmt.Sprintf(`{"openid":"o","scope":"snsapi_base","is_snapshotuser":%d}`, want) {
+			t.Errorf("%s: HTTP %d: %s", raw, rec.Code, rec.Body)
+		}
+	}
+	for _, page := range []string{`{}`, `{"openid":""}`, `[]`, `<html>`, ``, `{"openid":1}`} {
+		w := callsWorld(t, &fakeBroker{page: page})
+		rec := w.call(withKey(get("/v1/oauth/openid", "code=c")))
+		if code, message := refusalIn(t, rec); rec.Code != http.StatusServiceUnavailable || code != -1 || !strings.Contains(message, "not what it documents") || rec.Header().Get("Retry-After") != "" {
+			t.Errorf("%s: HTTP %d: %s", page, rec.Code, rec.Body)
+		}
 	}
 }
 
@@ -103,7 +132,7 @@ func TestHEADUsesNoCode(t *testing.T) {
 // A code is used once: not even a caller whom the broker does not know any more
 // has it sent again by what is in front of the broker.
 func TestRefusedCode(t *testing.T) {
-	b := &fakeBroker{fails: wechatSays(t, codes.InvalidArgument, 40163, "code been used", 0)}
+	b := &fakeBroker{says: `{"errcode":40163,"errmsg":"code been used"}`}
 	w := callsWorld(t, b)
 	rec := w.call(withKey(get("/v1/oauth/openid", "code=abc")))
 	if code, _ := refusalIn(t, rec); rec.Code != http.StatusBadRequest || code != 40163 || len(b.codes) != 1 {

@@ -15,12 +15,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/test/bufconn"
-	"google.golang.org/protobuf/proto"
 
-	"github.com/wxbroker/wxbroker/edge/internal/calls"
+	"github.com/wxbroker/wxbroker/edge/internal/broker"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -33,7 +30,8 @@ func overBoth(t *testing.T, b *fakeBroker, test func(*testing.T, *http.Client), 
 			synctest.Test(t, func(t *testing.T) {
 				w := callsWorld(t, b)
 				w.quiet()
-				w.windows(b, options)
+				const window = 256 << 10 // it takes no more ahead than the real one does
+				w.connect(b, append(options, grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(16*window))...)
 				dial, stop := w.served()
 				defer stop()
 				transport := &http.Transport{
@@ -47,27 +45,6 @@ func overBoth(t *testing.T, b *fakeBroker, test func(*testing.T, *http.Client), 
 			})
 		})
 	}
-}
-
-// windows has a broker take no more ahead than the real one does.
-func (w *world) windows(b *fakeBroker, options []grpc.ServerOption) {
-	w.t.Helper()
-	listener := bufconn.Listen(1 << 20)
-	const window = 256 << 10
-	server := grpc.NewServer(append(options, grpc.WaitForHandlers(true), grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(16*window),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))...)
-	wxbrokerv1.RegisterWeChatServiceServer(server, b)
-	go func() { _ = server.Serve(listener) }()
-	leaves(w.t, server)
-	client, err := calls.New("passthrough:///broker", []grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
-	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(client.Close)
-	w.api.Calls = client
 }
 
 // asked sends a request with the key and returns what is answered.
@@ -179,12 +156,12 @@ func TestTrickleOfAStranger(t *testing.T) {
 func TestPauses(t *testing.T) {
 	const pause = 50 * time.Second
 	b := &fakeBroker{
-		media: func(_ *wxbrokerv1.GetMediaRequest, stream mediaStream) error {
+		media: func(_ *wxbrokerv1.CallHead, stream callStream) error {
 			time.Sleep(pause)
-			err := stream.Send(&wxbrokerv1.GetMediaResponse{Part: &wxbrokerv1.GetMediaResponse_Head{Head: &wxbrokerv1.MediaHead{Size: proto.Int64(10)}}})
+			err := sendHead(stream, http.StatusOK, 10)
 			for range 2 {
 				time.Sleep(pause)
-				err = errors.Join(err, stream.Send(&wxbrokerv1.GetMediaResponse{Part: &wxbrokerv1.GetMediaResponse_Chunk{Chunk: []byte("piece")}}))
+				err = errors.Join(err, sendPiece(stream, "piece"))
 			}
 			return err
 		},
@@ -229,7 +206,7 @@ func TestPauses(t *testing.T) {
 // What is left of an answer does not wait for its client either.
 func TestStuckClientOfASmallFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := callsWorld(t, &fakeBroker{media: file(new(wxbrokerv1.MediaHead), "small")})
+		w := callsWorld(t, &fakeBroker{media: file(http.StatusOK, -1, nil, "small")})
 		w.quiet()
 		dial, stop := w.served()
 		defer stop()
@@ -248,14 +225,16 @@ func TestTooManyTransfers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := make(chan struct{})
 		w := callsWorld(t, &fakeBroker{
-			media: func(*wxbrokerv1.GetMediaRequest, mediaStream) error { <-slow; return nil },
+			media: func(*wxbrokerv1.CallHead, callStream) error { <-slow; return nil },
 			call:  func(*wxbrokerv1.CallHead, callStream) error { <-slow; return nil },
 		})
 		var transfers sync.WaitGroup
 		for range 200 {
-			transfers.Go(func() { _ = w.api.Calls.GetMedia(t.Context(), "", nil, calls.Sink[*wxbrokerv1.MediaHead]{}) })
 			transfers.Go(func() {
-				_ = w.api.Calls.Call(t.Context(), "", new(wxbrokerv1.CallHead), nil, calls.Sink[*wxbrokerv1.CallAnswer]{})
+				_ = w.api.Broker.Download(t.Context(), "", &wxbrokerv1.CallHead{Path: wxapi.PathMedia}, broker.Sink{})
+			})
+			transfers.Go(func() {
+				_ = w.api.Broker.Call(t.Context(), "", new(wxbrokerv1.CallHead), nil, broker.Sink{})
 			})
 		}
 		synctest.Wait()

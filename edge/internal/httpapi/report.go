@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
-	"github.com/wxbroker/wxbroker/edge/internal/report"
+	"github.com/wxbroker/wxbroker/edge/internal/broker"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
@@ -52,7 +52,7 @@ func (a *API) report(r *http.Request) (answer any, err error) {
 		return nil, err
 	}
 	refused.AppID = appid
-	versions, err := a.Report(r.Context(), entry.LocalKey, refused)
+	versions, err := a.Broker.Report(r.Context(), entry.LocalKey, refused)
 	if err != nil {
 		return nil, brokerSays(err, "report")
 	}
@@ -66,11 +66,11 @@ func (a *API) report(r *http.Request) (answer any, err error) {
 
 // report understands the parameters of a report. No error says a value or a
 // hash back.
-func (given raw) report() (report.Report, error) {
-	var r report.Report
+func (given raw) report() (broker.Report, error) {
+	var r broker.Report
 	var err error
 	if r.AppID, err = given.appid(); err != nil {
-		return report.Report{}, err
+		return broker.Report{}, err
 	}
 	kind := ""
 	if values := given["kind"]; values != nil {
@@ -79,23 +79,23 @@ func (given raw) report() (report.Report, error) {
 	switch r.Kind = credential.Kind(kind); r.Kind {
 	case credential.AccessToken, credential.JSAPITicket, credential.WXCardTicket:
 	default:
-		return report.Report{}, refuse(http.StatusBadRequest, "kind has to be %s, %s or %s",
+		return broker.Report{}, refuse(http.StatusBadRequest, "kind has to be %s, %s or %s",
 			credential.AccessToken, credential.JSAPITicket, credential.WXCardTicket)
 	}
 	value, hash := given["value"], given["sha256"]
 	switch {
 	case (value == nil) == (hash == nil):
-		return report.Report{}, refuse(http.StatusBadRequest, "send either value, the credential that WeChat refused, or its sha256")
+		return broker.Report{}, refuse(http.StatusBadRequest, "send either value, the credential that WeChat refused, or its sha256")
 	case hash != nil:
 		decoded, err := hex.DecodeString(hash[0])
 		if err != nil || len(decoded) != sha256.Size {
-			return report.Report{}, refuse(http.StatusBadRequest, "sha256 is not the %d hexadecimal digits of a SHA-256", hex.EncodedLen(sha256.Size))
+			return broker.Report{}, refuse(http.StatusBadRequest, "sha256 is not the %d hexadecimal digits of a SHA-256", hex.EncodedLen(sha256.Size))
 		}
 		r.Hash = [sha256.Size]byte(decoded)
 	case len(value[0]) > maxValue:
-		return report.Report{}, refuse(http.StatusBadRequest, "value has more than %d bytes, as no credential has", maxValue)
+		return broker.Report{}, refuse(http.StatusBadRequest, "value has more than %d bytes, as no credential has", maxValue)
 	case value[0] == "" || strings.ContainsFunc(value[0], func(r rune) bool { return r <= ' ' || r > '~' }):
-		return report.Report{}, refuse(http.StatusBadRequest, "value is empty, or has a space or a character that no credential has")
+		return broker.Report{}, refuse(http.StatusBadRequest, "value is empty, or has a space or a character that no credential has")
 	default:
 		r.Hash = sha256.Sum256([]byte(value[0]))
 	}

@@ -15,9 +15,10 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/wxbroker/wxbroker/edge/internal/report"
+	"github.com/wxbroker/wxbroker/edge/internal/broker"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
 // refusedToken is what the tests report, and refusedHash its name.
@@ -31,7 +32,7 @@ var (
 // reported is what a broker hears and says.
 type reported struct {
 	keys     []string
-	reports  []report.Report
+	reports  []broker.Report
 	versions credential.Versions
 	err      error
 }
@@ -40,10 +41,12 @@ type reported struct {
 func (w *world) setBroker(r *reported) {
 	w.t.Helper()
 	w.setKeys("billing k")
-	w.api.Report = func(_ context.Context, key string, refused report.Report) (credential.Versions, error) {
-		r.keys, r.reports = append(r.keys, key), append(r.reports, refused)
+	w.connect(&fakeBroker{report: func(key string, in *wxbrokerv1.ReportInvalidRequest) (credential.Versions, error) {
+		kind, _ := credential.KindFromWire(in.GetKind())
+		r.keys = append(r.keys, key)
+		r.reports = append(r.reports, broker.Report{AppID: in.GetAppid(), Kind: kind, Hash: [sha256.Size]byte(in.GetValueSha256())})
 		return r.versions, r.err
-	}
+	}})
 }
 
 // report sends a report with the key k. Whatever the answer, it has neither
@@ -65,12 +68,12 @@ func TestReport(t *testing.T) {
 	w := oneShop(t)
 	b := &reported{versions: credential.Versions{Reported: 1757000000000, Current: 1757000000000}}
 	w.setBroker(b)
-	token := report.Report{AppID: shop, Kind: credential.AccessToken, Hash: refusedSum}
+	token := broker.Report{AppID: shop, Kind: credential.AccessToken, Hash: refusedSum}
 	card := token
 	card.Kind = credential.WXCardTicket
 	tests := []struct {
 		name, query, contentType, body string
-		want                           report.Report
+		want                           broker.Report
 	}{
 		{"value in JSON", "", jsonType, pairs{"kind", "access_token", "value", refusedToken}.json(), token},
 		{"value in a form", "", formType, pairs{"kind", "access_token", "value", refusedToken}.form(), token},
@@ -84,7 +87,7 @@ func TestReport(t *testing.T) {
 		{"kind that the edge does not hold", "", jsonType, pairs{"appid", shop, "kind", "wx_card_ticket", "value", refusedToken}.json(), card},
 		{"null for what is absent", "", jsonType, `{"kind":"access_token","appid":null,"sha256":null,"value":"` + refusedToken + `"}`, token},
 		{"what is not ours", "_=1", formType, "url=https://a/b?x=1&y=2&kind=access_token&value=" + refusedToken, token},
-		{"4 KiB", "", formType, "kind=access_token&value=" + strings.Repeat("a", 4<<10), report.Report{
+		{"4 KiB", "", formType, "kind=access_token&value=" + strings.Repeat("a", 4<<10), broker.Report{
 			AppID: shop, Kind: credential.AccessToken, Hash: sha256.Sum256([]byte(strings.Repeat("a", 4<<10))),
 		}},
 	}

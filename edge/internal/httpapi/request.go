@@ -182,6 +182,14 @@ func (given raw) understand() (parameters, error) {
 	return p, err
 }
 
+// one returns the value of a parameter that may be given once.
+func (given raw) one(name string) string {
+	if values := given[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
 // appid returns the account that is named, "" if none is.
 func (given raw) appid() (string, error) {
 	values := given["appid"]

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -12,31 +11,38 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// callNames are the parameters of a call in the query.
-var callNames = names{"appid": anywhere}
-
-// message is a template message, as WeChat takes it.
+// message is a template message, as WeChat takes it. AppID is ours: the account
+// that it is sent for.
 type message struct {
-	AppID       string `json:"appid"`
-	ToUser      string `json:"touser"`
-	TemplateID  string `json:"template_id"`
-	URL         string `json:"url"`
-	MiniProgram *struct {
-		AppID    string `json:"appid"`
-		PagePath string `json:"pagepath"`
-	} `json:"miniprogram"`
-	ClientMsgID string `json:"client_msg_id"`
-	Data        map[string]struct {
-		Value written `json:"value"`
-		Color string  `json:"color"`
-	} `json:"data"`
-	Color    string `json:"color"`
-	TopColor string `json:"topcolor"`
+	AppID       string           `json:"appid,omitempty"`
+	ToUser      string           `json:"touser"`
+	TemplateID  string           `json:"template_id"`
+	URL         string           `json:"url,omitempty"`
+	MiniProgram *miniProgram     `json:"miniprogram,omitempty"`
+	ClientMsgID string           `json:"client_msg_id,omitempty"`
+	Data        map[string]datum `json:"data"`
+	Color       string           `json:"color,omitempty"`
+	TopColor    string           `json:"topcolor,omitempty"`
+}
+
+// miniProgram is what a message opens in place of a page.
+type miniProgram struct {
+	AppID    string `json:"appid"`
+	PagePath string `json:"pagepath,omitempty"`
+}
+
+// datum fills one place of a template.
+type datum struct {
+	Value written `json:"value"`
+	Color string  `json:"color,omitempty"`
 }
 
 // written is a string, or a number as it is written: none is rounded.
@@ -81,39 +87,42 @@ func (a *API) template(r *http.Request) (answer any, err error) {
 	if entry.AppID, err = a.caller(given, credential.Template); err != nil {
 		return nil, err
 	}
-	sent, err := a.Calls.SendTemplate(r.Context(), entry.LocalKey, m.wire(entry.AppID))
+	id, err := a.send(r, entry, m)
 	if err != nil {
 		return nil, onlyOnce(brokerSays(err, "call"))
 	}
-	return templateAnswer{strconv.FormatInt(sent.GetMsgid(), 10)}, nil
+	return templateAnswer{strconv.FormatInt(id, 10)}, nil
 }
 
-// caller returns the account that a call is for, and the one that is named
-// where it is none.
-func (a *API) caller(given raw, grant credential.CallGrant) (string, error) {
-	if len(given["appid"]) > 1 {
-		return "", refuse(http.StatusBadRequest, "appid is given %d times", len(given["appid"]))
+// send has a message sent and returns its msgid. Its errors are gRPC statuses.
+func (a *API) send(r *http.Request, entry audit.Entry, m message) (int64, error) {
+	m.AppID = ""
+	if m.Data == nil {
+		m.Data = map[string]datum{}
 	}
-	named, err := given.appid()
-	if err != nil {
-		return "", err
+	body := new(bytes.Buffer)
+	encoder := json.NewEncoder(body)
+	encoder.SetEscapeHTML(false) // WeChat shows the values as they are written
+	if err := encoder.Encode(m); err != nil {
+		return 0, wxapi.Refusal{Message: "the message cannot be written as JSON"}.Status(codes.InvalidArgument)
 	}
-	appid, err := a.State.Caller(named, grant)
-	return cmp.Or(appid, named), err
+	var said struct {
+		ID msgid `json:"msgid"`
+	}
+	err := a.ask(r, entry, &wxbrokerv1.CallHead{Method: http.MethodPost, Path: wxapi.PathTemplate, ContentType: "application/json"}, body.Bytes(), &said)
+	if err == nil && said.ID == 0 {
+		err = wxapi.Refusal{Message: "system error: WeChat's answer has no msgid: the message may have been sent"}.Status(codes.Unavailable)
+	}
+	return int64(said.ID), err
 }
 
-func (m message) wire(appid string) *wxbrokerv1.SendTemplateRequest {
-	sent := &wxbrokerv1.SendTemplateRequest{
-		Appid: appid, Touser: m.ToUser, TemplateId: m.TemplateID, Url: m.URL, ClientMsgId: m.ClientMsgID,
-		Data: make(map[string]*wxbrokerv1.TemplateValue), Color: m.Color, Topcolor: m.TopColor,
-	}
-	if m.MiniProgram != nil {
-		sent.Miniprogram = &wxbrokerv1.MiniProgram{Appid: m.MiniProgram.AppID, Pagepath: m.MiniProgram.PagePath}
-	}
-	for name, value := range m.Data {
-		sent.Data[name] = &wxbrokerv1.TemplateValue{Value: string(value.Value), Color: value.Color}
-	}
-	return sent
+// msgid is above 2^53, so a float64 would round it. It is a number, or a string
+// where something in between is careful.
+type msgid int64
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (m *msgid) UnmarshalJSON(raw []byte) error {
+	return json.Unmarshal(bytes.Trim(raw, `"`), (*int64)(m))
 }
 
 // readMessage reads a message from a body. No error says its content back, but

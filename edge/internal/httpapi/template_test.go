@@ -8,7 +8,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
@@ -21,16 +20,17 @@ func TestTemplateReachesTheBrokerAsItIs(t *testing.T) {
 		{
 			"everything", "", `{"touser":"o1","template_id":"t1","url":"https://a/?b=1&c=2","miniprogram":{"appid":"wxmini","pagepath":"index?a=b"},
 			"client_msg_id":"m1","data":{"first":{"value":"你好\n","color":"#173177"},"keyword1":{"value":""}},"color":"#1","topcolor":"#2"}`,
-			`{"appid":"` + shop + `","touser":"o1","templateId":"t1","url":"https://a/?b=1&c=2","miniprogram":{"appid":"wxmini","pagepath":"index?a=b"},` +
-				`"clientMsgId":"m1","data":{"first":{"value":"你好\n","color":"#173177"},"keyword1":{}},"color":"#1","topcolor":"#2"}`,
+			`{"touser":"o1","template_id":"t1","url":"https://a/?b=1&c=2","miniprogram":{"appid":"wxmini","pagepath":"index?a=b"},` +
+				`"client_msg_id":"m1","data":{"first":{"value":"你好\n","color":"#173177"},"keyword1":{"value":""}},"color":"#1","topcolor":"#2"}`,
 		},
-		{"nothing", "", `{}`, `{"appid":"` + shop + `"}`},
+		{"nothing", "", `{}`, `{"touser":"","template_id":"","data":{}}`},
+		{"what HTML escapes", "", `{"data":{"a":{"value":"<b> & c"}}}`, `{"touser":"","template_id":"","data":{"a":{"value":"<b> & c"}}}`},
 		{
 			"numbers as they are written", "", `{"data":{"a":{"value":12345678901234567890.10},"b":{"value":-0e1},"c":{"value":null}}}`,
-			`{"appid":"` + shop + `","data":{"a":{"value":"12345678901234567890.10"},"b":{"value":"-0e1"},"c":{}}}`,
+			`{"touser":"","template_id":"","data":{"a":{"value":"12345678901234567890.10"},"b":{"value":"-0e1"},"c":{"value":""}}}`,
 		},
-		{"the account in the query", "appid=" + shop, `{}`, `{"appid":"` + shop + `"}`},
-		{"the account in the body", "", `{"appid":"` + shop + `"}`, `{"appid":"` + shop + `"}`},
+		{"the account in the query", "appid=" + shop, `{}`, `{"touser":"","template_id":"","data":{}}`},
+		{"the account in the body", "", `{"appid":"` + shop + `"}`, `{"touser":"","template_id":"","data":{}}`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -43,9 +43,11 @@ func TestTemplateReachesTheBrokerAsItIs(t *testing.T) {
 				t.Fatalf("HTTP %d: %s", rec.Code, rec.Body)
 			}
 			w.wasAudited(audit.Entry{LocalKey: "billing", Action: audit.Template, AppID: shop, Status: 200})
-			got, err := protojson.Marshal(b.templates[0])
-			if err != nil || !sameJSON(t, string(got), test.want) {
-				t.Errorf("the broker was asked %s, %v", got, err)
+			if got := b.messages[0]; !sameJSON(t, got, test.want) || strings.Contains(got, `\u00`) {
+				t.Errorf("WeChat was sent %s", got)
+			}
+			if got := b.heads[0]; got.GetAppid() != shop || got.GetMethod() != http.MethodPost || got.GetContentType() != jsonType || int(got.GetContentLength()) != len(b.messages[0]) {
+				t.Errorf("the broker was asked %v", got)
 			}
 			if b.keys[0] != "billing" {
 				t.Errorf("for %q", b.keys)
@@ -99,8 +101,8 @@ func TestTemplatesThatAreRefused(t *testing.T) {
 			if rec.Code != test.status || !strings.Contains(readable(t, rec), test.says) || len(rec.Body.String()) > 512 {
 				t.Errorf("HTTP %d: %s", rec.Code, rec.Body)
 			}
-			if len(w.audited) != 1 || w.audited[0].Status != test.status || len(b.templates) > 0 {
-				t.Errorf("audited as %+v, %d calls", w.audited, len(b.templates))
+			if len(w.audited) != 1 || w.audited[0].Status != test.status || len(b.messages) > 0 {
+				t.Errorf("audited as %+v, %d calls", w.audited, len(b.messages))
 			}
 		})
 	}
@@ -111,29 +113,36 @@ func TestTemplatesThatAreRefused(t *testing.T) {
 func TestErrorsOfCalls(t *testing.T) {
 	tests := []struct {
 		name    string
-		err     error
+		err     error  // the broker's
+		says    string // or WeChat's answer
 		status  int
 		errcode int
 		errmsg  string
 		retry   string
 	}{
-		{"WeChat refuses the receiver", wechatSays(t, codes.InvalidArgument, 40003, "invalid openid rid: 1", 0), 400, 40003, "invalid openid rid: 1", ""},
-		{"WeChat's quota is spent", wechatSays(t, codes.ResourceExhausted, 45009, "reach max api daily quota limit", time.Hour), 429, 45009, "reach max api daily quota limit", "3600"},
-		{"and is back just now", wechatSays(t, codes.ResourceExhausted, 45011, "too often", -time.Hour), 429, 45011, "too often", "1"},
-		{"WeChat has no such thing", wechatSays(t, codes.NotFound, 40007, "invalid media_id", 0), 404, 40007, "invalid media_id", ""},
-		{"the account may not", wechatSays(t, codes.PermissionDenied, 48001, "api unauthorized", 0), 403, 48001, "api unauthorized", ""},
-		{"WeChat refuses the broker", wechatSays(t, codes.FailedPrecondition, 40164, "invalid ip", 0), 502, 40164, "invalid ip", ""},
-		{"WeChat is busy", wechatSays(t, codes.Unavailable, -1, "system error", 0), 503, -1, "system error", "5"},
-		{"the broker's own budget", status.Error(codes.ResourceExhausted, "the app has made its calls"), 429, 429, "the app has made its calls", "1"},
-		{"no grant", status.Error(codes.PermissionDenied, "no grant template"), 403, 403, "the broker refuses this edge's call: no grant template", ""},
-		{"no such request", status.Error(codes.InvalidArgument, "touser is empty"), 400, 400, "touser is empty", ""},
-		{"a person has to see to it", status.Error(codes.FailedPrecondition, "see wxbroker status"), 502, 502, "see wxbroker status", ""},
-		{"not known", status.Error(codes.Unauthenticated, "who is this"), 503, 503, "the broker cannot be asked: who is this", "5"},
-		{"away", status.Error(codes.Unavailable, "away"), 503, 503, "the broker cannot be asked: away", "5"},
+		{"WeChat refuses the receiver", nil, `{"errcode":40003,"errmsg":"invalid openid rid: 1"}`, 400, 40003, "invalid openid rid: 1", ""},
+		{"WeChat's quota is spent", nil, `{"errcode":45009,"errmsg":"reach max api daily quota limit"}`, 429, 45009, "reach max api daily quota limit", "3600"},
+		{"it is called too often", nil, `{"errcode":45011,"errmsg":"too often"}`, 429, 45011, "too often", "60"},
+		{"WeChat has no such thing", nil, `{"errcode":40007,"errmsg":"invalid media_id"}`, 404, 40007, "invalid media_id", ""},
+		{"the account may not", nil, `{"errcode":48001,"errmsg":"api unauthorized"}`, 403, 48001, "api unauthorized", ""},
+		{"WeChat refuses the broker", nil, `{"errcode":40164,"errmsg":"invalid ip"}`, 502, 40164, "invalid ip", ""},
+		{"WeChat refuses the token that the broker has renewed", nil, `{"errcode":40001,"errmsg":"invalid credential"}`, 502, 40001, "invalid credential", ""},
+		{"WeChat is busy", nil, `{"errcode":-1,"errmsg":"system error"}`, 503, -1, "system error", "5"},
+		{"a code in a string", nil, `{"errcode":"-1","errmsg":"system error"}`, 503, -1, "system error", "5"},
+		{"words that nobody should show", nil, "{\"errcode\":40003,\"errmsg\":\"a\\u0007b" + strings.Repeat("c", 300) + "\"}", 400, 40003, "a b" + strings.Repeat("c", 197) + "…", ""},
+		{"the API is stopped", wechatSays(t, codes.ResourceExhausted, 45009, "not called until", time.Hour), "", 429, 45009, "not called until", "3600"},
+		{"and is back just now", wechatSays(t, codes.ResourceExhausted, 45011, "too often", -time.Hour), "", 429, 45011, "too often", "1"},
+		{"the broker's own budget", status.Error(codes.ResourceExhausted, "the app has made its calls"), "", 429, 429, "the app has made its calls", "1"},
+		{"no grant", status.Error(codes.PermissionDenied, "no grant template"), "", 403, 403, "the broker refuses this edge's call: no grant template", ""},
+		{"no such request", status.Error(codes.InvalidArgument, "touser is empty"), "", 400, 400, "touser is empty", ""},
+		{"a person has to see to it", status.Error(codes.FailedPrecondition, "see wxbroker status"), "", 502, 502, "see wxbroker status", ""},
+		{"not known", status.Error(codes.Unauthenticated, "who is this"), "", 503, 503, "the broker cannot be asked: who is this", "5"},
+		{"away", status.Error(codes.Unavailable, "away"), "", 503, 503, "the broker cannot be asked: away", "5"},
+		{"of another version", status.Error(codes.Unimplemented, "this broker (version v9) knows no method x"), "", 503, 503, "the broker cannot be asked: this edge (version v1.2.3) asks what its broker does not know: this broker (version v9) knows no method x", "5"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			w := callsWorld(t, &fakeBroker{fails: test.err})
+			w := callsWorld(t, &fakeBroker{fails: test.err, says: test.says})
 			for _, r := range []*http.Request{post(sendPath, jsonType, "{}"), get("/v1/media/abc", ""), get("/v1/oauth/openid", "code=abc")} {
 				rec := w.call(withKey(r))
 				code, message := refusalIn(t, rec)

@@ -12,8 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -23,14 +21,13 @@ const (
 )
 
 // largeFile is a file of 20 MB.
-func largeFile(_ *wxbrokerv1.GetMediaRequest, stream mediaStream) error {
-	head := &wxbrokerv1.MediaHead{Size: proto.Int64(large)}
-	if err := stream.Send(&wxbrokerv1.GetMediaResponse{Part: &wxbrokerv1.GetMediaResponse_Head{Head: head}}); err != nil {
+func largeFile(_ *wxbrokerv1.CallHead, stream callStream) error {
+	if err := sendHead(stream, http.StatusOK, large); err != nil {
 		return err
 	}
-	piece := make([]byte, largeStep)
+	piece := strings.Repeat("a", largeStep)
 	for range large / largeStep {
-		if err := stream.Send(&wxbrokerv1.GetMediaResponse{Part: &wxbrokerv1.GetMediaResponse_Chunk{Chunk: piece}}); err != nil {
+		if err := sendPiece(stream, piece); err != nil {
 			return err
 		}
 	}
@@ -137,12 +134,12 @@ func TestSlowClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan time.Time, 2)
 		const size = 160 * largeStep
-		b := &fakeBroker{media: func(_ *wxbrokerv1.GetMediaRequest, stream mediaStream) error {
+		b := &fakeBroker{media: func(_ *wxbrokerv1.CallHead, stream callStream) error {
 			defer func() { ended <- time.Now() }()
-			err := stream.Send(&wxbrokerv1.GetMediaResponse{Part: &wxbrokerv1.GetMediaResponse_Head{Head: &wxbrokerv1.MediaHead{Size: proto.Int64(size)}}})
+			err := sendHead(stream, http.StatusOK, size)
 			for range size / largeStep {
 				if err == nil {
-					err = stream.Send(&wxbrokerv1.GetMediaResponse{Part: &wxbrokerv1.GetMediaResponse_Chunk{Chunk: make([]byte, largeStep)}})
+					err = sendPiece(stream, strings.Repeat("a", largeStep))
 				}
 			}
 			return err
@@ -183,9 +180,9 @@ func TestSlowClients(t *testing.T) {
 func TestClientThatLeaves(t *testing.T) {
 	ended := make(chan struct{})
 	b := &fakeBroker{
-		media: func(_ *wxbrokerv1.GetMediaRequest, stream mediaStream) error {
+		media: func(_ *wxbrokerv1.CallHead, stream callStream) error {
 			defer close(ended)
-			_ = stream.Send(&wxbrokerv1.GetMediaResponse{Part: &wxbrokerv1.GetMediaResponse_Head{Head: new(wxbrokerv1.MediaHead)}})
+			_ = sendHead(stream, http.StatusOK, -1, "Content-Disposition", "attachment")
 			<-stream.Context().Done()
 			return nil
 		},
@@ -230,9 +227,9 @@ func TestSlowBroker(t *testing.T) {
 	late := 40 * time.Second
 	b := &fakeBroker{
 		delay: 25 * time.Second,
-		media: func(r *wxbrokerv1.GetMediaRequest, stream mediaStream) error {
+		media: func(head *wxbrokerv1.CallHead, stream callStream) error {
 			time.Sleep(late)
-			return file(&wxbrokerv1.MediaHead{VideoUrl: "https://a/"})(r, stream)
+			return file(http.StatusOK, -1, nil, `{"video_url":"https://a/"}`)(head, stream)
 		},
 		call: func(_ *wxbrokerv1.CallHead, stream callStream) error {
 			time.Sleep(late)
@@ -265,7 +262,7 @@ func TestSlowBroker(t *testing.T) {
 
 // Over HTTP/2, where a request is no connection, it is the same.
 func TestHTTP2(t *testing.T) {
-	b := &fakeBroker{media: file(&wxbrokerv1.MediaHead{Size: proto.Int64(6)}, "abc", "def"), call: func(head *wxbrokerv1.CallHead, stream callStream) error {
+	b := &fakeBroker{media: file(http.StatusOK, 6, nil, "abc", "def"), call: func(head *wxbrokerv1.CallHead, stream callStream) error {
 		if head.GetPath() == "/cgi-bin/early" { // before the body is whole
 			return answerCall(stream, http.StatusOK, "early")
 		}

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/wxbroker/wxbroker/edge/internal/calls"
+	"github.com/wxbroker/wxbroker/edge/internal/broker"
 )
 
 // upload is a request's body on its way elsewhere. Its client has to send a
@@ -36,11 +36,15 @@ func (u *upload) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := u.body.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = &bodyError{err}
-	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	switch {
+	case err == nil, errors.Is(err, io.EOF):
+	case u.closed:
+		err = http.ErrBodyReadAfterClose // it is Close that ended it
+	default:
+		err = &bodyError{err}
+	}
 	u.patience = min(clientStall, u.patience-time.Since(began)+time.Duration(n)*clientStall/portion)
 	switch {
 	case err != nil:
@@ -66,7 +70,7 @@ func (u *upload) begin() (time.Time, error) {
 	now := time.Now()
 	_ = u.control.SetReadDeadline(now.Add(u.patience)) // as in await
 	// The broker may take its time for this piece, and then for the answer.
-	_ = u.control.SetWriteDeadline(now.Add(u.patience + 2*calls.Stall + clientStall))
+	_ = u.control.SetWriteDeadline(now.Add(u.patience + 2*broker.Stall + clientStall))
 	return now, nil
 }
 

@@ -86,805 +86,6 @@ func (x *Refusal) GetRetryTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// SendTemplateRequest is a template message, in WeChat's words.
-type SendTemplateRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Appid string                 `protobuf:"bytes,1,opt,name=appid,proto3" json:"appid,omitempty"`
-	// The receiver's openid.
-	Touser      string       `protobuf:"bytes,2,opt,name=touser,proto3" json:"touser,omitempty"`
-	TemplateId  string       `protobuf:"bytes,3,opt,name=template_id,json=templateId,proto3" json:"template_id,omitempty"`
-	Url         string       `protobuf:"bytes,4,opt,name=url,proto3" json:"url,omitempty"`
-	Miniprogram *MiniProgram `protobuf:"bytes,5,opt,name=miniprogram,proto3" json:"miniprogram,omitempty"`
-	// WeChat sends what has the same one to the same user only once in ten
-	// minutes.
-	ClientMsgId   string                    `protobuf:"bytes,6,opt,name=client_msg_id,json=clientMsgId,proto3" json:"client_msg_id,omitempty"`
-	Data          map[string]*TemplateValue `protobuf:"bytes,7,rep,name=data,proto3" json:"data,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Color         string                    `protobuf:"bytes,8,opt,name=color,proto3" json:"color,omitempty"`
-	Topcolor      string                    `protobuf:"bytes,9,opt,name=topcolor,proto3" json:"topcolor,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SendTemplateRequest) Reset() {
-	*x = SendTemplateRequest{}
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SendTemplateRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SendTemplateRequest) ProtoMessage() {}
-
-func (x *SendTemplateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SendTemplateRequest.ProtoReflect.Descriptor instead.
-func (*SendTemplateRequest) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_wechat_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *SendTemplateRequest) GetAppid() string {
-	if x != nil {
-		return x.Appid
-	}
-	return ""
-}
-
-func (x *SendTemplateRequest) GetTouser() string {
-	if x != nil {
-		return x.Touser
-	}
-	return ""
-}
-
-func (x *SendTemplateRequest) GetTemplateId() string {
-	if x != nil {
-		return x.TemplateId
-	}
-	return ""
-}
-
-func (x *SendTemplateRequest) GetUrl() string {
-	if x != nil {
-		return x.Url
-	}
-	return ""
-}
-
-func (x *SendTemplateRequest) GetMiniprogram() *MiniProgram {
-	if x != nil {
-		return x.Miniprogram
-	}
-	return nil
-}
-
-func (x *SendTemplateRequest) GetClientMsgId() string {
-	if x != nil {
-		return x.ClientMsgId
-	}
-	return ""
-}
-
-func (x *SendTemplateRequest) GetData() map[string]*TemplateValue {
-	if x != nil {
-		return x.Data
-	}
-	return nil
-}
-
-func (x *SendTemplateRequest) GetColor() string {
-	if x != nil {
-		return x.Color
-	}
-	return ""
-}
-
-func (x *SendTemplateRequest) GetTopcolor() string {
-	if x != nil {
-		return x.Topcolor
-	}
-	return ""
-}
-
-// MiniProgram is what a message opens in place of a page.
-type MiniProgram struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Appid         string                 `protobuf:"bytes,1,opt,name=appid,proto3" json:"appid,omitempty"`
-	Pagepath      string                 `protobuf:"bytes,2,opt,name=pagepath,proto3" json:"pagepath,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *MiniProgram) Reset() {
-	*x = MiniProgram{}
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *MiniProgram) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*MiniProgram) ProtoMessage() {}
-
-func (x *MiniProgram) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use MiniProgram.ProtoReflect.Descriptor instead.
-func (*MiniProgram) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_wechat_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *MiniProgram) GetAppid() string {
-	if x != nil {
-		return x.Appid
-	}
-	return ""
-}
-
-func (x *MiniProgram) GetPagepath() string {
-	if x != nil {
-		return x.Pagepath
-	}
-	return ""
-}
-
-// TemplateValue fills one place of a template.
-type TemplateValue struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Value         string                 `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
-	Color         string                 `protobuf:"bytes,2,opt,name=color,proto3" json:"color,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *TemplateValue) Reset() {
-	*x = TemplateValue{}
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *TemplateValue) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*TemplateValue) ProtoMessage() {}
-
-func (x *TemplateValue) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use TemplateValue.ProtoReflect.Descriptor instead.
-func (*TemplateValue) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_wechat_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *TemplateValue) GetValue() string {
-	if x != nil {
-		return x.Value
-	}
-	return ""
-}
-
-func (x *TemplateValue) GetColor() string {
-	if x != nil {
-		return x.Color
-	}
-	return ""
-}
-
-// SendTemplateResponse says that WeChat took the message.
-type SendTemplateResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Msgid         int64                  `protobuf:"varint,1,opt,name=msgid,proto3" json:"msgid,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SendTemplateResponse) Reset() {
-	*x = SendTemplateResponse{}
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SendTemplateResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SendTemplateResponse) ProtoMessage() {}
-
-func (x *SendTemplateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SendTemplateResponse.ProtoReflect.Descriptor instead.
-func (*SendTemplateResponse) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_wechat_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *SendTemplateResponse) GetMsgid() int64 {
-	if x != nil {
-		return x.Msgid
-	}
-	return 0
-}
-
-// GetMediaRequest names a file.
-type GetMediaRequest struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Appid   string                 `protobuf:"bytes,1,opt,name=appid,proto3" json:"appid,omitempty"`
-	MediaId string                 `protobuf:"bytes,2,opt,name=media_id,json=mediaId,proto3" json:"media_id,omitempty"`
-	// The HD voice that the JS-SDK recorded (speex, 16 kHz), not the AMR of it.
-	HdVoice bool `protobuf:"varint,3,opt,name=hd_voice,json=hdVoice,proto3" json:"hd_voice,omitempty"`
-	// A Range as RFC 9110 writes it, such as `bytes=0-1023`. Several ranges, or
-	// what is no Range, stand for the whole file.
-	Range         string `protobuf:"bytes,4,opt,name=range,proto3" json:"range,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetMediaRequest) Reset() {
-	*x = GetMediaRequest{}
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetMediaRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetMediaRequest) ProtoMessage() {}
-
-func (x *GetMediaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetMediaRequest.ProtoReflect.Descriptor instead.
-func (*GetMediaRequest) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_wechat_proto_rawDescGZIP(), []int{5}
-}
-
-func (x *GetMediaRequest) GetAppid() string {
-	if x != nil {
-		return x.Appid
-	}
-	return ""
-}
-
-func (x *GetMediaRequest) GetMediaId() string {
-	if x != nil {
-		return x.MediaId
-	}
-	return ""
-}
-
-func (x *GetMediaRequest) GetHdVoice() bool {
-	if x != nil {
-		return x.HdVoice
-	}
-	return false
-}
-
-func (x *GetMediaRequest) GetRange() string {
-	if x != nil {
-		return x.Range
-	}
-	return ""
-}
-
-// GetMediaResponse is a piece of the answer.
-type GetMediaResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Types that are valid to be assigned to Part:
-	//
-	//	*GetMediaResponse_Head
-	//	*GetMediaResponse_Chunk
-	Part          isGetMediaResponse_Part `protobuf_oneof:"part"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetMediaResponse) Reset() {
-	*x = GetMediaResponse{}
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetMediaResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetMediaResponse) ProtoMessage() {}
-
-func (x *GetMediaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetMediaResponse.ProtoReflect.Descriptor instead.
-func (*GetMediaResponse) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_wechat_proto_rawDescGZIP(), []int{6}
-}
-
-func (x *GetMediaResponse) GetPart() isGetMediaResponse_Part {
-	if x != nil {
-		return x.Part
-	}
-	return nil
-}
-
-func (x *GetMediaResponse) GetHead() *MediaHead {
-	if x != nil {
-		if x, ok := x.Part.(*GetMediaResponse_Head); ok {
-			return x.Head
-		}
-	}
-	return nil
-}
-
-func (x *GetMediaResponse) GetChunk() []byte {
-	if x != nil {
-		if x, ok := x.Part.(*GetMediaResponse_Chunk); ok {
-			return x.Chunk
-		}
-	}
-	return nil
-}
-
-type isGetMediaResponse_Part interface {
-	isGetMediaResponse_Part()
-}
-
-type GetMediaResponse_Head struct {
-	// First and only first.
-	Head *MediaHead `protobuf:"bytes,1,opt,name=head,proto3,oneof"`
-}
-
-type GetMediaResponse_Chunk struct {
-	Chunk []byte `protobuf:"bytes,2,opt,name=chunk,proto3,oneof"`
-}
-
-func (*GetMediaResponse_Head) isGetMediaResponse_Part() {}
-
-func (*GetMediaResponse_Chunk) isGetMediaResponse_Part() {}
-
-// MediaHead is what WeChat says of a file.
-type MediaHead struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	ContentType string                 `protobuf:"bytes,1,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
-	// As WeChat has it: not safe to be used as it is. Empty where it says none.
-	FileName string `protobuf:"bytes,2,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`
-	// Bytes of the whole file, absent where WeChat does not say.
-	Size *int64 `protobuf:"varint,3,opt,name=size,proto3,oneof" json:"size,omitempty"`
-	// What follows is from this byte on, and has so many bytes: absent for the
-	// whole file.
-	Range *MediaRange `protobuf:"bytes,4,opt,name=range,proto3" json:"range,omitempty"`
-	// A video has an address to be downloaded from, and nothing follows.
-	VideoUrl      string `protobuf:"bytes,5,opt,name=video_url,json=videoUrl,proto3" json:"video_url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *MediaHead) Reset() {
-	*x = MediaHead{}
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *MediaHead) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*MediaHead) ProtoMessage() {}
-
-func (x *MediaHead) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use MediaHead.ProtoReflect.Descriptor instead.
-func (*MediaHead) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_wechat_proto_rawDescGZIP(), []int{7}
-}
-
-func (x *MediaHead) GetContentType() string {
-	if x != nil {
-		return x.ContentType
-	}
-	return ""
-}
-
-func (x *MediaHead) GetFileName() string {
-	if x != nil {
-		return x.FileName
-	}
-	return ""
-}
-
-func (x *MediaHead) GetSize() int64 {
-	if x != nil && x.Size != nil {
-		return *x.Size
-	}
-	return 0
-}
-
-func (x *MediaHead) GetRange() *MediaRange {
-	if x != nil {
-		return x.Range
-	}
-	return nil
-}
-
-func (x *MediaHead) GetVideoUrl() string {
-	if x != nil {
-		return x.VideoUrl
-	}
-	return ""
-}
-
-// MediaRange is a part of a file, in bytes.
-type MediaRange struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	First         int64                  `protobuf:"varint,1,opt,name=first,proto3" json:"first,omitempty"`
-	Length        int64                  `protobuf:"varint,2,opt,name=length,proto3" json:"length,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *MediaRange) Reset() {
-	*x = MediaRange{}
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *MediaRange) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*MediaRange) ProtoMessage() {}
-
-func (x *MediaRange) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use MediaRange.ProtoReflect.Descriptor instead.
-func (*MediaRange) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_wechat_proto_rawDescGZIP(), []int{8}
-}
-
-func (x *MediaRange) GetFirst() int64 {
-	if x != nil {
-		return x.First
-	}
-	return 0
-}
-
-func (x *MediaRange) GetLength() int64 {
-	if x != nil {
-		return x.Length
-	}
-	return 0
-}
-
-// GetOpenIDRequest has the code of a page.
-type GetOpenIDRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Appid string                 `protobuf:"bytes,1,opt,name=appid,proto3" json:"appid,omitempty"`
-	Code  string                 `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`
-	// Of the user's country and city: zh_CN (the default), zh_TW or en.
-	Lang          string `protobuf:"bytes,3,opt,name=lang,proto3" json:"lang,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOpenIDRequest) Reset() {
-	*x = GetOpenIDRequest{}
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOpenIDRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOpenIDRequest) ProtoMessage() {}
-
-func (x *GetOpenIDRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOpenIDRequest.ProtoReflect.Descriptor instead.
-func (*GetOpenIDRequest) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_wechat_proto_rawDescGZIP(), []int{9}
-}
-
-func (x *GetOpenIDRequest) GetAppid() string {
-	if x != nil {
-		return x.Appid
-	}
-	return ""
-}
-
-func (x *GetOpenIDRequest) GetCode() string {
-	if x != nil {
-		return x.Code
-	}
-	return ""
-}
-
-func (x *GetOpenIDRequest) GetLang() string {
-	if x != nil {
-		return x.Lang
-	}
-	return ""
-}
-
-// GetOpenIDResponse says who the user is. No OAuth token is in it.
-type GetOpenIDResponse struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Openid string                 `protobuf:"bytes,1,opt,name=openid,proto3" json:"openid,omitempty"`
-	// Empty unless the account is bound to an Open Platform account.
-	Unionid string `protobuf:"bytes,2,opt,name=unionid,proto3" json:"unionid,omitempty"`
-	// What the user agreed to, such as snsapi_base; several have commas between.
-	Scope string `protobuf:"bytes,3,opt,name=scope,proto3" json:"scope,omitempty"`
-	// WeChat made the user up, for a page that is seen without signing in.
-	IsSnapshotuser bool `protobuf:"varint,4,opt,name=is_snapshotuser,json=isSnapshotuser,proto3" json:"is_snapshotuser,omitempty"`
-	// With the scope snsapi_userinfo.
-	Userinfo *UserInfo `protobuf:"bytes,5,opt,name=userinfo,proto3" json:"userinfo,omitempty"`
-	// Why there is none though there should be: the code is used up all the same.
-	UserinfoRefusal *Refusal `protobuf:"bytes,6,opt,name=userinfo_refusal,json=userinfoRefusal,proto3" json:"userinfo_refusal,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *GetOpenIDResponse) Reset() {
-	*x = GetOpenIDResponse{}
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOpenIDResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOpenIDResponse) ProtoMessage() {}
-
-func (x *GetOpenIDResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOpenIDResponse.ProtoReflect.Descriptor instead.
-func (*GetOpenIDResponse) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_wechat_proto_rawDescGZIP(), []int{10}
-}
-
-func (x *GetOpenIDResponse) GetOpenid() string {
-	if x != nil {
-		return x.Openid
-	}
-	return ""
-}
-
-func (x *GetOpenIDResponse) GetUnionid() string {
-	if x != nil {
-		return x.Unionid
-	}
-	return ""
-}
-
-func (x *GetOpenIDResponse) GetScope() string {
-	if x != nil {
-		return x.Scope
-	}
-	return ""
-}
-
-func (x *GetOpenIDResponse) GetIsSnapshotuser() bool {
-	if x != nil {
-		return x.IsSnapshotuser
-	}
-	return false
-}
-
-func (x *GetOpenIDResponse) GetUserinfo() *UserInfo {
-	if x != nil {
-		return x.Userinfo
-	}
-	return nil
-}
-
-func (x *GetOpenIDResponse) GetUserinfoRefusal() *Refusal {
-	if x != nil {
-		return x.UserinfoRefusal
-	}
-	return nil
-}
-
-// UserInfo is what WeChat shows of a user.
-type UserInfo struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Nickname      string                 `protobuf:"bytes,1,opt,name=nickname,proto3" json:"nickname,omitempty"`
-	Sex           int32                  `protobuf:"varint,2,opt,name=sex,proto3" json:"sex,omitempty"`
-	Province      string                 `protobuf:"bytes,3,opt,name=province,proto3" json:"province,omitempty"`
-	City          string                 `protobuf:"bytes,4,opt,name=city,proto3" json:"city,omitempty"`
-	Country       string                 `protobuf:"bytes,5,opt,name=country,proto3" json:"country,omitempty"`
-	Headimgurl    string                 `protobuf:"bytes,6,opt,name=headimgurl,proto3" json:"headimgurl,omitempty"`
-	Privilege     []string               `protobuf:"bytes,7,rep,name=privilege,proto3" json:"privilege,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UserInfo) Reset() {
-	*x = UserInfo{}
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UserInfo) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UserInfo) ProtoMessage() {}
-
-func (x *UserInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UserInfo.ProtoReflect.Descriptor instead.
-func (*UserInfo) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_wechat_proto_rawDescGZIP(), []int{11}
-}
-
-func (x *UserInfo) GetNickname() string {
-	if x != nil {
-		return x.Nickname
-	}
-	return ""
-}
-
-func (x *UserInfo) GetSex() int32 {
-	if x != nil {
-		return x.Sex
-	}
-	return 0
-}
-
-func (x *UserInfo) GetProvince() string {
-	if x != nil {
-		return x.Province
-	}
-	return ""
-}
-
-func (x *UserInfo) GetCity() string {
-	if x != nil {
-		return x.City
-	}
-	return ""
-}
-
-func (x *UserInfo) GetCountry() string {
-	if x != nil {
-		return x.Country
-	}
-	return ""
-}
-
-func (x *UserInfo) GetHeadimgurl() string {
-	if x != nil {
-		return x.Headimgurl
-	}
-	return ""
-}
-
-func (x *UserInfo) GetPrivilege() []string {
-	if x != nil {
-		return x.Privilege
-	}
-	return nil
-}
-
 // CallRequest is a piece of a request.
 type CallRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -899,7 +100,7 @@ type CallRequest struct {
 
 func (x *CallRequest) Reset() {
 	*x = CallRequest{}
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[12]
+	mi := &file_wxbroker_v1_wechat_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -911,7 +112,7 @@ func (x *CallRequest) String() string {
 func (*CallRequest) ProtoMessage() {}
 
 func (x *CallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[12]
+	mi := &file_wxbroker_v1_wechat_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -924,7 +125,7 @@ func (x *CallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallRequest.ProtoReflect.Descriptor instead.
 func (*CallRequest) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_wechat_proto_rawDescGZIP(), []int{12}
+	return file_wxbroker_v1_wechat_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *CallRequest) GetPart() isCallRequest_Part {
@@ -996,7 +197,7 @@ type CallHead struct {
 
 func (x *CallHead) Reset() {
 	*x = CallHead{}
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[13]
+	mi := &file_wxbroker_v1_wechat_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1008,7 +209,7 @@ func (x *CallHead) String() string {
 func (*CallHead) ProtoMessage() {}
 
 func (x *CallHead) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[13]
+	mi := &file_wxbroker_v1_wechat_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1021,7 +222,7 @@ func (x *CallHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallHead.ProtoReflect.Descriptor instead.
 func (*CallHead) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_wechat_proto_rawDescGZIP(), []int{13}
+	return file_wxbroker_v1_wechat_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *CallHead) GetAppid() string {
@@ -1094,7 +295,7 @@ type CallResponse struct {
 
 func (x *CallResponse) Reset() {
 	*x = CallResponse{}
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[14]
+	mi := &file_wxbroker_v1_wechat_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1106,7 +307,7 @@ func (x *CallResponse) String() string {
 func (*CallResponse) ProtoMessage() {}
 
 func (x *CallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[14]
+	mi := &file_wxbroker_v1_wechat_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1119,7 +320,7 @@ func (x *CallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallResponse.ProtoReflect.Descriptor instead.
 func (*CallResponse) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_wechat_proto_rawDescGZIP(), []int{14}
+	return file_wxbroker_v1_wechat_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *CallResponse) GetPart() isCallResponse_Part {
@@ -1178,7 +379,7 @@ type CallAnswer struct {
 
 func (x *CallAnswer) Reset() {
 	*x = CallAnswer{}
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[15]
+	mi := &file_wxbroker_v1_wechat_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1190,7 +391,7 @@ func (x *CallAnswer) String() string {
 func (*CallAnswer) ProtoMessage() {}
 
 func (x *CallAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[15]
+	mi := &file_wxbroker_v1_wechat_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1203,7 +404,7 @@ func (x *CallAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallAnswer.ProtoReflect.Descriptor instead.
 func (*CallAnswer) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_wechat_proto_rawDescGZIP(), []int{15}
+	return file_wxbroker_v1_wechat_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CallAnswer) GetStatus() int32 {
@@ -1238,7 +439,7 @@ type CallHeader struct {
 
 func (x *CallHeader) Reset() {
 	*x = CallHeader{}
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[16]
+	mi := &file_wxbroker_v1_wechat_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1250,7 +451,7 @@ func (x *CallHeader) String() string {
 func (*CallHeader) ProtoMessage() {}
 
 func (x *CallHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_wxbroker_v1_wechat_proto_msgTypes[16]
+	mi := &file_wxbroker_v1_wechat_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1263,7 +464,7 @@ func (x *CallHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallHeader.ProtoReflect.Descriptor instead.
 func (*CallHeader) Descriptor() ([]byte, []int) {
-	return file_wxbroker_v1_wechat_proto_rawDescGZIP(), []int{16}
+	return file_wxbroker_v1_wechat_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CallHeader) GetName() string {
@@ -1289,70 +490,7 @@ const file_wxbroker_v1_wechat_proto_rawDesc = "" +
 	"\aerrcode\x18\x01 \x01(\x05R\aerrcode\x12\x16\n" +
 	"\x06errmsg\x18\x02 \x01(\tR\x06errmsg\x129\n" +
 	"\n" +
-	"retry_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tretryTime\"\x9d\x03\n" +
-	"\x13SendTemplateRequest\x12\x14\n" +
-	"\x05appid\x18\x01 \x01(\tR\x05appid\x12\x16\n" +
-	"\x06touser\x18\x02 \x01(\tR\x06touser\x12\x1f\n" +
-	"\vtemplate_id\x18\x03 \x01(\tR\n" +
-	"templateId\x12\x10\n" +
-	"\x03url\x18\x04 \x01(\tR\x03url\x12:\n" +
-	"\vminiprogram\x18\x05 \x01(\v2\x18.wxbroker.v1.MiniProgramR\vminiprogram\x12\"\n" +
-	"\rclient_msg_id\x18\x06 \x01(\tR\vclientMsgId\x12>\n" +
-	"\x04data\x18\a \x03(\v2*.wxbroker.v1.SendTemplateRequest.DataEntryR\x04data\x12\x14\n" +
-	"\x05color\x18\b \x01(\tR\x05color\x12\x1a\n" +
-	"\btopcolor\x18\t \x01(\tR\btopcolor\x1aS\n" +
-	"\tDataEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x120\n" +
-	"\x05value\x18\x02 \x01(\v2\x1a.wxbroker.v1.TemplateValueR\x05value:\x028\x01\"?\n" +
-	"\vMiniProgram\x12\x14\n" +
-	"\x05appid\x18\x01 \x01(\tR\x05appid\x12\x1a\n" +
-	"\bpagepath\x18\x02 \x01(\tR\bpagepath\";\n" +
-	"\rTemplateValue\x12\x14\n" +
-	"\x05value\x18\x01 \x01(\tR\x05value\x12\x14\n" +
-	"\x05color\x18\x02 \x01(\tR\x05color\",\n" +
-	"\x14SendTemplateResponse\x12\x14\n" +
-	"\x05msgid\x18\x01 \x01(\x03R\x05msgid\"s\n" +
-	"\x0fGetMediaRequest\x12\x14\n" +
-	"\x05appid\x18\x01 \x01(\tR\x05appid\x12\x19\n" +
-	"\bmedia_id\x18\x02 \x01(\tR\amediaId\x12\x19\n" +
-	"\bhd_voice\x18\x03 \x01(\bR\ahdVoice\x12\x14\n" +
-	"\x05range\x18\x04 \x01(\tR\x05range\"`\n" +
-	"\x10GetMediaResponse\x12,\n" +
-	"\x04head\x18\x01 \x01(\v2\x16.wxbroker.v1.MediaHeadH\x00R\x04head\x12\x16\n" +
-	"\x05chunk\x18\x02 \x01(\fH\x00R\x05chunkB\x06\n" +
-	"\x04part\"\xb9\x01\n" +
-	"\tMediaHead\x12!\n" +
-	"\fcontent_type\x18\x01 \x01(\tR\vcontentType\x12\x1b\n" +
-	"\tfile_name\x18\x02 \x01(\tR\bfileName\x12\x17\n" +
-	"\x04size\x18\x03 \x01(\x03H\x00R\x04size\x88\x01\x01\x12-\n" +
-	"\x05range\x18\x04 \x01(\v2\x17.wxbroker.v1.MediaRangeR\x05range\x12\x1b\n" +
-	"\tvideo_url\x18\x05 \x01(\tR\bvideoUrlB\a\n" +
-	"\x05_size\":\n" +
-	"\n" +
-	"MediaRange\x12\x14\n" +
-	"\x05first\x18\x01 \x01(\x03R\x05first\x12\x16\n" +
-	"\x06length\x18\x02 \x01(\x03R\x06length\"U\n" +
-	"\x10GetOpenIDRequest\x12\x14\n" +
-	"\x05appid\x18\x01 \x01(\tR\x05appid\x12\x17\n" +
-	"\x04code\x18\x02 \x01(\tB\x03\x80\x01\x01R\x04code\x12\x12\n" +
-	"\x04lang\x18\x03 \x01(\tR\x04lang\"\xf8\x01\n" +
-	"\x11GetOpenIDResponse\x12\x16\n" +
-	"\x06openid\x18\x01 \x01(\tR\x06openid\x12\x18\n" +
-	"\aunionid\x18\x02 \x01(\tR\aunionid\x12\x14\n" +
-	"\x05scope\x18\x03 \x01(\tR\x05scope\x12'\n" +
-	"\x0fis_snapshotuser\x18\x04 \x01(\bR\x0eisSnapshotuser\x121\n" +
-	"\buserinfo\x18\x05 \x01(\v2\x15.wxbroker.v1.UserInfoR\buserinfo\x12?\n" +
-	"\x10userinfo_refusal\x18\x06 \x01(\v2\x14.wxbroker.v1.RefusalR\x0fuserinfoRefusal\"\xc0\x01\n" +
-	"\bUserInfo\x12\x1a\n" +
-	"\bnickname\x18\x01 \x01(\tR\bnickname\x12\x10\n" +
-	"\x03sex\x18\x02 \x01(\x05R\x03sex\x12\x1a\n" +
-	"\bprovince\x18\x03 \x01(\tR\bprovince\x12\x12\n" +
-	"\x04city\x18\x04 \x01(\tR\x04city\x12\x18\n" +
-	"\acountry\x18\x05 \x01(\tR\acountry\x12\x1e\n" +
-	"\n" +
-	"headimgurl\x18\x06 \x01(\tR\n" +
-	"headimgurl\x12\x1c\n" +
-	"\tprivilege\x18\a \x03(\tR\tprivilege\"X\n" +
+	"retry_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tretryTime\"X\n" +
 	"\vCallRequest\x12+\n" +
 	"\x04head\x18\x01 \x01(\v2\x15.wxbroker.v1.CallHeadH\x00R\x04head\x12\x14\n" +
 	"\x04body\x18\x02 \x01(\fH\x00R\x04bodyB\x06\n" +
@@ -1380,11 +518,8 @@ const file_wxbroker_v1_wechat_proto_rawDesc = "" +
 	"\n" +
 	"CallHeader\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value2\xbc\x02\n" +
-	"\rWeChatService\x12S\n" +
-	"\fSendTemplate\x12 .wxbroker.v1.SendTemplateRequest\x1a!.wxbroker.v1.SendTemplateResponse\x12I\n" +
-	"\bGetMedia\x12\x1c.wxbroker.v1.GetMediaRequest\x1a\x1d.wxbroker.v1.GetMediaResponse0\x01\x12J\n" +
-	"\tGetOpenID\x12\x1d.wxbroker.v1.GetOpenIDRequest\x1a\x1e.wxbroker.v1.GetOpenIDResponse\x12?\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value2P\n" +
+	"\rWeChatService\x12?\n" +
 	"\x04Call\x12\x18.wxbroker.v1.CallRequest\x1a\x19.wxbroker.v1.CallResponse(\x010\x01B;Z9github.com/wxbroker/wxbroker/proto/wxbroker/v1;wxbrokerv1b\x06proto3"
 
 var (
@@ -1399,53 +534,28 @@ func file_wxbroker_v1_wechat_proto_rawDescGZIP() []byte {
 	return file_wxbroker_v1_wechat_proto_rawDescData
 }
 
-var file_wxbroker_v1_wechat_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_wxbroker_v1_wechat_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_wxbroker_v1_wechat_proto_goTypes = []any{
 	(*Refusal)(nil),               // 0: wxbroker.v1.Refusal
-	(*SendTemplateRequest)(nil),   // 1: wxbroker.v1.SendTemplateRequest
-	(*MiniProgram)(nil),           // 2: wxbroker.v1.MiniProgram
-	(*TemplateValue)(nil),         // 3: wxbroker.v1.TemplateValue
-	(*SendTemplateResponse)(nil),  // 4: wxbroker.v1.SendTemplateResponse
-	(*GetMediaRequest)(nil),       // 5: wxbroker.v1.GetMediaRequest
-	(*GetMediaResponse)(nil),      // 6: wxbroker.v1.GetMediaResponse
-	(*MediaHead)(nil),             // 7: wxbroker.v1.MediaHead
-	(*MediaRange)(nil),            // 8: wxbroker.v1.MediaRange
-	(*GetOpenIDRequest)(nil),      // 9: wxbroker.v1.GetOpenIDRequest
-	(*GetOpenIDResponse)(nil),     // 10: wxbroker.v1.GetOpenIDResponse
-	(*UserInfo)(nil),              // 11: wxbroker.v1.UserInfo
-	(*CallRequest)(nil),           // 12: wxbroker.v1.CallRequest
-	(*CallHead)(nil),              // 13: wxbroker.v1.CallHead
-	(*CallResponse)(nil),          // 14: wxbroker.v1.CallResponse
-	(*CallAnswer)(nil),            // 15: wxbroker.v1.CallAnswer
-	(*CallHeader)(nil),            // 16: wxbroker.v1.CallHeader
-	nil,                           // 17: wxbroker.v1.SendTemplateRequest.DataEntry
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(*CallRequest)(nil),           // 1: wxbroker.v1.CallRequest
+	(*CallHead)(nil),              // 2: wxbroker.v1.CallHead
+	(*CallResponse)(nil),          // 3: wxbroker.v1.CallResponse
+	(*CallAnswer)(nil),            // 4: wxbroker.v1.CallAnswer
+	(*CallHeader)(nil),            // 5: wxbroker.v1.CallHeader
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
 }
 var file_wxbroker_v1_wechat_proto_depIdxs = []int32{
-	18, // 0: wxbroker.v1.Refusal.retry_time:type_name -> google.protobuf.Timestamp
-	2,  // 1: wxbroker.v1.SendTemplateRequest.miniprogram:type_name -> wxbroker.v1.MiniProgram
-	17, // 2: wxbroker.v1.SendTemplateRequest.data:type_name -> wxbroker.v1.SendTemplateRequest.DataEntry
-	7,  // 3: wxbroker.v1.GetMediaResponse.head:type_name -> wxbroker.v1.MediaHead
-	8,  // 4: wxbroker.v1.MediaHead.range:type_name -> wxbroker.v1.MediaRange
-	11, // 5: wxbroker.v1.GetOpenIDResponse.userinfo:type_name -> wxbroker.v1.UserInfo
-	0,  // 6: wxbroker.v1.GetOpenIDResponse.userinfo_refusal:type_name -> wxbroker.v1.Refusal
-	13, // 7: wxbroker.v1.CallRequest.head:type_name -> wxbroker.v1.CallHead
-	15, // 8: wxbroker.v1.CallResponse.answer:type_name -> wxbroker.v1.CallAnswer
-	16, // 9: wxbroker.v1.CallAnswer.headers:type_name -> wxbroker.v1.CallHeader
-	3,  // 10: wxbroker.v1.SendTemplateRequest.DataEntry.value:type_name -> wxbroker.v1.TemplateValue
-	1,  // 11: wxbroker.v1.WeChatService.SendTemplate:input_type -> wxbroker.v1.SendTemplateRequest
-	5,  // 12: wxbroker.v1.WeChatService.GetMedia:input_type -> wxbroker.v1.GetMediaRequest
-	9,  // 13: wxbroker.v1.WeChatService.GetOpenID:input_type -> wxbroker.v1.GetOpenIDRequest
-	12, // 14: wxbroker.v1.WeChatService.Call:input_type -> wxbroker.v1.CallRequest
-	4,  // 15: wxbroker.v1.WeChatService.SendTemplate:output_type -> wxbroker.v1.SendTemplateResponse
-	6,  // 16: wxbroker.v1.WeChatService.GetMedia:output_type -> wxbroker.v1.GetMediaResponse
-	10, // 17: wxbroker.v1.WeChatService.GetOpenID:output_type -> wxbroker.v1.GetOpenIDResponse
-	14, // 18: wxbroker.v1.WeChatService.Call:output_type -> wxbroker.v1.CallResponse
-	15, // [15:19] is the sub-list for method output_type
-	11, // [11:15] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	6, // 0: wxbroker.v1.Refusal.retry_time:type_name -> google.protobuf.Timestamp
+	2, // 1: wxbroker.v1.CallRequest.head:type_name -> wxbroker.v1.CallHead
+	4, // 2: wxbroker.v1.CallResponse.answer:type_name -> wxbroker.v1.CallAnswer
+	5, // 3: wxbroker.v1.CallAnswer.headers:type_name -> wxbroker.v1.CallHeader
+	1, // 4: wxbroker.v1.WeChatService.Call:input_type -> wxbroker.v1.CallRequest
+	3, // 5: wxbroker.v1.WeChatService.Call:output_type -> wxbroker.v1.CallResponse
+	5, // [5:6] is the sub-list for method output_type
+	4, // [4:5] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_wxbroker_v1_wechat_proto_init() }
@@ -1453,28 +563,23 @@ func file_wxbroker_v1_wechat_proto_init() {
 	if File_wxbroker_v1_wechat_proto != nil {
 		return
 	}
-	file_wxbroker_v1_wechat_proto_msgTypes[6].OneofWrappers = []any{
-		(*GetMediaResponse_Head)(nil),
-		(*GetMediaResponse_Chunk)(nil),
-	}
-	file_wxbroker_v1_wechat_proto_msgTypes[7].OneofWrappers = []any{}
-	file_wxbroker_v1_wechat_proto_msgTypes[12].OneofWrappers = []any{
+	file_wxbroker_v1_wechat_proto_msgTypes[1].OneofWrappers = []any{
 		(*CallRequest_Head)(nil),
 		(*CallRequest_Body)(nil),
 	}
-	file_wxbroker_v1_wechat_proto_msgTypes[13].OneofWrappers = []any{}
-	file_wxbroker_v1_wechat_proto_msgTypes[14].OneofWrappers = []any{
+	file_wxbroker_v1_wechat_proto_msgTypes[2].OneofWrappers = []any{}
+	file_wxbroker_v1_wechat_proto_msgTypes[3].OneofWrappers = []any{
 		(*CallResponse_Answer)(nil),
 		(*CallResponse_Body)(nil),
 	}
-	file_wxbroker_v1_wechat_proto_msgTypes[15].OneofWrappers = []any{}
+	file_wxbroker_v1_wechat_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wxbroker_v1_wechat_proto_rawDesc), len(file_wxbroker_v1_wechat_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,10 +19,7 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	WeChatService_SendTemplate_FullMethodName = "/wxbroker.v1.WeChatService/SendTemplate"
-	WeChatService_GetMedia_FullMethodName     = "/wxbroker.v1.WeChatService/GetMedia"
-	WeChatService_GetOpenID_FullMethodName    = "/wxbroker.v1.WeChatService/GetOpenID"
-	WeChatService_Call_FullMethodName         = "/wxbroker.v1.WeChatService/Call"
+	WeChatService_Call_FullMethodName = "/wxbroker.v1.WeChatService/Call"
 )
 
 // WeChatServiceClient is the client API for WeChatService service.
@@ -40,19 +37,19 @@ const (
 // When WeChat says that an API's quota is spent (45009) or that it is called too
 // often (45011), nobody calls that API until that makes sense again.
 //
+// No app sees a user's OAuth tokens either. Those in an answer are sealed: the
+// broker opens them where the same app presents them, for as long as WeChat
+// honours them.
+//
 // Errors of every call, many of which carry a Refusal in their details:
 //
-//	INVALID_ARGUMENT     the request is not one that can be made, or WeChat says
-//	                     so.
+//	INVALID_ARGUMENT     the request is not one that can be made.
 //	UNAUTHENTICATED      the caller says not, or not credibly, who it is.
 //	PERMISSION_DENIED    its app has not the grant for this account and API, or
 //	                     the account may not use the API.
-//	NOT_FOUND            the broker does not keep that account, or WeChat has not
-//	                     what is asked for.
+//	NOT_FOUND            the broker does not keep that account.
 //	RESOURCE_EXHAUSTED   the app has made its calls of this second or day, or
 //	                     the API is stopped; Refusal.retry_time says until when.
-//	FAILED_PRECONDITION  WeChat refuses the account or the broker, and a person
-//	                     has to see to it: `wxbroker status` says how.
 //	UNAVAILABLE          WeChat cannot be reached or there is no token just now,
 //	                     or the broker stops. What was sent may have been done.
 //	DEADLINE_EXCEEDED    the caller's request does not come, or its answer is
@@ -63,31 +60,23 @@ const (
 // The header `wxbroker-local-key`, if there is one, names on whose behalf an
 // edge calls, for the broker's audit.
 type WeChatServiceClient interface {
-	// SendTemplate sends a template message. It takes the grant template.
-	// https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Template_Message_Interface.html
-	SendTemplate(ctx context.Context, in *SendTemplateRequest, opts ...grpc.CallOption) (*SendTemplateResponse, error)
-	// GetMedia downloads what a page uploaded through the JS-SDK, or an app by
-	// media/upload: one MediaHead, then the file in pieces. A file that does not
-	// arrive whole ends with UNAVAILABLE. It takes the grant media.
-	// https://developers.weixin.qq.com/doc/offiaccount/Asset_Management/Get_temporary_materials.html
+	// Call makes a call and answers as WeChat does, its refusals included. The first
+	// request is the CallHead and the others are the body; the first response is the
+	// CallAnswer and the others are its body. A body that does not arrive whole ends
+	// with UNAVAILABLE.
 	//
-	// Errors:
+	// It takes a grant for the path. Grants with a name of their own are for these:
 	//
-	//	OUT_OF_RANGE  the file does not have the range.
-	GetMedia(ctx context.Context, in *GetMediaRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetMediaResponse], error)
-	// GetOpenID turns the code of a page that was authorised into who its user
-	// is. A code can be used once. Who asks for the same one at the same time gets
-	// the same answer. It takes the grant oauth.
-	// https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/Wechat_webpage_authorization.html
-	GetOpenID(ctx context.Context, in *GetOpenIDRequest, opts ...grpc.CallOption) (*GetOpenIDResponse, error)
-	// Call makes any other call and answers as WeChat does, its refusals
-	// included. The first request is the CallHead and the others are the body; the
-	// first response is the CallAnswer and the others are its body. It takes the
-	// grant call, with the path among those that the app may call. For template
-	// messages and media their own grant does as well, and the paths under /sns/
-	// take the grant oauth.
+	//	template  /cgi-bin/message/template/send
+	//	media     /cgi-bin/media/get and /cgi-bin/media/get/jssdk
+	//	oauth     /sns/oauth2/access_token, /sns/oauth2/refresh_token, /sns/userinfo
+	//	          and /sns/auth, which take no other
 	//
-	// Nobody may call what hands out or resets credentials, or clears quotas.
+	// The grant call is for every path, or for those that the app's configuration
+	// lists. Nobody may call what hands out or resets credentials, or clears quotas.
+	//
+	// A code of an OAuth page can be used once. Who asks for the same one at the same
+	// time gets the same answer.
 	Call(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[CallRequest, CallResponse], error)
 }
 
@@ -99,48 +88,9 @@ func NewWeChatServiceClient(cc grpc.ClientConnInterface) WeChatServiceClient {
 	return &weChatServiceClient{cc}
 }
 
-func (c *weChatServiceClient) SendTemplate(ctx context.Context, in *SendTemplateRequest, opts ...grpc.CallOption) (*SendTemplateResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(SendTemplateResponse)
-	err := c.cc.Invoke(ctx, WeChatService_SendTemplate_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (c *weChatServiceClient) GetMedia(ctx context.Context, in *GetMediaRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetMediaResponse], error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &WeChatService_ServiceDesc.Streams[0], WeChatService_GetMedia_FullMethodName, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	x := &grpc.GenericClientStream[GetMediaRequest, GetMediaResponse]{ClientStream: stream}
-	if err := x.ClientStream.SendMsg(in); err != nil {
-		return nil, err
-	}
-	if err := x.ClientStream.CloseSend(); err != nil {
-		return nil, err
-	}
-	return x, nil
-}
-
-// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type WeChatService_GetMediaClient = grpc.ServerStreamingClient[GetMediaResponse]
-
-func (c *weChatServiceClient) GetOpenID(ctx context.Context, in *GetOpenIDRequest, opts ...grpc.CallOption) (*GetOpenIDResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(GetOpenIDResponse)
-	err := c.cc.Invoke(ctx, WeChatService_GetOpenID_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
 func (c *weChatServiceClient) Call(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[CallRequest, CallResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &WeChatService_ServiceDesc.Streams[1], WeChatService_Call_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &WeChatService_ServiceDesc.Streams[0], WeChatService_Call_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -166,19 +116,19 @@ type WeChatService_CallClient = grpc.BidiStreamingClient[CallRequest, CallRespon
 // When WeChat says that an API's quota is spent (45009) or that it is called too
 // often (45011), nobody calls that API until that makes sense again.
 //
+// No app sees a user's OAuth tokens either. Those in an answer are sealed: the
+// broker opens them where the same app presents them, for as long as WeChat
+// honours them.
+//
 // Errors of every call, many of which carry a Refusal in their details:
 //
-//	INVALID_ARGUMENT     the request is not one that can be made, or WeChat says
-//	                     so.
+//	INVALID_ARGUMENT     the request is not one that can be made.
 //	UNAUTHENTICATED      the caller says not, or not credibly, who it is.
 //	PERMISSION_DENIED    its app has not the grant for this account and API, or
 //	                     the account may not use the API.
-//	NOT_FOUND            the broker does not keep that account, or WeChat has not
-//	                     what is asked for.
+//	NOT_FOUND            the broker does not keep that account.
 //	RESOURCE_EXHAUSTED   the app has made its calls of this second or day, or
 //	                     the API is stopped; Refusal.retry_time says until when.
-//	FAILED_PRECONDITION  WeChat refuses the account or the broker, and a person
-//	                     has to see to it: `wxbroker status` says how.
 //	UNAVAILABLE          WeChat cannot be reached or there is no token just now,
 //	                     or the broker stops. What was sent may have been done.
 //	DEADLINE_EXCEEDED    the caller's request does not come, or its answer is
@@ -189,31 +139,23 @@ type WeChatService_CallClient = grpc.BidiStreamingClient[CallRequest, CallRespon
 // The header `wxbroker-local-key`, if there is one, names on whose behalf an
 // edge calls, for the broker's audit.
 type WeChatServiceServer interface {
-	// SendTemplate sends a template message. It takes the grant template.
-	// https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Template_Message_Interface.html
-	SendTemplate(context.Context, *SendTemplateRequest) (*SendTemplateResponse, error)
-	// GetMedia downloads what a page uploaded through the JS-SDK, or an app by
-	// media/upload: one MediaHead, then the file in pieces. A file that does not
-	// arrive whole ends with UNAVAILABLE. It takes the grant media.
-	// https://developers.weixin.qq.com/doc/offiaccount/Asset_Management/Get_temporary_materials.html
+	// Call makes a call and answers as WeChat does, its refusals included. The first
+	// request is the CallHead and the others are the body; the first response is the
+	// CallAnswer and the others are its body. A body that does not arrive whole ends
+	// with UNAVAILABLE.
 	//
-	// Errors:
+	// It takes a grant for the path. Grants with a name of their own are for these:
 	//
-	//	OUT_OF_RANGE  the file does not have the range.
-	GetMedia(*GetMediaRequest, grpc.ServerStreamingServer[GetMediaResponse]) error
-	// GetOpenID turns the code of a page that was authorised into who its user
-	// is. A code can be used once. Who asks for the same one at the same time gets
-	// the same answer. It takes the grant oauth.
-	// https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/Wechat_webpage_authorization.html
-	GetOpenID(context.Context, *GetOpenIDRequest) (*GetOpenIDResponse, error)
-	// Call makes any other call and answers as WeChat does, its refusals
-	// included. The first request is the CallHead and the others are the body; the
-	// first response is the CallAnswer and the others are its body. It takes the
-	// grant call, with the path among those that the app may call. For template
-	// messages and media their own grant does as well, and the paths under /sns/
-	// take the grant oauth.
+	//	template  /cgi-bin/message/template/send
+	//	media     /cgi-bin/media/get and /cgi-bin/media/get/jssdk
+	//	oauth     /sns/oauth2/access_token, /sns/oauth2/refresh_token, /sns/userinfo
+	//	          and /sns/auth, which take no other
 	//
-	// Nobody may call what hands out or resets credentials, or clears quotas.
+	// The grant call is for every path, or for those that the app's configuration
+	// lists. Nobody may call what hands out or resets credentials, or clears quotas.
+	//
+	// A code of an OAuth page can be used once. Who asks for the same one at the same
+	// time gets the same answer.
 	Call(grpc.BidiStreamingServer[CallRequest, CallResponse]) error
 	mustEmbedUnimplementedWeChatServiceServer()
 }
@@ -225,15 +167,6 @@ type WeChatServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedWeChatServiceServer struct{}
 
-func (UnimplementedWeChatServiceServer) SendTemplate(context.Context, *SendTemplateRequest) (*SendTemplateResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method SendTemplate not implemented")
-}
-func (UnimplementedWeChatServiceServer) GetMedia(*GetMediaRequest, grpc.ServerStreamingServer[GetMediaResponse]) error {
-	return status.Error(codes.Unimplemented, "method GetMedia not implemented")
-}
-func (UnimplementedWeChatServiceServer) GetOpenID(context.Context, *GetOpenIDRequest) (*GetOpenIDResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method GetOpenID not implemented")
-}
 func (UnimplementedWeChatServiceServer) Call(grpc.BidiStreamingServer[CallRequest, CallResponse]) error {
 	return status.Error(codes.Unimplemented, "method Call not implemented")
 }
@@ -258,53 +191,6 @@ func RegisterWeChatServiceServer(s grpc.ServiceRegistrar, srv WeChatServiceServe
 	s.RegisterService(&WeChatService_ServiceDesc, srv)
 }
 
-func _WeChatService_SendTemplate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(SendTemplateRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(WeChatServiceServer).SendTemplate(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: WeChatService_SendTemplate_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(WeChatServiceServer).SendTemplate(ctx, req.(*SendTemplateRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
-func _WeChatService_GetMedia_Handler(srv interface{}, stream grpc.ServerStream) error {
-	m := new(GetMediaRequest)
-	if err := stream.RecvMsg(m); err != nil {
-		return err
-	}
-	return srv.(WeChatServiceServer).GetMedia(m, &grpc.GenericServerStream[GetMediaRequest, GetMediaResponse]{ServerStream: stream})
-}
-
-// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type WeChatService_GetMediaServer = grpc.ServerStreamingServer[GetMediaResponse]
-
-func _WeChatService_GetOpenID_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(GetOpenIDRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(WeChatServiceServer).GetOpenID(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: WeChatService_GetOpenID_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(WeChatServiceServer).GetOpenID(ctx, req.(*GetOpenIDRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
 func _WeChatService_Call_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(WeChatServiceServer).Call(&grpc.GenericServerStream[CallRequest, CallResponse]{ServerStream: stream})
 }
@@ -318,22 +204,8 @@ type WeChatService_CallServer = grpc.BidiStreamingServer[CallRequest, CallRespon
 var WeChatService_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "wxbroker.v1.WeChatService",
 	HandlerType: (*WeChatServiceServer)(nil),
-	Methods: []grpc.MethodDesc{
-		{
-			MethodName: "SendTemplate",
-			Handler:    _WeChatService_SendTemplate_Handler,
-		},
-		{
-			MethodName: "GetOpenID",
-			Handler:    _WeChatService_GetOpenID_Handler,
-		},
-	},
+	Methods:     []grpc.MethodDesc{},
 	Streams: []grpc.StreamDesc{
-		{
-			StreamName:    "GetMedia",
-			Handler:       _WeChatService_GetMedia_Handler,
-			ServerStreams: true,
-		},
 		{
 			StreamName:    "Call",
 			Handler:       _WeChatService_Call_Handler,

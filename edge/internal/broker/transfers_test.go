@@ -1,4 +1,4 @@
-package calls_test
+package broker_test
 
 import (
 	"io"
@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/wxbroker/wxbroker/edge/internal/calls"
+	"github.com/wxbroker/wxbroker/edge/internal/broker"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -19,38 +19,33 @@ import (
 func TestManySlowTransfers(t *testing.T) {
 	const most, more = 200, 100
 	slow := make(chan struct{})
-	b := &broker{
-		media: func(_ *wxbrokerv1.GetMediaRequest, stream mediaStream) error {
-			_ = stream.Send(mediaHead())
-			<-slow
-			return nil
-		},
+	b := &fake{
 		call: func(stream callStream) error {
 			request, err := stream.Recv()
 			if err == nil {
 				err = stream.Send(head(""))
 			}
-			if request.GetHead().GetPath() == "/cgi-bin/slow" {
+			if path := request.GetHead().GetPath(); path == "/cgi-bin/slow" || path == "/cgi-bin/media/get" {
 				<-slow
 			}
 			return err
 		},
 	}
-	kinds := map[string]func(*testing.T, *calls.Client, bool) error{
-		"media": func(t *testing.T, c *calls.Client, _ bool) error {
-			return c.GetMedia(t.Context(), "", nil, sink[*wxbrokerv1.MediaHead](new(saved)))
+	kinds := map[string]func(*testing.T, *broker.Client, bool) error{
+		"media": func(t *testing.T, c *broker.Client, _ bool) error {
+			return download(t.Context(), c, sink(new(saved)))
 		},
-		"calls": func(t *testing.T, c *calls.Client, isSlow bool) error {
+		"calls": func(t *testing.T, c *broker.Client, isSlow bool) error {
 			asked := &wxbrokerv1.CallHead{Method: "POST", Path: "/cgi-bin/x"}
 			if isSlow {
 				asked.Path = "/cgi-bin/slow"
 			}
-			return c.Call(t.Context(), "", asked, body("{}", io.EOF), sink[*wxbrokerv1.CallAnswer](new(saved)))
+			return c.Call(t.Context(), "", asked, body("{}", io.EOF), sink(new(saved)))
 		},
 	}
 	for name, transfer := range kinds {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, b, func(t *testing.T, c *calls.Client) {
+			inBubble(t, b, func(t *testing.T, c *broker.Client) {
 				slow = make(chan struct{})
 				refused := make(chan error, most+more)
 				var transfers sync.WaitGroup
@@ -71,11 +66,8 @@ func TestManySlowTransfers(t *testing.T) {
 					t.Errorf("%d are refused", len(refused))
 				}
 				began := time.Now()
-				if _, err := c.SendTemplate(t.Context(), "", new(wxbrokerv1.SendTemplateRequest)); err != nil {
-					t.Errorf("a message: %v", err)
-				}
-				if _, err := c.GetOpenID(t.Context(), "", new(wxbrokerv1.GetOpenIDRequest)); err != nil {
-					t.Errorf("a code: %v", err)
+				if _, err := c.Ask(t.Context(), "", new(wxbrokerv1.CallHead), nil); err != nil {
+					t.Errorf("a small call: %v", err)
 				}
 				if name == "media" {
 					if err := kinds["calls"](t, c, false); err != nil {
@@ -103,15 +95,15 @@ func TestManySlowTransfers(t *testing.T) {
 
 // A burst of short calls is no reason to refuse any.
 func TestBurstOfCalls(t *testing.T) {
-	b := &broker{call: func(stream callStream) error {
+	b := &fake{call: func(stream callStream) error {
 		time.Sleep(100 * time.Millisecond)
 		return stream.Send(head(""))
 	}}
-	inBubble(t, b, func(t *testing.T, c *calls.Client) {
+	inBubble(t, b, func(t *testing.T, c *broker.Client) {
 		var burst sync.WaitGroup
 		for range 1000 {
 			burst.Go(func() {
-				if err := c.Call(t.Context(), "", aCall, body("{}", io.EOF), sink[*wxbrokerv1.CallAnswer](new(saved))); err != nil {
+				if err := c.Call(t.Context(), "", aCall, body("{}", io.EOF), sink(new(saved))); err != nil {
 					t.Error(err)
 				}
 			})

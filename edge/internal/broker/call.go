@@ -1,24 +1,32 @@
-package calls
+package broker
 
 import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"slices"
-	"sync/atomic"
 
 	"google.golang.org/grpc"
 
-	"github.com/wxbroker/wxbroker/edge/internal/line"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// Call makes a call with a body, nil for none, as far as it is wanted: WeChat
-// may answer before it has all of it. The body is closed then and at the end,
-// which has to end a Read that is under way. An error of reading it ends the
-// call and is what Call returns.
-func (c *Client) Call(ctx context.Context, key string, head *wxbrokerv1.CallHead, body io.ReadCloser, to Sink[*wxbrokerv1.CallAnswer]) error {
-	u := upload{head: head, rest: body}
+const (
+	// keepSize bounds a body that can be sent again, in bytes.
+	keepSize = 64 << 10
+	// pieceSize bounds the pieces of a body that are sent, in bytes: with what is
+	// around it in a message, one fits in a buffer of gRPC's of 32 KiB. The next
+	// larger ones have a whole MiB, and stay in use while the other side is slow.
+	pieceSize = 32<<10 - 512
+)
+
+// Call makes a call with a body, nil for none, as far as it is wanted: WeChat may
+// answer before it has all of it. The body is closed then and at the end, which
+// has to end a Read that is under way with [http.ErrBodyReadAfterClose]. Any other
+// error of reading it ends the call and is what Call returns.
+func (c *Client) Call(ctx context.Context, key string, head *wxbrokerv1.CallHead, body io.ReadCloser, to Sink) error {
+	u := &upload{head: head, rest: body}
 	if body != nil {
 		defer body.Close()
 		if err := u.begin(); err != nil { // before it takes a place: a small one may take long to arrive
@@ -29,12 +37,28 @@ func (c *Client) Call(ctx context.Context, key string, head *wxbrokerv1.CallHead
 		return err
 	}
 	defer c.calls.end()
-	ctx, dog, cancel := watched(line.OnBehalf(ctx, key))
+	return call(ctx, c.calls.line, key, u, to)
+}
+
+// Download makes a call whose answer may be large. It has places of its own:
+// programs send their messages with Call.
+func (c *Client) Download(ctx context.Context, key string, head *wxbrokerv1.CallHead, to Sink) error {
+	if err := c.downloads.begin(ctx); err != nil {
+		return err
+	}
+	defer c.downloads.end()
+	return call(ctx, c.downloads.line, key, &upload{head: head}, to)
+}
+
+// call makes a call on a line, and once more on its next connection if the broker
+// does not know who calls and the body can be sent again.
+func call(ctx context.Context, l *line, key string, u *upload, to Sink) error {
+	ctx, dog, cancel := watched(onBehalf(ctx, key))
 	defer cancel()
 	u.dog = dog
-	a := answer[*wxbrokerv1.CallAnswer]{to: to, dog: dog}
+	a := answer{to: to, dog: dog}
 	var refused error
-	return a.once(c.calls.Use, func(conn *grpc.ClientConn) error {
+	return a.once(l.use, func(conn *grpc.ClientConn) error {
 		if refused != nil && u.rest != nil { // the connection is another, but what was read is gone
 			return refused
 		}
@@ -43,15 +67,14 @@ func (c *Client) Call(ctx context.Context, key string, head *wxbrokerv1.CallHead
 	})
 }
 
-// upload is the body of a call on its way to the broker.
+// upload is the request of a call on its way to the broker.
 type upload struct {
 	head  *wxbrokerv1.CallHead
-	first []byte        // its beginning, which can be sent again
+	first []byte        // the body's beginning, which can be sent again
 	rest  io.ReadCloser // nil where first is all of it
 	dog   *watchdog
 
-	over   atomic.Bool // nobody wants any more of it
-	failed error       // why it could not be read
+	failed error // why the body could not be read
 }
 
 // begin reads what can be sent again.
@@ -66,7 +89,7 @@ func (u *upload) begin() (err error) {
 }
 
 // call makes the call once.
-func (u *upload) call(ctx context.Context, conn *grpc.ClientConn, a *answer[*wxbrokerv1.CallAnswer]) error {
+func (u *upload) call(ctx context.Context, conn *grpc.ClientConn, a *answer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := wxbrokerv1.NewWeChatServiceClient(conn).Call(ctx)
@@ -80,13 +103,13 @@ func (u *upload) call(ctx context.Context, conn *grpc.ClientConn, a *answer[*wxb
 			cancel()
 		}
 	}()
-	err = a.receive(func() (*wxbrokerv1.CallAnswer, []byte, error) {
+	err = a.receive(func() (*wxbrokerv1.CallResponse, error) {
 		response, err := stream.Recv()
 		if response.GetAnswer() != nil {
 			u.stop()
 		}
-		return response.GetAnswer(), response.GetBody(), err
-	}, func(answer *wxbrokerv1.CallAnswer) bool { return answer != nil })
+		return response, err
+	})
 	cancel()
 	u.stop()
 	<-sent
@@ -99,7 +122,6 @@ func (u *upload) call(ctx context.Context, conn *grpc.ClientConn, a *answer[*wxb
 // stop ends the sending.
 func (u *upload) stop() {
 	if u.rest != nil {
-		u.over.Store(true)
 		_ = u.rest.Close() // it has no more to say
 	}
 }
@@ -117,21 +139,18 @@ func (u *upload) send(stream grpc.BidiStreamingClient[wxbrokerv1.CallRequest, wx
 	}
 	if u.rest != nil {
 		buffer := make([]byte, pieceSize)
-		for {
+		for ended := false; !ended; {
 			u.dog.hold() // a slow client is not the broker's fault
 			n, err := u.rest.Read(buffer)
 			u.dog.release()
-			ended := errors.Is(err, io.EOF)
+			ended = errors.Is(err, io.EOF)
 			switch {
-			case u.over.Load():
+			case errors.Is(err, http.ErrBodyReadAfterClose): // by stop: nobody wants any more of it
 				return nil
 			case err != nil && !ended:
 				return err
 			case !u.piece(stream, buffer[:n]):
 				return nil
-			}
-			if ended {
-				break
 			}
 		}
 	}

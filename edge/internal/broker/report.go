@@ -1,24 +1,16 @@
-// Package report asks the broker about credentials that WeChat is said to
-// refuse. However many ask about the same one at the same time, the broker
-// hears it once.
-package report
+package broker
 
 import (
 	"context"
 	"crypto/sha256"
-	"fmt"
-	"sync"
 	"time"
 
-	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/wxbroker/wxbroker/edge/internal/line"
 	"github.com/wxbroker/wxbroker/pkg/credential"
-	"github.com/wxbroker/wxbroker/pkg/watch"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -30,35 +22,14 @@ type Report struct {
 }
 
 const (
-	// timeout bounds a call: the broker may have to ask WeChat twice.
-	timeout = 15 * time.Second
+	// reportTimeout bounds a report: the broker may have to ask WeChat twice.
+	reportTimeout = 15 * time.Second
 	// perSecond is how often the holder of one local key may report, in the
 	// long run, and atOnce how many reports may come together: an app of many
 	// threads reports the same value from each.
 	perSecond = 20
 	atOnce    = 200
 )
-
-// Client reports to the broker. Make it with New.
-type Client struct {
-	*line.Line
-	calls singleflight.Group
-
-	mu     sync.Mutex
-	limits map[string]*rate.Limiter // by name of the local key
-}
-
-// New returns a Client with a connection of its own, so that no call waits
-// behind the stream or holds it up. It connects with the first report.
-func New(target string, dial []grpc.DialOption) (*Client, error) {
-	way, err := line.New(func() (*grpc.ClientConn, error) {
-		return grpc.NewClient(target, append(watch.DialOptions(), dial...)...)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("setting up the connection for reports: %w", err)
-	}
-	return &Client{Line: way, limits: make(map[string]*rate.Limiter)}, nil
-}
 
 // Report tells the broker, for whoever holds the local key of that name, and
 // returns what it found out. Every error is a gRPC status. A caller that
@@ -69,7 +40,7 @@ func (c *Client) Report(ctx context.Context, key string, r Report) (credential.V
 		return credential.Versions{}, status.Errorf(codes.ResourceExhausted, "more than %d reports a second with this local key", perSecond)
 	}
 	same := r.AppID + " " + string(r.Kind) + " " + string(r.Hash[:])
-	result := c.calls.DoChan(same, func() (any, error) { return c.call(context.WithoutCancel(ctx), key, r) })
+	result := c.same.DoChan(same, func() (any, error) { return c.report(context.WithoutCancel(ctx), key, r) })
 	select {
 	case <-ctx.Done():
 		return credential.Versions{}, status.FromContextError(ctx.Err()).Err()
@@ -79,12 +50,11 @@ func (c *Client) Report(ctx context.Context, key string, r Report) (credential.V
 	}
 }
 
-func (c *Client) call(ctx context.Context, key string, r Report) (credential.Versions, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+func (c *Client) report(ctx context.Context, key string, r Report) (credential.Versions, error) {
+	ctx, cancel := context.WithTimeout(onBehalf(ctx, key), reportTimeout)
 	defer cancel()
-	ctx = line.OnBehalf(ctx, key)
 	var versions credential.Versions
-	err := c.Use(func(conn *grpc.ClientConn) error {
+	err := c.reports.use(func(conn *grpc.ClientConn) error {
 		answer, err := wxbrokerv1.NewCredentialServiceClient(conn).ReportInvalid(ctx, &wxbrokerv1.ReportInvalidRequest{
 			Appid: r.AppID, Kind: r.Kind.Wire(), ValueSha256: r.Hash[:],
 		})

@@ -1,7 +1,4 @@
-// Package line is the way from an edge to its broker for calls, which have no
-// stream that is opened anew by itself: a connection that is replaced when the
-// broker does not know any more who is at the end of it.
-package line
+package broker
 
 import (
 	"sync"
@@ -16,12 +13,13 @@ import (
 // the broker does not know at all does not connect for every call.
 const worn = time.Second
 
-// Line is a connection, and another one when the broker does not know any more
-// who is at the end of the first. A client certificate counts as it was when
-// the connection was made, and it expires; the one that has been put in its
-// place is presented by a new connection only. Make it with New.
-type Line struct {
+// line is a connection for calls, which no stream opens anew: it is replaced when
+// the broker no longer knows who is at the end of it. A client certificate counts
+// as it was when the connection was made, and it expires; only a new connection
+// presents the one that has taken its place. Make it with newLine.
+type line struct {
 	connect func() (*grpc.ClientConn, error)
+	version string // the edge's
 
 	mu      sync.Mutex
 	current *grpc.ClientConn
@@ -30,29 +28,32 @@ type Line struct {
 	closed  bool
 }
 
-// New returns a Line of connections that connect makes. The first one is made
+// newLine returns a line of connections that connect makes. The first one is made
 // at once; gRPC connects with the first call.
-func New(connect func() (*grpc.ClientConn, error)) (*Line, error) {
+func newLine(version string, connect func() (*grpc.ClientConn, error)) (*line, error) {
 	conn, err := connect()
 	if err != nil {
 		return nil, err
 	}
-	return &Line{connect: connect, current: conn, made: time.Now(), under: make(map[*grpc.ClientConn]int)}, nil
+	return &line{connect: connect, version: version, current: conn, made: time.Now(), under: make(map[*grpc.ClientConn]int)}, nil
 }
 
-// Use makes a call, and once more on a new connection if the broker does not
+// use makes a call, and once more on a new connection if the broker does not
 // know who calls: if call returns UNAUTHENTICATED. A connection that others have
 // replaced stays open until call returns.
-func (l *Line) Use(call func(*grpc.ClientConn) error) error {
+func (l *line) use(call func(*grpc.ClientConn) error) error {
 	refused, err := l.try(call)
 	if status.Code(err) == codes.Unauthenticated && l.replace(refused) {
 		_, err = l.try(call)
+	}
+	if s, ok := status.FromError(err); ok && s.Code() == codes.Unimplemented {
+		err = status.Errorf(codes.Unimplemented, "this edge (version %s) asks what its broker does not know: %s", l.version, s.Message())
 	}
 	return err
 }
 
 // try makes a call on the current connection.
-func (l *Line) try(call func(*grpc.ClientConn) error) (*grpc.ClientConn, error) {
+func (l *line) try(call func(*grpc.ClientConn) error) (*grpc.ClientConn, error) {
 	l.mu.Lock()
 	conn := l.current
 	l.under[conn]++
@@ -72,7 +73,7 @@ func (l *Line) try(call func(*grpc.ClientConn) error) (*grpc.ClientConn, error) 
 
 // replace reports whether there is another connection than the one on which
 // the broker refused a call.
-func (l *Line) replace(refused *grpc.ClientConn) bool {
+func (l *line) replace(refused *grpc.ClientConn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if refused != l.current {
@@ -92,8 +93,8 @@ func (l *Line) replace(refused *grpc.ClientConn) bool {
 	return true
 }
 
-// Close ends what is under way.
-func (l *Line) Close() {
+// close ends what is under way.
+func (l *line) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true

@@ -1,8 +1,9 @@
-package calls_test
+package broker_test
 
 import (
 	"errors"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,7 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/wxbroker/wxbroker/edge/internal/calls"
+	"github.com/wxbroker/wxbroker/edge/internal/broker"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -27,10 +28,10 @@ func TestBodiesArriveWhole(t *testing.T) {
 		"none": 0, "a byte": 1, "what can be sent again": kib64, "one more": kib64 + 1, "several pieces": 10*kib64 + 7,
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, &broker{call: echo}, func(t *testing.T, c *calls.Client) {
+			inBubble(t, &fake{call: echo}, func(t *testing.T, c *broker.Client) {
 				var got saved
 				content := strings.Repeat("a", size)
-				if err := c.Call(t.Context(), "billing", aCall, body(content, io.EOF), sink[*wxbrokerv1.CallAnswer](&got)); err != nil {
+				if err := c.Call(t.Context(), "billing", aCall, body(content, io.EOF), sink(&got)); err != nil {
 					t.Fatal(err)
 				}
 				if got.heads != 1 || string(got.pieces) != content {
@@ -57,22 +58,22 @@ func TestRefusedCallers(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			b := &broker{good: life, call: echo}
-			inBubble(t, b, func(t *testing.T, c *calls.Client) {
+			b := &fake{good: life, call: echo}
+			inBubble(t, b, func(t *testing.T, c *broker.Client) {
 				var got saved
-				err := c.Call(t.Context(), "billing", aCall, nil, sink[*wxbrokerv1.CallAnswer](&got))
+				err := c.Call(t.Context(), "billing", aCall, nil, sink(&got))
 				if err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(life)
-				err = c.Call(t.Context(), "", aCall, test.body, sink[*wxbrokerv1.CallAnswer](&got))
+				err = c.Call(t.Context(), "", aCall, test.body, sink(&got))
 				if status.Code(err) != test.code {
 					t.Errorf("ended with %v", err)
 				}
 				synctest.Wait()
 				b.counts(t, test.calls, test.conns)
 				// Whatever became of this call, the next one gets through.
-				if err := c.Call(t.Context(), "", aCall, nil, sink[*wxbrokerv1.CallAnswer](new(saved))); err != nil {
+				if err := c.Call(t.Context(), "", aCall, nil, sink(new(saved))); err != nil {
 					t.Errorf("the call after that: %v", err)
 				}
 				if b.keys[0] != "billing" || b.keys[1] != "" {
@@ -86,19 +87,16 @@ func TestRefusedCallers(t *testing.T) {
 // What is refused once its answer has begun is not made again.
 func TestRefusedInTheMiddle(t *testing.T) {
 	refusal := status.Error(codes.Unauthenticated, "the certificate has expired")
-	b := &broker{
+	b := &fake{
 		call: func(stream callStream) error { return errors.Join(stream.Send(head("")), refusal) },
-		media: func(_ *wxbrokerv1.GetMediaRequest, stream grpc.ServerStreamingServer[wxbrokerv1.GetMediaResponse]) error {
-			return errors.Join(stream.Send(&wxbrokerv1.GetMediaResponse{Part: &wxbrokerv1.GetMediaResponse_Head{Head: new(wxbrokerv1.MediaHead)}}), refusal)
-		},
 	}
-	inBubble(t, b, func(t *testing.T, c *calls.Client) {
+	inBubble(t, b, func(t *testing.T, c *broker.Client) {
 		time.Sleep(time.Minute)
 		var got saved
-		if err := c.Call(t.Context(), "", aCall, nil, sink[*wxbrokerv1.CallAnswer](&got)); status.Code(err) != codes.Unauthenticated || got.heads != 1 {
+		if err := c.Call(t.Context(), "", aCall, nil, sink(&got)); status.Code(err) != codes.Unauthenticated || got.heads != 1 {
 			t.Errorf("%d heads, %v", got.heads, err)
 		}
-		if err := c.GetMedia(t.Context(), "", nil, sink[*wxbrokerv1.MediaHead](&got)); status.Code(err) != codes.Unauthenticated || got.heads != 2 {
+		if err := download(t.Context(), c, sink(&got)); status.Code(err) != codes.Unauthenticated || got.heads != 2 {
 			t.Errorf("%d heads, %v", got.heads, err)
 		}
 		b.counts(t, 2, 2)
@@ -107,12 +105,12 @@ func TestRefusedInTheMiddle(t *testing.T) {
 
 // WeChat may answer before it has the whole body: nobody waits for the rest.
 func TestAnswerBeforeTheBodyIsWhole(t *testing.T) {
-	b := &broker{call: func(stream callStream) error { return errors.Join(stream.Send(head("")), stream.Send(piece("no"))) }}
-	inBubble(t, b, func(t *testing.T, c *calls.Client) {
-		slow := body(strings.Repeat("a", 2*kib64), io.ErrClosedPipe)
+	b := &fake{call: func(stream callStream) error { return errors.Join(stream.Send(head("")), stream.Send(piece("no"))) }}
+	inBubble(t, b, func(t *testing.T, c *broker.Client) {
+		slow := body(strings.Repeat("a", 2*kib64), http.ErrBodyReadAfterClose)
 		slow.wait = make(chan struct{})
 		var got saved
-		to := sink[*wxbrokerv1.CallAnswer](&got)
+		to := sink(&got)
 		to.Head = func(*wxbrokerv1.CallAnswer) error {
 			if !slow.closed {
 				t.Error("the body is still read")
@@ -132,7 +130,7 @@ func TestBodyThatBreaksOff(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, end := range []error{broken, io.ErrUnexpectedEOF} {
 				ended := make(chan error, 1)
-				b := &broker{call: func(stream callStream) error {
+				b := &fake{call: func(stream callStream) error {
 					for {
 						if _, err := stream.Recv(); err != nil {
 							ended <- err
@@ -140,8 +138,8 @@ func TestBodyThatBreaksOff(t *testing.T) {
 						}
 					}
 				}}
-				inBubble(t, b, func(t *testing.T, c *calls.Client) {
-					err := c.Call(t.Context(), "", aCall, body(strings.Repeat("a", size), end), sink[*wxbrokerv1.CallAnswer](new(saved)))
+				inBubble(t, b, func(t *testing.T, c *broker.Client) {
+					err := c.Call(t.Context(), "", aCall, body(strings.Repeat("a", size), end), sink(new(saved)))
 					if !errors.Is(err, end) {
 						t.Errorf("ended with %v", err)
 					}
@@ -174,15 +172,15 @@ func TestAnswersThatAreNone(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			b := &broker{call: func(stream callStream) error {
+			b := &fake{call: func(stream callStream) error {
 				for _, part := range test.answer {
 					_ = stream.Send(part)
 				}
 				return nil
 			}}
-			inBubble(t, b, func(t *testing.T, c *calls.Client) {
+			inBubble(t, b, func(t *testing.T, c *broker.Client) {
 				var got saved
-				err := c.Call(t.Context(), "", aCall, nil, sink[*wxbrokerv1.CallAnswer](&got))
+				err := c.Call(t.Context(), "", aCall, nil, sink(&got))
 				if status.Code(err) != codes.Unavailable || len(got.pieces) > 0 {
 					t.Errorf("%v, %+v", err, got)
 				}

@@ -1,4 +1,4 @@
-package line_test
+package broker
 
 import (
 	"testing"
@@ -9,15 +9,13 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
-
-	"github.com/wxbroker/wxbroker/edge/internal/line"
 )
 
 // Nothing is opened after the end that nobody would close.
 func TestNoNewConnectionAfterTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opened := 0
-		l, err := line.New(func() (*grpc.ClientConn, error) {
+		l, err := newLine("v1.2.3", func() (*grpc.ClientConn, error) {
 			opened++
 			return grpc.NewClient("passthrough:///broker", grpc.WithTransportCredentials(insecure.NewCredentials()))
 		})
@@ -25,8 +23,8 @@ func TestNoNewConnectionAfterTheEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
-		err = l.Use(func(*grpc.ClientConn) error {
-			l.Close() // while the answer is on its way
+		err = l.use(func(*grpc.ClientConn) error {
+			l.close() // while the answer is on its way
 			return status.Error(codes.Unauthenticated, "the certificate has expired")
 		})
 		if status.Code(err) != codes.Unauthenticated || opened != 1 {

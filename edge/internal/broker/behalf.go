@@ -1,4 +1,4 @@
-package line
+package broker
 
 import (
 	"context"
@@ -10,9 +10,9 @@ import (
 // localKeyHeader names the local key to the broker, for its audit.
 const localKeyHeader = "wxbroker-local-key"
 
-// OnBehalf returns a ctx whose calls tell the broker which local key they are
+// onBehalf returns a ctx whose calls tell the broker which local key they are
 // made for, by name. Without one they say nothing.
-func OnBehalf(ctx context.Context, key string) context.Context {
+func onBehalf(ctx context.Context, key string) context.Context {
 	if key == "" {
 		return ctx
 	}

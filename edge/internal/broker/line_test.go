@@ -1,4 +1,4 @@
-package line_test
+package broker
 
 import (
 	"context"
@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
-	"github.com/wxbroker/wxbroker/edge/internal/line"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -71,7 +70,7 @@ func (f *forgetful) ReportInvalid(ctx context.Context, r *wxbrokerv1.ReportInval
 	return &wxbrokerv1.ReportInvalidResponse{}, nil
 }
 
-func withForgetful(t *testing.T, good time.Duration, test func(*testing.T, *forgetful, *line.Line)) {
+func withForgetful(t *testing.T, good time.Duration, test func(*testing.T, *forgetful, *line)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		f := &forgetful{good: good, hold: make(chan struct{})}
@@ -80,7 +79,7 @@ func withForgetful(t *testing.T, good time.Duration, test func(*testing.T, *forg
 		wxbrokerv1.RegisterCredentialServiceServer(server, f)
 		go func() { _ = server.Serve(listener) }()
 		defer server.Stop()
-		l, err := line.New(func() (*grpc.ClientConn, error) {
+		l, err := newLine("v1.2.3", func() (*grpc.ClientConn, error) {
 			return grpc.NewClient("passthrough:///broker",
 				grpc.WithTransportCredentials(insecure.NewCredentials()),
 				grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
@@ -88,7 +87,7 @@ func withForgetful(t *testing.T, good time.Duration, test func(*testing.T, *forg
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
+		defer l.close()
 		test(t, f, l)
 	})
 }
@@ -100,13 +99,13 @@ type outcome struct {
 }
 
 // start makes calls in the background, and returns once nothing moves any more.
-func start(t *testing.T, l *line.Line, what string, n int) <-chan outcome {
+func start(t *testing.T, l *line, what string, n int) <-chan outcome {
 	t.Helper()
 	outcomes := make(chan outcome, n)
 	began := time.Now()
 	for range n {
 		go func() {
-			err := l.Use(func(conn *grpc.ClientConn) error {
+			err := l.use(func(conn *grpc.ClientConn) error {
 				_, err := wxbrokerv1.NewCredentialServiceClient(conn).ReportInvalid(t.Context(), &wxbrokerv1.ReportInvalidRequest{Appid: what})
 				return err
 			})
@@ -140,7 +139,7 @@ func (f *forgetful) counts(t *testing.T, calls, opens, open int64) {
 // A call gets through whatever has become of the certificate that its
 // connection was opened with, and what is under way there is not cut off.
 func TestConnectionsOutliveTheirCertificate(t *testing.T) {
-	withForgetful(t, life, func(t *testing.T, f *forgetful, l *line.Line) {
+	withForgetful(t, life, func(t *testing.T, f *forgetful, l *line) {
 		expect(t, start(t, l, "", 1), answered)
 		f.counts(t, 1, 1, 1)
 		time.Sleep(life - 5*time.Second)
@@ -159,7 +158,7 @@ func TestConnectionsOutliveTheirCertificate(t *testing.T) {
 
 // Those who are refused on one connection at the same time open one other.
 func TestTogetherOnANewConnection(t *testing.T) {
-	withForgetful(t, life, func(t *testing.T, f *forgetful, l *line.Line) {
+	withForgetful(t, life, func(t *testing.T, f *forgetful, l *line) {
 		expect(t, start(t, l, "", 1), answered)
 		time.Sleep(life)
 		expect(t, start(t, l, "", 20), answered)
@@ -173,7 +172,7 @@ func TestTogetherOnANewConnection(t *testing.T) {
 // Whom the broker does not know at all is told so, and does not connect for
 // every call.
 func TestUnknownForGood(t *testing.T) {
-	withForgetful(t, 0, func(t *testing.T, f *forgetful, l *line.Line) {
+	withForgetful(t, 0, func(t *testing.T, f *forgetful, l *line) {
 		time.Sleep(time.Minute)
 		for range 20 { // in one second
 			expect(t, start(t, l, "", 1), outcome{code: codes.Unauthenticated})
@@ -185,13 +184,13 @@ func TestUnknownForGood(t *testing.T) {
 
 // What is under way on a connection that was replaced ends with the line.
 func TestCloseEndsReplacedConnections(t *testing.T) {
-	withForgetful(t, life, func(t *testing.T, f *forgetful, l *line.Line) {
+	withForgetful(t, life, func(t *testing.T, f *forgetful, l *line) {
 		expect(t, start(t, l, "", 1), answered)
 		time.Sleep(life - time.Second)
 		waiting := start(t, l, "held", 1)
 		time.Sleep(time.Second)
 		expect(t, start(t, l, "", 1), answered)
-		l.Close()
+		l.close()
 		expect(t, waiting, outcome{codes.Canceled, time.Second})
 		f.counts(t, 4, 2, 0)
 	})
@@ -200,12 +199,12 @@ func TestCloseEndsReplacedConnections(t *testing.T) {
 // A call that ends in a panic, as one for a client that is gone may, does not
 // keep the connection that it was on.
 func TestPanicKeepsNoConnection(t *testing.T) {
-	withForgetful(t, life, func(t *testing.T, f *forgetful, l *line.Line) {
+	withForgetful(t, life, func(t *testing.T, f *forgetful, l *line) {
 		expect(t, start(t, l, "", 1), answered)
 		time.Sleep(life)
 		func() {
 			defer func() { _ = recover() }()
-			_ = l.Use(func(*grpc.ClientConn) error {
+			_ = l.use(func(*grpc.ClientConn) error {
 				expect(t, start(t, l, "", 1), answered) // and opens another
 				panic("gone")
 			})
@@ -224,7 +223,7 @@ func TestOnBehalf(t *testing.T) {
 		{"none", "", nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			sent, _ := metadata.FromOutgoingContext(line.OnBehalf(t.Context(), test.key))
+			sent, _ := metadata.FromOutgoingContext(onBehalf(t.Context(), test.key))
 			got := sent.Get("wxbroker-local-key")
 			if len(got) != len(test.want) || len(got) == 1 && got[0] != test.want[0] {
 				t.Errorf("sent %q, want %q", got, test.want)

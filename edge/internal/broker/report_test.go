@@ -1,4 +1,4 @@
-package report_test
+package broker_test
 
 import (
 	"context"
@@ -19,13 +19,13 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
-	"github.com/wxbroker/wxbroker/edge/internal/report"
+	"github.com/wxbroker/wxbroker/edge/internal/broker"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// broker answers reports with the versions 1 and 2 once release is closed.
-type broker struct {
+// reporter answers reports with the versions 1 and 2 once release is closed.
+type reporter struct {
 	wxbrokerv1.UnimplementedCredentialServiceServer
 	listener *bufconn.Listener
 	release  chan struct{}
@@ -38,7 +38,7 @@ type broker struct {
 	away  bool
 }
 
-func (b *broker) ReportInvalid(ctx context.Context, r *wxbrokerv1.ReportInvalidRequest) (*wxbrokerv1.ReportInvalidResponse, error) {
+func (b *reporter) ReportInvalid(ctx context.Context, r *wxbrokerv1.ReportInvalidRequest) (*wxbrokerv1.ReportInvalidResponse, error) {
 	b.mu.Lock()
 	b.calls = append(b.calls, r)
 	headers, _ := metadata.FromIncomingContext(ctx)
@@ -52,7 +52,7 @@ func (b *broker) ReportInvalid(ctx context.Context, r *wxbrokerv1.ReportInvalidR
 	}
 }
 
-func (b *broker) dial(ctx context.Context, _ string) (net.Conn, error) {
+func (b *reporter) dial(ctx context.Context, _ string) (net.Conn, error) {
 	b.mu.Lock()
 	away := b.away
 	b.dials++
@@ -63,23 +63,23 @@ func (b *broker) dial(ctx context.Context, _ string) (net.Conn, error) {
 	return b.listener.DialContext(ctx)
 }
 
-func (b *broker) seen() (calls, dials int) {
+func (b *reporter) seen() (calls, dials int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.calls), b.dials
 }
 
-// inBubble runs a test with a broker that holds its answers back, and a client
+// reporting runs a test with a reporter that holds its answers back, and a client
 // of it, in time of their own.
-func inBubble(t *testing.T, test func(*testing.T, *broker, *report.Client)) {
+func reporting(t *testing.T, test func(*testing.T, *reporter, *broker.Client)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		b := &broker{listener: bufconn.Listen(64 << 10), release: make(chan struct{})}
+		b := &reporter{listener: bufconn.Listen(64 << 10), release: make(chan struct{})}
 		server := grpc.NewServer()
 		wxbrokerv1.RegisterCredentialServiceServer(server, b)
 		served := make(chan error, 1)
 		go func() { served <- server.Serve(b.listener) }()
-		c, err := report.New("passthrough:///broker", []grpc.DialOption{
+		c, err := broker.New("passthrough:///broker", "v1.2.3", []grpc.DialOption{
 			grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(b.dial),
 		})
 		if err != nil {
@@ -104,7 +104,7 @@ type outcome struct {
 }
 
 // start reports in the background, and returns once nothing moves any more.
-func start(ctx context.Context, c *report.Client, key string, r report.Report, n int) <-chan outcome {
+func start(ctx context.Context, c *broker.Client, key string, r broker.Report, n int) <-chan outcome {
 	outcomes := make(chan outcome, n)
 	began := time.Now()
 	for range n {
@@ -117,8 +117,8 @@ func start(ctx context.Context, c *report.Client, key string, r report.Report, n
 	return outcomes
 }
 
-func of(value string) report.Report {
-	return report.Report{AppID: "wx1", Kind: credential.AccessToken, Hash: sha256.Sum256([]byte(value))}
+func of(value string) broker.Report {
+	return broker.Report{AppID: "wx1", Kind: credential.AccessToken, Hash: sha256.Sum256([]byte(value))}
 }
 
 var answered = outcome{credential.Versions{Reported: 1, Current: 2}, codes.OK, 0}
@@ -134,7 +134,7 @@ func expect(t *testing.T, outcomes <-chan outcome, want outcome) {
 
 // Who asks about the same at the same time shares one call.
 func TestSameReportsAreOneCall(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *broker, c *report.Client) {
+	reporting(t, func(t *testing.T, b *reporter, c *broker.Client) {
 		first := of("token")
 		same := start(t.Context(), c, "a", first, 50)
 		byAnother := start(t.Context(), c, "b", first, 50)
@@ -144,7 +144,7 @@ func TestSameReportsAreOneCall(t *testing.T) {
 		account, kind := first, first
 		account.AppID, kind.Kind = "wx2", credential.JSAPITicket
 		var others []<-chan outcome
-		for i, other := range []report.Report{account, kind, of("another")} {
+		for i, other := range []broker.Report{account, kind, of("another")} {
 			others = append(others, start(t.Context(), c, "a", other, 1))
 			if calls, _ := b.seen(); calls != i+2 {
 				t.Errorf("%d calls, want %d: something else was asked", calls, i+2)
@@ -170,7 +170,7 @@ func TestSameReportsAreOneCall(t *testing.T) {
 // A caller that leaves goes at once, and fails nobody: not even where its call
 // is the one that all wait for.
 func TestLeavingFailsNobody(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *broker, c *report.Client) {
+	reporting(t, func(t *testing.T, b *reporter, c *broker.Client) {
 		ctx, leave := context.WithCancel(t.Context())
 		leaving := start(ctx, c, "a", of("token"), 1)
 		staying := start(t.Context(), c, "a", of("token"), 3)
@@ -186,14 +186,14 @@ func TestLeavingFailsNobody(t *testing.T) {
 }
 
 func TestCallIsBounded(t *testing.T) {
-	inBubble(t, func(t *testing.T, _ *broker, c *report.Client) {
+	reporting(t, func(t *testing.T, _ *reporter, c *broker.Client) {
 		expect(t, start(t.Context(), c, "a", of("token"), 2), outcome{code: codes.DeadlineExceeded, after: 15 * time.Second})
 	})
 }
 
 // 200 at once and 20 a second, for each key, however few calls they become.
 func TestLimitOfEachKey(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *broker, c *report.Client) {
+	reporting(t, func(t *testing.T, b *reporter, c *broker.Client) {
 		close(b.release)
 		tooMany := outcome{code: codes.ResourceExhausted}
 		expect(t, start(t.Context(), c, "a", of("token"), 200), answered)
@@ -201,7 +201,7 @@ func TestLimitOfEachKey(t *testing.T) {
 		expect(t, start(t.Context(), c, "a", of("token"), 5), tooMany)
 		expect(t, start(t.Context(), c, "a", of("another"), 1), tooMany)
 		if calls, _ := b.seen(); calls != before {
-			t.Error("the broker was asked for one who asks too often")
+			t.Error("the reporter was asked for one who asks too often")
 		}
 		expect(t, start(t.Context(), c, "b", of("token"), 200), answered)
 		time.Sleep(time.Second)
@@ -211,7 +211,7 @@ func TestLimitOfEachKey(t *testing.T) {
 }
 
 func TestBrokerRefuses(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *broker, c *report.Client) {
+	reporting(t, func(t *testing.T, b *reporter, c *broker.Client) {
 		b.fails = status.Error(codes.NotFound, "no such value")
 		close(b.release)
 		_, err := c.Report(t.Context(), "a", of("token"))
@@ -221,10 +221,10 @@ func TestBrokerRefuses(t *testing.T) {
 	})
 }
 
-// Nothing connects before the first report. While the broker is away reports
+// Nothing connects before the first broker. While the reporter is away reports
 // fail at once, and soon after its return they do not.
 func TestBrokerIsAway(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *broker, c *report.Client) {
+	reporting(t, func(t *testing.T, b *reporter, c *broker.Client) {
 		b.away = true
 		close(b.release)
 		time.Sleep(time.Minute)
@@ -244,7 +244,7 @@ func TestBrokerIsAway(t *testing.T) {
 }
 
 func TestCloseEndsWhatIsUnderWay(t *testing.T) {
-	inBubble(t, func(t *testing.T, _ *broker, c *report.Client) {
+	reporting(t, func(t *testing.T, _ *reporter, c *broker.Client) {
 		waiting := start(t.Context(), c, "a", of("token"), 2)
 		c.Close()
 		expect(t, waiting, outcome{code: codes.Canceled})
@@ -252,10 +252,10 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 	})
 }
 
-// The broker hears which local key a call was made with, by a name that a
+// The reporter hears which local key a call was made with, by a name that a
 // header can have.
 func TestLocalKeyIsNamed(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *broker, c *report.Client) {
+	reporting(t, func(t *testing.T, b *reporter, c *broker.Client) {
 		close(b.release)
 		names := []string{"billing", "team/web:2", "店铺", `quo"te`, `"quoted"`, strings.Repeat("é", 32)}
 		for _, name := range names {

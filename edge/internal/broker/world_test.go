@@ -1,4 +1,4 @@
-package calls_test
+package broker_test
 
 import (
 	"context"
@@ -20,18 +20,16 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
-	"github.com/wxbroker/wxbroker/edge/internal/calls"
+	"github.com/wxbroker/wxbroker/edge/internal/broker"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
 // broker answers as a test tells it to. On connections older than good it does
 // not know anybody, if that is set.
-type broker struct {
+type fake struct {
 	wxbrokerv1.UnimplementedWeChatServiceServer
-	good     time.Duration
-	template func(context.Context) error
-	media    func(*wxbrokerv1.GetMediaRequest, grpc.ServerStreamingServer[wxbrokerv1.GetMediaResponse]) error
-	call     func(grpc.BidiStreamingServer[wxbrokerv1.CallRequest, wxbrokerv1.CallResponse]) error
+	good time.Duration
+	call func(grpc.BidiStreamingServer[wxbrokerv1.CallRequest, wxbrokerv1.CallResponse]) error
 
 	mu    sync.Mutex
 	calls int
@@ -41,10 +39,10 @@ type broker struct {
 
 type opened struct{}
 
-func (b *broker) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
-func (b *broker) HandleRPC(context.Context, stats.RPCStats)                       {}
-func (b *broker) HandleConn(context.Context, stats.ConnStats)                     {}
-func (b *broker) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context {
+func (b *fake) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+func (b *fake) HandleRPC(context.Context, stats.RPCStats)                       {}
+func (b *fake) HandleConn(context.Context, stats.ConnStats)                     {}
+func (b *fake) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.conns++
@@ -52,7 +50,7 @@ func (b *broker) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Cont
 }
 
 // admit counts a call and refuses it where nobody is known.
-func (b *broker) admit(ctx context.Context) error {
+func (b *fake) admit(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.calls++
@@ -65,28 +63,7 @@ func (b *broker) admit(ctx context.Context) error {
 	return nil
 }
 
-func (b *broker) SendTemplate(ctx context.Context, _ *wxbrokerv1.SendTemplateRequest) (*wxbrokerv1.SendTemplateResponse, error) {
-	if err := b.admit(ctx); err != nil {
-		return nil, err
-	}
-	if b.template != nil {
-		return nil, b.template(ctx)
-	}
-	return &wxbrokerv1.SendTemplateResponse{Msgid: 1 << 60}, nil
-}
-
-func (b *broker) GetOpenID(ctx context.Context, r *wxbrokerv1.GetOpenIDRequest) (*wxbrokerv1.GetOpenIDResponse, error) {
-	return &wxbrokerv1.GetOpenIDResponse{Openid: "o-" + r.GetCode()}, b.admit(ctx)
-}
-
-func (b *broker) GetMedia(r *wxbrokerv1.GetMediaRequest, stream grpc.ServerStreamingServer[wxbrokerv1.GetMediaResponse]) error {
-	if err := b.admit(stream.Context()); err != nil {
-		return err
-	}
-	return b.media(r, stream)
-}
-
-func (b *broker) Call(stream grpc.BidiStreamingServer[wxbrokerv1.CallRequest, wxbrokerv1.CallResponse]) error {
+func (b *fake) Call(stream grpc.BidiStreamingServer[wxbrokerv1.CallRequest, wxbrokerv1.CallResponse]) error {
 	if err := b.admit(stream.Context()); err != nil {
 		return err
 	}
@@ -94,7 +71,7 @@ func (b *broker) Call(stream grpc.BidiStreamingServer[wxbrokerv1.CallRequest, wx
 }
 
 // counts checks how many calls and connections there were.
-func (b *broker) counts(t *testing.T, made, conns int) {
+func (b *fake) counts(t *testing.T, made, conns int) {
 	t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -106,7 +83,7 @@ func (b *broker) counts(t *testing.T, made, conns int) {
 // inBubble runs a test with a client of a broker in time of their own. The broker
 // goes away after a day: a call that nothing else ends fails then, and a test does
 // not wait for it for ever.
-func inBubble(t *testing.T, b *broker, test func(*testing.T, *calls.Client)) {
+func inBubble(t *testing.T, b *fake, test func(*testing.T, *broker.Client)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		listener := bufconn.Listen(64 << 10)
@@ -117,7 +94,7 @@ func inBubble(t *testing.T, b *broker, test func(*testing.T, *calls.Client)) {
 		go func() { _ = server.Serve(listener) }()
 		defer server.Stop()
 		defer time.AfterFunc(24*time.Hour, server.Stop).Stop()
-		c, err := calls.New("passthrough:///broker", []grpc.DialOption{
+		c, err := broker.New("passthrough:///broker", "v1.2.3", []grpc.DialOption{
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
 		})
@@ -135,9 +112,9 @@ type saved struct {
 	pieces []byte
 }
 
-func sink[H any](s *saved) calls.Sink[H] {
-	return calls.Sink[H]{
-		Head:  func(H) error { s.heads++; return nil },
+func sink(s *saved) broker.Sink {
+	return broker.Sink{
+		Head:  func(*wxbrokerv1.CallAnswer) error { s.heads++; return nil },
 		Piece: func(p []byte) error { s.pieces = append(s.pieces, p...); return nil },
 	}
 }

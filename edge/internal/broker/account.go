@@ -1,4 +1,4 @@
-package calls
+package broker
 
 import (
 	"context"
@@ -19,7 +19,7 @@ func (c *Client) OnlyAccount(ctx context.Context, name string, grant credential.
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
 	var state *wxbrokerv1.WatchResponse
-	err = c.media.Use(func(conn *grpc.ClientConn) error {
+	err = c.downloads.use(func(conn *grpc.ClientConn) error {
 		stream, err := wxbrokerv1.NewCredentialServiceClient(conn).Watch(ctx)
 		if err != nil {
 			return err

@@ -1,0 +1,66 @@
+package httpapi
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/wxbroker/wxbroker/edge/internal/audit"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+// callNames are the parameters of a call in the query.
+var callNames = names{"appid": anywhere}
+
+// caller returns the account that a call is for, and the one that is named
+// where it is none.
+func (a *API) caller(given raw, grant credential.CallGrant) (string, error) {
+	if len(given["appid"]) > 1 {
+		return "", refuse(http.StatusBadRequest, "appid is given %d times", len(given["appid"]))
+	}
+	named, err := given.appid()
+	if err != nil {
+		return "", err
+	}
+	appid, err := a.State.Caller(named, grant)
+	return cmp.Or(appid, named), err
+}
+
+// ask has a small call made for who has presented a local key, and reads WeChat's
+// answer. Its errors are gRPC statuses, that WeChat refuses among them.
+func (a *API) ask(r *http.Request, entry audit.Entry, head *wxbrokerv1.CallHead, body []byte, answer any) error {
+	head.Appid, head.Proven = entry.AppID, true
+	raw, err := a.Broker.Ask(r.Context(), entry.LocalKey, head, body)
+	if err != nil {
+		return err
+	}
+	raw = withoutControls(raw)
+	var said struct {
+		ErrCode wxapi.Code `json:"errcode"`
+		ErrMsg  string     `json:"errmsg"`
+	}
+	switch err := json.Unmarshal(raw, &said); {
+	case err == nil && said.ErrCode != 0:
+		return said.ErrCode.Refuse(said.ErrMsg, time.Now())
+	case err != nil || json.Unmarshal(raw, answer) != nil:
+		return wxapi.Refusal{Message: "system error: WeChat's answer is not what it documents"}.Status(codes.Unavailable)
+	}
+	return nil
+}
+
+// withoutControls returns JSON without the bytes that none may have: WeChat passes
+// on what its users type, and a user's name is not to cost a login.
+func withoutControls(raw []byte) []byte {
+	return bytes.Map(func(r rune) rune {
+		if r < ' ' {
+			return -1
+		}
+		return r
+	}, raw)
+}

@@ -1,0 +1,202 @@
+// Package media downloads files that pages or programs uploaded to WeChat, as
+// WeChat's media/get has them: whole or a part, or the address of a video.
+//
+// An answer of WeChat's is one of four things, and says only in part which: a file,
+// a part of one, a JSON object with a video's address, or one with an errcode.
+package media
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/wxbroker/wxbroker/edge/internal/broker"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
+)
+
+// Request names a file.
+type Request struct {
+	AppID, MediaID string
+	// HDVoice asks for a voice as the JS-SDK recorded it (speex, 16 kHz), and not
+	// for the AMR of it.
+	HDVoice bool
+	// Range is a Range header as RFC 9110 has it, "" for the whole file.
+	Range string
+}
+
+// Head is what is known of a file before it comes.
+type Head struct {
+	ContentType string // as WeChat has it, like FileName: not safe to be used as they are
+	FileName    string // "" where WeChat says none
+	Size        int64  // of the whole file in bytes, -1 where WeChat does not say
+	Part        *Part  // nil for the whole file
+	// VideoURL is where a video is. Then nothing follows.
+	VideoURL string
+}
+
+// Sink takes a file. An error of its functions ends the download and is what it
+// returns.
+type Sink struct {
+	// Head is called once, before anything else.
+	Head func(Head) error
+	// Piece is called with each piece of the file, or of its part.
+	Piece func([]byte) error
+}
+
+// Get downloads a file for the holder of the local key of that name. Its errors
+// are those of [broker.Client.Download], and what WeChat refuses. A file that does
+// not have the range is OUT_OF_RANGE.
+func Get(ctx context.Context, b *broker.Client, key string, r Request, to Sink) error {
+	if part, err := parseRange(r.Range, maxSize); part == nil && err == nil {
+		r.Range = "" // WeChat may read something into what is no range
+	}
+	d := &download{wanted: r.Range, to: to}
+	head := &wxbrokerv1.CallHead{
+		Appid: r.AppID, Method: http.MethodGet, Path: wxapi.PathMedia, Proven: true,
+		Query: url.Values{"media_id": {r.MediaID}}.Encode(), Range: r.Range,
+	}
+	if r.HDVoice {
+		head.Path = wxapi.PathHDVoice
+	}
+	err := b.Download(ctx, key, head, broker.Sink{Head: d.head, Piece: d.piece})
+	if err == nil || errors.Is(err, errEnough) {
+		err = d.end()
+	}
+	return err
+}
+
+// errEnough ends a download of which nothing more is wanted.
+var errEnough = errors.New("all of the part has come")
+
+// maxJSON bounds an answer that is no file, in bytes.
+const maxJSON = 64 << 10
+
+// download turns WeChat's answer into a file.
+type download struct {
+	wanted string // the Range
+	to     Sink
+
+	answer *wxbrokerv1.CallAnswer
+	file   Head
+	begun  bool   // it is a file, and its head is told
+	json   []byte // what has come of an answer that is none
+	skip   int64  // bytes before the part
+	left   int64  // bytes of the part that are to come, -1 for all there are
+}
+
+// head notes what WeChat says before the body, and begins where that says that the
+// body is a file.
+func (d *download) head(answer *wxbrokerv1.CallAnswer) error {
+	d.answer, d.file = answer, Head{Size: -1}
+	header := make(http.Header)
+	for _, h := range answer.GetHeaders() {
+		header.Add(h.GetName(), h.GetValue())
+	}
+	d.file.ContentType = header.Get("Content-Type")
+	if answer.ContentLength != nil {
+		d.file.Size = answer.GetContentLength()
+	}
+	if status := answer.GetStatus(); status == http.StatusPartialContent {
+		said := header.Get("Content-Range")
+		if d.file.Part, d.file.Size = partIn(said, d.wanted); d.file.Part == nil {
+			return unexpected("has the range %q, which is not the one that was asked for", said)
+		}
+	}
+	if _, parameters, err := mime.ParseMediaType(header.Get("Content-Disposition")); err == nil {
+		d.file.FileName = parameters["filename"]
+		return d.begin()
+	}
+	return nil
+}
+
+// piece passes on a piece of a file, or keeps one of anything else.
+func (d *download) piece(piece []byte) error {
+	if !d.begun && (len(d.json) > 0 || piece[0] == '{') {
+		if d.json = append(d.json, piece...); len(d.json) > maxJSON {
+			return unexpected("is neither a file nor a video's address")
+		}
+		return nil
+	}
+	if err := d.begin(); err != nil {
+		return err
+	}
+	skipped := min(d.skip, int64(len(piece)))
+	d.skip -= skipped
+	piece = piece[skipped:]
+	if d.left >= 0 {
+		piece = piece[:min(d.left, int64(len(piece)))]
+		d.left -= int64(len(piece))
+	}
+	if len(piece) > 0 {
+		if err := d.to.Piece(piece); err != nil {
+			return err
+		}
+	}
+	if d.left == 0 {
+		return errEnough
+	}
+	return nil
+}
+
+// begin tells what the file is, unless that is told.
+func (d *download) begin() error {
+	if d.begun {
+		return nil
+	}
+	d.begun, d.left = true, -1
+	switch status := d.answer.GetStatus(); status {
+	case http.StatusOK: // WeChat may have ignored the Range
+		part, err := parseRange(d.wanted, d.file.Size)
+		if err != nil {
+			return wxapi.Refusal{Message: err.Error()}.Status(codes.OutOfRange)
+		}
+		if d.file.Part = part; part != nil {
+			d.skip, d.left = part.First, part.Length
+		}
+	case http.StatusPartialContent:
+		d.left = d.file.Part.Length
+	case http.StatusRequestedRangeNotSatisfiable:
+		return wxapi.Refusal{Message: "the file has not that range"}.Status(codes.OutOfRange)
+	default:
+		return unexpected("is HTTP %d", status)
+	}
+	return d.to.Head(d.file)
+}
+
+// end says what came of an answer that has ended.
+func (d *download) end() error {
+	if len(d.json) == 0 {
+		if err := d.begin(); err != nil {
+			return err
+		}
+		if d.left > 0 {
+			return unexpected("is shorter than it said")
+		}
+		return nil
+	}
+	var said struct {
+		ErrCode  wxapi.Code `json:"errcode"`
+		ErrMsg   string     `json:"errmsg"`
+		VideoURL string     `json:"video_url"`
+	}
+	switch err := json.Unmarshal(bytes.TrimSpace(d.json), &said); {
+	case err == nil && said.ErrCode != 0:
+		return said.ErrCode.Refuse(said.ErrMsg, time.Now())
+	case err != nil || said.VideoURL == "":
+		return unexpected("is neither a file nor a video's address")
+	}
+	return d.to.Head(Head{ContentType: "application/json", Size: -1, VideoURL: said.VideoURL})
+}
+
+func unexpected(format string, args ...any) error {
+	return wxapi.Refusal{Message: "system error: WeChat's answer about a file " + fmt.Sprintf(format, args...)}.Status(codes.Unavailable)
+}
