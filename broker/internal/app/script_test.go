@@ -55,7 +55,7 @@ func TestCommandLine(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serving": serve, "starting": start, "sigterm": terminate, "envsubst": envsubst,
-			"logged": awaitLog, "sighup": hangUp,
+			"logged": awaitLog, "sighup": hangUp, "failing": fail, "mkfifo": makePipe,
 		},
 	})
 }
@@ -162,6 +162,35 @@ func awaitLog(ts *testscript.TestScript, neg bool, args []string) {
 		case <-enough:
 			ts.Fatalf("the program never said %s: %s", pattern, text)
 		}
+	}
+}
+
+// fail starts the program that its arguments name, which has to end by itself,
+// with exit code 1 and a log that matches: `failing regexp program...`. Unlike
+// exec it does not wait for ever.
+func fail(ts *testscript.TestScript, neg bool, args []string) {
+	start(ts, neg, args)
+	p := ts.Value(processKey{}).(*process)
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+		text, _ := p.logged()
+		ts.Fatalf("the program did not end: %s", text)
+	}
+	_ = p.cmd.Wait() // the code says what came of it
+	if code := p.cmd.ProcessState.ExitCode(); code != 1 {
+		text, _ := p.logged()
+		ts.Fatalf("the program ended with %d: %s", code, text)
+	}
+}
+
+// makePipe makes pipes that nobody writes to: `mkfifo path...`.
+func makePipe(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: mkfifo path...")
+	}
+	for _, path := range args {
+		ts.Check(syscall.Mkfifo(ts.MkAbs(path), 0o600))
 	}
 }
 
