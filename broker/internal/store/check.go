@@ -22,12 +22,12 @@ func guarded(f func() error) (err error) {
 }
 
 // check lets bbolt check that keys are in order and that every page is either
-// in use or free. It does so in a goroutine of its own, where nothing can guard
-// against a fault: that is why the pages were walked before.
+// in use or free. bbolt does so in a goroutine of its own, where guarded cannot
+// catch a fault. That is why walk has followed every page before.
 func check(db *bolt.DB) error {
 	return db.View(func(tx *bolt.Tx) error {
 		var found []error
-		for err := range tx.Check(bolt.WithKVStringer(unquoted{})) { // to the end: bbolt waits for its reader
+		for err := range tx.Check(bolt.WithKVStringer(redactor{})) { // to the end: bbolt waits for its reader
 			found = append(found, err)
 		}
 		if len(found) > 0 {
@@ -37,12 +37,12 @@ func check(db *bolt.DB) error {
 	})
 }
 
-// unquoted keeps keys and values out of what bbolt says: where a page is
-// damaged, what it takes for a key may be a piece of a token.
-type unquoted struct{}
+// redactor keeps keys and values out of bbolt's messages. In a damaged page the
+// bytes that bbolt takes for a key may be a piece of a token.
+type redactor struct{}
 
-func (unquoted) KeyToString([]byte) string   { return "(not shown)" }
-func (unquoted) ValueToString([]byte) string { return "(not shown)" }
+func (redactor) KeyToString([]byte) string   { return "(not shown)" }
+func (redactor) ValueToString([]byte) string { return "(not shown)" }
 
 // isDamage reports whether err says that the database, not its surroundings,
 // is at fault.

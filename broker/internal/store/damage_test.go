@@ -13,8 +13,8 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/store"
 )
 
-// sample returns the bytes of a database with some history, so that it has
-// free pages, branch pages and overflow pages; sealed with the keys of these
+// sample returns the bytes of a database with some history, so that it has free
+// pages, branch pages and overflow pages. It is sealed with the keys of these
 // names.
 func sample(t *testing.T, names string) []byte {
 	t.Helper()
@@ -40,8 +40,8 @@ func sample(t *testing.T, names string) []byte {
 	return raw
 }
 
-// comesBack writes raw as a database and opens it. Whatever is in it, the
-// store opens, works, and opens again; and what was set aside is all there.
+// comesBack writes raw as a database and opens it. Whatever is in it, the store
+// opens, works, and opens again. A file that was set aside is complete.
 func comesBack(t *testing.T, name string, raw []byte, names string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "wxbroker.db")
@@ -60,8 +60,8 @@ func comesBack(t *testing.T, name string, raw []byte, names string) {
 		if kept, err := os.ReadFile(aside.Path); err != nil || !bytes.Equal(kept, raw) || aside.Reason == nil {
 			t.Errorf("%s: set aside as %s because of %v: %d bytes, %v", name, aside.Path, aside.Reason, len(kept), err)
 		}
-		// The reason is logged: nothing of a stored value may be in it, nor in
-		// hex. The sample's values are the letters a, b and c.
+		// The reason is logged, so no part of a stored value may be in it, in hex
+		// neither. The sample's values are the letters a, b and c.
 		for _, part := range []string{"aaaaaa", "bbbbbb", "cccccc", "616161", "626262", "636363"} {
 			if strings.Contains(aside.Reason.Error(), part) {
 				t.Errorf("%s: the reason shows a stored value: %v", name, aside.Reason)
@@ -124,8 +124,9 @@ func TestDamagedPagesComeBack(t *testing.T) {
 	}
 }
 
-// TestDamageShowsNoValue: keys whose place was damaged so that they lie in a
-// value, which bbolt quotes as hex where keys are not in order.
+// TestDamageShowsNoValue: the positions of keys are damaged so that the keys seem
+// to lie inside a value. bbolt quotes such keys in hex, since they are not in
+// order.
 func TestDamageShowsNoValue(t *testing.T) {
 	const header, element, leaf = 16, 16, 0x02 // as in bbolt's internal/common
 	raw := sample(t, "")
@@ -160,8 +161,8 @@ func TestBothMetaPagesLost(t *testing.T) {
 	comesBack(t, "a text file", []byte("data: wxbroker.db\n"), "")
 }
 
-// TestTornMetaPage: a machine that stops in the middle of writing one leaves the
-// other, which is why bbolt has two. What that one knows is kept.
+// TestTornMetaPage: a machine can stop while it writes a meta page. That is why
+// bbolt has two. What the other one leads to is kept.
 func TestTornMetaPage(t *testing.T) {
 	whole := sample(t, "")
 	for _, page := range []int{0, 1} {
@@ -181,8 +182,9 @@ func TestTornMetaPage(t *testing.T) {
 	}
 }
 
-// TestTheNewestMetaPageCounts, whichever of the two it is: what the other leads
-// to may be garbage, and what this one leads to may not be missing.
+// TestTheNewestMetaPageCounts, whichever of the two it is. The pages that the
+// older one leads to may be garbage. The pages that the newest one leads to must
+// all be there.
 func TestTheNewestMetaPageCounts(t *testing.T) {
 	const root, mark, txn = 16 + 16, 16 + 40, 16 + 48 // in a meta page, as in bbolt's internal/common
 	path, size := filepath.Join(t.TempDir(), "wxbroker.db"), os.Getpagesize()
@@ -190,8 +192,8 @@ func TestTheNewestMetaPageCounts(t *testing.T) {
 	defer s.Close()
 	field := func(page []byte, at int) uint64 { return binary.NativeEndian.Uint64(page[at:]) }
 	seen := map[int]bool{}
-	// With each write the other page is the newest, and the file grows with the
-	// last of them.
+	// Each write makes the other page the newest. The file grows with the last
+	// write.
 	for _, lengths := range [][]int{{900, 90_000}, {900, 90_000, 900_000}} {
 		for i, length := range lengths {
 			if err := s.Put(store.Values{{"wx0", fmt.Sprint("value ", i)}: bytes.Repeat([]byte("a"), length)}); err != nil {
@@ -231,7 +233,7 @@ func TestTheNewestMetaPageCounts(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoFileIsNotSetAside(t *testing.T) {
+func TestADirectoryIsNotSetAside(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "wxbroker.db")
 	if err := os.Mkdir(path, 0o700); err != nil {
 		t.Fatal(err)

@@ -1,12 +1,13 @@
 // Package store keeps what has to survive the broker's death, in one bbolt
 // file that only one broker may hold.
 //
-// Before it is opened the file is checked, because a damaged one can end the
-// process; one that is damaged is set aside, since everything in it can be
-// fetched again. All of that happens under a lock on FILE.lock.
+// The file is checked before it is opened, because a damaged file can end the
+// process. A damaged file is set aside, since everything in it can be fetched
+// again. All of that happens under a lock on FILE.lock.
 //
-// It is a map from (appid, key) to bytes and does not know what they mean. A
-// Put is on the disk (fsync) when it returns.
+// The store is a map from (appid, key) to bytes and does not know what they
+// mean. A Put is on the disk (fsync) when it returns. Put waits for the disk for
+// as long as that takes; a [Writer] bounds the wait.
 //
 // # Layout
 //
@@ -14,33 +15,37 @@
 // behind a CRC-32C of appid, key and value (big-endian, 4 bytes); and bucket
 // "meta" with the key "schema", the layout's number in decimal: 2.
 //
-// With [Keys] the schema is 3. In place of each value stands what AES-256-GCM
-// made of it, bound to its appid and key, behind a checksum of the same form:
-// so damage can be told from a wrong key. The key "sealed" of "meta" holds a
-// known text under the same key, by which a key is recognised even where there
-// is no value. Appids, keys and the lengths of values are not hidden. Without
-// Keys a database stays at schema 2, which older brokers read as well.
+// With [Keys] the schema is 3. Each value is then sealed with AES-256-GCM, bound
+// to its appid and key, and stands behind a checksum of the same form. So damage
+// can be told from a wrong key. The key "sealed" of "meta" holds a known text that
+// is sealed in the same way: by it the right one of the Keys is recognised, even
+// where there is no value. Appids, keys and the lengths of values are not hidden.
+// Without Keys a database stays at schema 2, which older brokers read as well.
 //
 // # Sealing
 //
-// What Open does with a database depends on what that is sealed with:
+// What Open does depends on how the database is sealed and on the Keys that it is
+// given:
 //
-//   - Nothing, and there are keys: it is rewritten, sealed.
-//   - The first key, or nothing and there are no keys: it is opened.
-//   - Another of the keys: it is rewritten under the first. If that fails, for
-//     lack of room say, it is opened as it is, with a warning.
-//   - A key that is not there: nothing in it can be read, and an empty one takes
-//     its place. It is not kept: whoever took a key away may have had a reason.
-//   - Some key, and there are none: Open refuses.
+//   - Not sealed, and there are Keys: the database is rewritten, sealed.
+//   - Sealed with the first of the Keys, or not sealed and there are no Keys: it
+//     is opened.
+//   - Sealed with another of the Keys: it is rewritten under the first. If that
+//     fails, for lack of room say, it is opened as it is, with a warning.
+//   - Sealed with a key that is not among the Keys: nothing in it can be read, and
+//     an empty database takes its place. The old one is not kept: whoever took
+//     the key away may have had a reason.
+//   - Sealed, and there are no Keys: Open refuses.
 //
-// Rewriting copies every value to a new file, FILE.rewriting, which is synced
-// and then renamed over the old one. The old pages, with what bbolt left in
-// those that are free, go with the old file. That is all that can be promised:
-// nothing is overwritten, for a filesystem that copies on write and a disk that
-// levels its wear would write to another place anyway. What the disk's blocks,
-// snapshots, backups and databases that were set aside before hold in plain
-// text stays there until somebody sees to it.
+// Rewriting copies every value to a new file, FILE.rewriting. The new file is
+// synced and then renamed over the old one. The old pages go with the old file,
+// and so does what bbolt left in free pages. More than that cannot be promised.
+// Nothing is overwritten: a filesystem that copies on write and a disk that levels
+// its wear would write to another place anyway. Plain text that is still in the
+// disk's blocks, in snapshots, in backups and in databases that were set aside
+// before stays there until somebody removes it.
 //
-// Sealing keeps values from who reads the file. It does not prove who wrote it:
-// whoever can write it can put back an old copy, or one that was never sealed.
+// Sealing hides values from whoever reads the file. It does not prove who wrote
+// the file: whoever can write it can put back an old copy, or one that was never
+// sealed.
 package store

@@ -6,7 +6,8 @@ import (
 	"syscall"
 )
 
-// errFull is why nothing is stored, until the volume is tried again.
+// errFull is what Put returns while the volume counts as full, until the volume
+// is tried again.
 var errFull = errors.New("the volume has no room for a database")
 
 // isFull reports whether err says that a volume has no room: none at all, none

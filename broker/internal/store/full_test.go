@@ -13,9 +13,9 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/store"
 )
 
-// alone runs the calling test once more in a process of its own, where it may
-// take away what all tests of a process share. It reports whether this is that
-// process.
+// alone runs the calling test once more, in a process of its own. There it may
+// change what all tests of a process share, such as resource limits. alone reports
+// whether this is that process.
 func alone(t *testing.T) bool {
 	t.Helper()
 	const name = "WXBROKER_TEST_ALONE"
@@ -32,7 +32,7 @@ func alone(t *testing.T) bool {
 }
 
 // limit lets the kernel refuse what this process writes to files (EFBIG), as a
-// full volume does (ENOSPC); or lifts that.
+// full volume does (ENOSPC). With full false it lifts that.
 func limit(t *testing.T, full bool) {
 	t.Helper()
 	var all syscall.Rlimit
@@ -47,9 +47,9 @@ func limit(t *testing.T, full bool) {
 	}
 }
 
-// TestAFullVolume: where there is no database to go on with, and no room for a
-// new one, the store opens with nothing, refuses what is put, and is a database
-// once there is room. One that is sound opens as ever.
+// TestAFullVolume: if there is no database to go on with and no room for a new
+// one, the store opens empty and refuses every Put. It makes a database once there
+// is room. A sound database opens as ever.
 func TestAFullVolume(t *testing.T) {
 	if !alone(t) {
 		return
@@ -110,7 +110,7 @@ func TestAFullVolume(t *testing.T) {
 			}
 
 			limit(t, false)
-			if tt.full { // which is found out when it is tried the next time
+			if tt.full { // the room is noticed when the volume is tried the next time
 				if err := s.Put(value); err == nil {
 					t.Error("the volume is tried again and again")
 				}

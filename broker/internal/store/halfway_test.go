@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestRewritingThatFailsHalfway: what was there stays, is open as it was, and
-// nothing lies beside it.
+// TestRewritingThatFailsHalfway: the old database stays as it was and stays open,
+// and no other file is left beside it.
 func TestRewritingThatFailsHalfway(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "wxbroker.db")
 	s, _, err := Open(path, Keys{})
@@ -28,7 +28,7 @@ func TestRewritingThatFailsHalfway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Read as what it is not, the first value fails.
+	// The database is not sealed. Read as if it were, the first value fails.
 	if err := rewrite(path, s.current.Load().DB, key, key); !errors.Is(err, errSeal) {
 		t.Errorf("error %v", err)
 	}

@@ -9,11 +9,11 @@ import (
 	"os"
 )
 
-// bbolt maps the file into memory and believes its newest valid meta page. A
-// file that is shorter than that page says kills the process with a fault,
-// which recover cannot always catch, and pages that point in a circle are
-// followed for ever. So all of it is read before, as plain bytes: the meta pages
-// here, what they lead to in pages.go.
+// bbolt maps the file into memory and believes its newest valid meta page. If
+// the file is shorter than that page says, a fault kills the process, and recover
+// cannot always catch it. If pages point in a circle, bbolt follows them for ever.
+// So the whole file is read first, as plain bytes: the meta pages here, the pages
+// that they lead to in pages.go.
 //
 // The layout is bbolt's (internal/common/meta.go), in the machine's own byte
 // order: a page header of 16 bytes, then magic, version, page size and flags
@@ -72,9 +72,9 @@ type meta struct {
 	root, freelist, highWater, txn uint64
 }
 
-// newestMeta finds the valid meta page with the highest transaction. There are
-// two, on the first two pages; where the second begins depends on the size of
-// a page, which only they know.
+// newestMeta finds the valid meta page with the highest transaction. The first
+// two pages are meta pages. Where the second begins depends on the size of a
+// page, which only the meta pages themselves say.
 func newestMeta(f io.ReaderAt) (newest meta, found bool, err error) {
 	consider := func(offset int64) error {
 		m, ok, err := readMeta(f, offset)

@@ -15,26 +15,26 @@ import (
 
 const (
 	keySize    = 32       // bytes, for AES-256
-	maxKeys    = 8        // of which one is written with; the others are on their way out
+	maxKeys    = 8        // one to write with; the others are being retired
 	maxKeyFile = 16 << 10 // bytes: eight keys, and room for comments
 	makeOne    = "make one with `openssl rand -base64 32`"
 )
 
-// Keys are what a database is sealed with: the first is written with, each may
-// be read with. The zero value has none and leaves the database unsealed. Keys
+// Keys seal a database: values are written with the first key and read with any
+// of them. The zero value has no key and leaves the database unsealed. Keys
 // print redacted, whatever prints them.
 type Keys struct {
 	_ [0]func() // makes == a compile error: it would compare where keys are
-	// Pointers, because fmt calls no method of an unexported field: it prints
-	// what is there, and follows no pointer.
+	// Pointers, because fmt calls no method of an unexported field: it prints the
+	// field as it is, and follows no pointer.
 	sealers []*sealer
 }
 
 // LoadKeys reads a file with a key on each line, 32 bytes as 64 hex digits or
 // as base64. Empty lines and lines that begin with # are skipped. The first key
-// is the current one; the others are older ones, that only what they sealed is
-// read with. It also reports whether every user of the machine can read the
-// file. No error quotes what is in it.
+// is the current one. The others are older: each only reads what it sealed.
+// LoadKeys also reports whether every user of the machine can read the file. No
+// error quotes what is in the file.
 func LoadKeys(ctx context.Context, path string) (keys Keys, exposed bool, err error) {
 	file, err := follow.Read(ctx, path, maxKeyFile)
 	if err != nil {
@@ -83,7 +83,8 @@ func parseKeys(content []byte) (keys [][keySize]byte, err error) {
 	return keys, nil
 }
 
-// parseKey reads what openssl, Kubernetes and the like write 32 bytes as.
+// parseKey reads 32 bytes in the forms that openssl, Kubernetes and the like
+// write.
 func parseKey(text []byte) (key [keySize]byte, ok bool) {
 	if len(text) == hex.EncodedLen(keySize) {
 		_, err := hex.Decode(key[:], text)
@@ -104,7 +105,7 @@ func parseKey(text []byte) (key [keySize]byte, ok bool) {
 	return [keySize]byte(decoded), true
 }
 
-// current is what is written with, nil for an unsealed database.
+// current returns the sealer for new values, nil for an unsealed database.
 func (k Keys) current() *sealer {
 	if len(k.sealers) == 0 {
 		return nil

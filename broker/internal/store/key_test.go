@@ -14,10 +14,10 @@ import (
 	"testing"
 )
 
-// aKey has a byte of every kind for the two alphabets of base64 to differ in.
+// aKey has the bytes that the two alphabets of base64 write differently.
 var aKey = [keySize]byte(bytes.Repeat([]byte{0xfb, 0xff, 0x3e, 1}, keySize/4))
 
-// written returns the ways in which a file may have a key.
+// written returns a key in each form that a file may have it in.
 func written(key [keySize]byte) map[string]string {
 	return map[string]string{
 		"hex":                         hex.EncodeToString(key[:]),
@@ -42,7 +42,7 @@ func TestLoadKeys(t *testing.T) {
 	one, other := written(numbered(1))["base64"], written(numbered(2))["hex"]
 	tests := []struct {
 		name, content string
-		want          int // keys, the first being numbered(1) where there are two
+		want          int // number of keys; where there are two, the first is numbered(1)
 		says          string
 	}{
 		{"two", one + "\n" + other + "\n", 2, ""},
@@ -128,7 +128,7 @@ func TestLoadKeysSaysWhoCanReadThem(t *testing.T) {
 	}
 }
 
-// TestKeysArePrintedNowhere: also as a part of something that is printed.
+// TestKeysArePrintedNowhere, also not as a part of something that is printed.
 func TestKeysArePrintedNowhere(t *testing.T) {
 	s, err := newSealer(aKey)
 	if err != nil {
@@ -139,7 +139,8 @@ func TestKeysArePrintedNowhere(t *testing.T) {
 	open := struct{ Keys Keys }{keys}
 	var printed bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%p"} {
-		// For %p of what is no pointer fmt asks nobody, and prints addresses.
+		// For %p of a value that is no pointer fmt calls no method, and prints
+		// addresses.
 		if got := fmt.Sprintf(verb, keys); got != "[redacted]" && verb != "%p" {
 			t.Errorf("%s prints %s", verb, got)
 		}
@@ -161,8 +162,8 @@ func TestKeysArePrintedNowhere(t *testing.T) {
 	}
 }
 
-// FuzzLoadKeys: whatever a file holds, it is read as the keys that a simple
-// reading finds, or refused in words of our own.
+// FuzzLoadKeys: whatever a file holds, it is either read as the keys that a much
+// simpler parser finds, or refused with one of our own errors.
 func FuzzLoadKeys(f *testing.F) {
 	for _, text := range written(aKey) {
 		f.Add([]byte("# comment\n" + text + "\n"))

@@ -34,12 +34,13 @@ var (
 // layout is what a database says of itself. The zero value is a new one's.
 type layout struct {
 	schema int
-	check  []byte // what recognises the key it is sealed with, nil if it is not sealed
+	check  []byte // recognises the key that it is sealed with, nil if it is not sealed
 	ready  bool   // it needs no preparation
 }
 
-// readLayout makes sure that a database says one thing: a bit that turned in
-// the schema must not make tokens of what is sealed.
+// readLayout returns the layout of a database, and makes sure that its parts
+// agree. If one bit of the schema has turned, sealed bytes must not be taken for
+// tokens.
 func readLayout(tx *bolt.Tx) (layout, error) {
 	meta := tx.Bucket(metaBucket)
 	if meta == nil && tx.Bucket(accountsBucket) == nil {
@@ -62,7 +63,8 @@ func readLayout(tx *bolt.Tx) (layout, error) {
 	return layout{schema, append([]byte(nil), check...), ready}, nil
 }
 
-// sealer returns what the database is sealed with, nil if it is not.
+// sealer returns the one of keys that the database is sealed with, nil if it is
+// not sealed.
 func (l layout) sealer(keys Keys) (*sealer, error) {
 	if l.schema != sealedSchema {
 		return nil, nil
@@ -95,8 +97,8 @@ func verify(tx *bolt.Tx, l layout, sealed *sealer) error {
 	})
 }
 
-// prepare makes the buckets of a new database, sealed unless sealed is nil, and
-// brings an old one up.
+// prepare makes the buckets of a new database, which is sealed unless sealed is
+// nil. An older database it brings up to schema 2.
 func prepare(tx *bolt.Tx, l layout, sealed *sealer) error {
 	accounts, err := tx.CreateBucketIfNotExists(accountsBucket)
 	if err != nil {

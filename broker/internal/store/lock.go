@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// lockTimeout is how long Open waits for another process to let go: long
-// enough for a restart that overlaps, short enough to be told.
+// lockTimeout is how long Open waits for another process to let go. It is long
+// enough for a restart in which the old process and the new one overlap, and
+// short enough for a person who waits for the refusal.
 const lockTimeout = 500 * time.Millisecond
 
 // lock keeps every other broker from the database at path. Checking the
@@ -38,7 +39,8 @@ func lock(path string) (held []*os.File, err error) {
 		return held, nil
 	}
 	held = append(held, file)
-	// One that others can read they could lock. An error is not worth a start.
+	// Whoever can read the file could lock it. An error here does not keep the
+	// broker from starting.
 	_ = file.Chmod(0o600)
 	// Not every file system locks directories. Where one does not, a broker
 	// without room for a file does not start.

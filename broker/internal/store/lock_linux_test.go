@@ -10,8 +10,8 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/store"
 )
 
-// smallVolume mounts a file system that has room for no file, until mend is
-// called.
+// smallVolume mounts a file system without room for a single file. mend gives it
+// room.
 func smallVolume(t *testing.T) (dir string, mend func()) {
 	t.Helper()
 	dir = t.TempDir()
@@ -36,7 +36,7 @@ func smallVolume(t *testing.T) (dir string, mend func()) {
 }
 
 // TestNoRoomForALock: not even an empty file can be made. Then the directory is
-// locked, and no second broker gets in, now or when there is room again.
+// locked. No second broker gets in, neither now nor when there is room again.
 func TestNoRoomForALock(t *testing.T) {
 	dir, mend := smallVolume(t)
 	path := filepath.Join(dir, "wxbroker.db")

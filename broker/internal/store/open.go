@@ -13,7 +13,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// setAside ends the name of a damaged database, before the date.
+// setAside is added to the name of a damaged database, and then the date.
 const setAside = ".damaged-"
 
 // open locks the database and opens it.
@@ -27,9 +27,9 @@ func (s *Store) open() (found Findings, err error) {
 	return found, nil
 }
 
-// openDatabase opens the database as its own, sealed with the current key,
-// whatever it finds there. Where there is none to go on with and no room for a
-// new one, s has none afterwards.
+// openDatabase makes the database at the path that of s, sealed with the current
+// key, whatever it finds there. If there is no database to go on with and no room
+// for a new one, s has none afterwards.
 func (s *Store) openDatabase() (found Findings, err error) {
 	path := s.path
 	// What is renamed and removed has to be the file, not a link to it.
@@ -58,7 +58,7 @@ func (s *Store) openDatabase() (found Findings, err error) {
 	if (absent || damaged || found.Unreadable != nil) && isFull(err) {
 		found.Full, s.tried = err, time.Now()
 		if absent || found.Aside != nil {
-			_ = os.Remove(path) // what there was room for of a new one
+			_ = os.Remove(path) // the part of a new one that there was room for
 		}
 		return found, nil
 	}
@@ -72,11 +72,11 @@ func (s *Store) openDatabase() (found Findings, err error) {
 	return found, nil
 }
 
-// replace rewrites the database with the current key, and opens what came of
-// that. db is the old one, nil for one of which nothing can be read.
+// replace rewrites the database with the current key, and opens the result. db is
+// the old database, nil if nothing in it can be read.
 func (s *Store) replace(path string, db *bolt.DB, sealed *sealer, found *Findings) (*bolt.DB, *sealer, error) {
 	err := rewrite(path, db, sealed, s.keys.current())
-	if err != nil && sealed != nil { // no reason to be without a broker
+	if err != nil && sealed != nil { // the older key still works: no reason not to start
 		found.warnf("the database is still sealed with an older key of encryption_key_file, which must stay there until a start has rewritten it: %v", err)
 		return db, sealed, nil
 	}
@@ -95,8 +95,8 @@ func (s *Store) replace(path string, db *bolt.DB, sealed *sealer, found *Finding
 	return openSound(path, s.keys)
 }
 
-// openSound opens the database after making sure that it can be. It returns
-// what the database is sealed with.
+// openSound opens the database after it has made sure that this is safe. sealed
+// is the one of keys that the database is sealed with, nil if it is not sealed.
 func openSound(path string, keys Keys) (_ *bolt.DB, sealed *sealer, err error) {
 	if err := inspect(path); err != nil {
 		return nil, nil, err
@@ -116,7 +116,7 @@ func openSound(path string, keys Keys) (_ *bolt.DB, sealed *sealer, err error) {
 	}
 	var l layout
 	err = check(db)
-	if err == nil { // before anything is written: what is set aside stays as it was
+	if err == nil { // before anything is written: a database that is set aside stays as it was
 		err = guarded(func() error {
 			return db.View(func(tx *bolt.Tx) (err error) {
 				if l, err = readLayout(tx); err != nil {
@@ -132,7 +132,7 @@ func openSound(path string, keys Keys) (_ *bolt.DB, sealed *sealer, err error) {
 	if l.schema == 0 {
 		sealed = keys.current()
 	}
-	if err == nil && !l.ready { // one that is opens without a write: the volume may be full
+	if err == nil && !l.ready { // a ready one opens without a write: the volume may be full
 		err = guarded(func() error { return db.Update(func(tx *bolt.Tx) error { return prepare(tx, l, sealed) }) })
 	}
 	if err != nil {
@@ -141,8 +141,8 @@ func openSound(path string, keys Keys) (_ *bolt.DB, sealed *sealer, err error) {
 	return db, sealed, nil
 }
 
-// tidy sees to what an earlier broker, or a person, may have left: a database
-// that others can read, and half of a new one.
+// tidy mends what an earlier broker, or a person, may have left: a database that
+// others can read, and an unfinished new one.
 func (*Store) tidy(path string, found *Findings) {
 	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
 		if err := os.Chmod(path, 0o600); err != nil {

@@ -8,7 +8,8 @@ import (
 
 // A page of bbolt's (internal/common/page.go): id of eight bytes, flags and
 // count of two each, overflow of four; then count elements of sixteen bytes;
-// then what these point at, counted from where each element begins.
+// then the data that the elements point at. Each position counts from the
+// beginning of its element.
 const (
 	elementLen   = 16
 	branchPage   = 0x01
@@ -19,8 +20,9 @@ const (
 	noFreelist   = ^uint64(0)
 )
 
-// pages follows every pointer of a database once. A damaged one can point in a
-// circle, which bbolt would follow for ever, or out of the file.
+// pages follows every pointer of a database once. The pointers of a damaged
+// database can lead in a circle, which bbolt would follow for ever, or out of the
+// file.
 type pages struct {
 	file      io.ReaderAt
 	size      uint64 // of a page
@@ -28,8 +30,8 @@ type pages struct {
 	used      map[uint64]bool
 }
 
-// walk returns an error that is errDamaged when the pages that m knows are not
-// a tree inside the file, or its freelist is not one of other pages.
+// walk checks that the pages that m leads to are a tree inside the file, and that
+// its freelist names only other pages. Else the error is errDamaged.
 func walk(file io.ReaderAt, m meta) error {
 	p := &pages{file: file, size: uint64(m.pageSize), highWater: m.highWater, used: map[uint64]bool{0: true, 1: true}}
 	if err := p.tree(m.root); err != nil {
@@ -41,7 +43,7 @@ func walk(file io.ReaderAt, m meta) error {
 	return p.freelist(m.freelist)
 }
 
-// read returns a page with its overflow, each page of which may be used once.
+// read returns a page with its overflow pages. No page may be used twice.
 func (p *pages) read(id uint64) ([]byte, error) {
 	header := make([]byte, pageHeader)
 	if id >= p.highWater {
@@ -127,8 +129,8 @@ func (p *pages) leaf(id uint64, page []byte) error {
 	return nil
 }
 
-// bucket follows a bucket, whose header a leaf page holds as a value: to its
-// root page or, where it is small and has none, into what follows the header.
+// bucket follows a bucket. Its header is a value in a leaf page. A large bucket
+// has a root page. A small one has none: its only page follows the header.
 func (p *pages) bucket(id uint64, value []byte) error {
 	if len(value) < bucketHeader {
 		return fmt.Errorf("%w: page %d has a bucket without a header", errDamaged, id)
@@ -143,7 +145,8 @@ func (p *pages) bucket(id uint64, value []byte) error {
 	return p.leaf(id, inline)
 }
 
-// freelist checks that what is said to be free is in the file and not in use.
+// freelist checks that each page that is said to be free is in the file and not
+// in use.
 func (p *pages) freelist(id uint64) error {
 	page, err := p.read(id)
 	if err != nil {

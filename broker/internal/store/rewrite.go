@@ -10,18 +10,18 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// rewriting ends the name of a database that is to take the place of another. A
-// broker that dies over it leaves the old one in place, and this one for the
-// next broker to remove.
+// rewriting is added to the name of a database while the new one is written that
+// takes its place. A broker that dies meanwhile leaves the old database where it
+// was. The next broker removes the unfinished one.
 const rewriting = ".rewriting"
 
 // rewrite puts a new database in the place of the one at path, with all that
 // the old one has: sealed with another key, and without the pages that bbolt
-// calls free and leaves as they were. The old one stays open, nameless. Without
-// an old one the new one is empty.
+// calls free and leaves as they were. The old one stays open, without a name.
+// Without an old one the new one is empty.
 //
-// At every instant there is one of both at path, whole. On an error it is the
-// old one.
+// At every instant there is one of the two at path, and it is whole. After an
+// error it is the old one.
 func rewrite(path string, old *bolt.DB, was, becomes *sealer) error {
 	fresh := path + rewriting
 	err := write(fresh, func(to *bolt.Tx) error { return refill(to, old, was, becomes) })
@@ -34,7 +34,8 @@ func rewrite(path string, old *bolt.DB, was, becomes *sealer) error {
 	return err
 }
 
-// write makes a new database of what fill puts into it, all of it on the disk.
+// write makes a new database of the values that fill puts into it, and syncs it to
+// the disk.
 func write(path string, fill func(*bolt.Tx) error) error {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{
 		Timeout: lockTimeout,
@@ -70,7 +71,8 @@ func refill(to *bolt.Tx, old *bolt.DB, was, becomes *sealer) error {
 	})
 }
 
-// removeRewriting removes what a broker left that died over rewriting.
+// removeRewriting removes the unfinished database of a broker that died while it
+// rewrote this one.
 func removeRewriting(path string) error {
 	if err := os.Remove(path + rewriting); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("removing what is left of an attempt to rewrite it: %w", err)
@@ -78,7 +80,7 @@ func removeRewriting(path string) error {
 	return nil
 }
 
-// syncDir makes what was renamed in the directory of path survive a power cut.
+// syncDir lets a rename in the directory of path survive a power cut.
 func syncDir(path string) error {
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {

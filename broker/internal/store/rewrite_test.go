@@ -27,8 +27,9 @@ func lay(t *testing.T, path string, content []byte, mode fs.FileMode) {
 	}
 }
 
-// TestKilledWhileRewriting: what a broker leaves that was killed at any instant
-// of it opens with what it had, and nothing of the attempt stays.
+// TestKilledWhileRewriting: a broker is killed at any instant while it rewrites
+// the database. The next one opens it with all its values, and removes the
+// unfinished file.
 func TestKilledWhileRewriting(t *testing.T) {
 	for _, tt := range []struct{ name, before, now string }{
 		{"sealing", "", "a"},
@@ -74,8 +75,9 @@ func obstruct(t *testing.T, path string) (mend func()) {
 	}
 }
 
-// TestOldKeyDoesWhereRewritingFails: rotating a key is no reason for an outage.
-func TestOldKeyDoesWhereRewritingFails(t *testing.T) {
+// TestTheOldKeyIsUsedWhereRewritingFails: rotating a key is no reason for an
+// outage.
+func TestTheOldKeyIsUsedWhereRewritingFails(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "wxbroker.db")
 	fill(t, path, "a")
 	mend := obstruct(t, path)
@@ -100,7 +102,7 @@ func TestOldKeyDoesWhereRewritingFails(t *testing.T) {
 	shut(t, openWith(t, path, "b"))
 }
 
-// TestNothingIsServedUnsealed: nor thrown away, where rewriting fails.
+// TestNothingIsServedUnsealed, and nothing is thrown away, where rewriting fails.
 func TestNothingIsServedUnsealed(t *testing.T) {
 	for _, tt := range []struct{ name, before string }{{"not sealed", ""}, {"sealed with an unknown key", "b"}} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -118,7 +120,7 @@ func TestNothingIsServedUnsealed(t *testing.T) {
 	}
 }
 
-// TestTheFileBehindALinkIsSealed: and not a new one put in the link's place.
+// TestTheFileBehindALinkIsSealed, and the link stays a link.
 func TestTheFileBehindALinkIsSealed(t *testing.T) {
 	there, here := t.TempDir(), t.TempDir()
 	target, path := filepath.Join(there, "real.db"), filepath.Join(here, "wxbroker.db")
@@ -137,7 +139,8 @@ func TestTheFileBehindALinkIsSealed(t *testing.T) {
 	}
 }
 
-// TestModesAreTightened: of what an older broker, or a person, made.
+// TestModesAreTightened: an older broker, or a person, may have made files that
+// others can read.
 func TestModesAreTightened(t *testing.T) {
 	for _, names := range []string{"", "a"} {
 		path := filepath.Join(t.TempDir(), "wxbroker.db")
@@ -160,8 +163,8 @@ func TestModesAreTightened(t *testing.T) {
 	}
 }
 
-// TestSetAsideIsWarnedOf: a damaged database stays as it is, and may be older
-// than the sealing.
+// TestSetAsideIsWarnedOf: a damaged database stays as it is. It may be older than
+// the sealing, and hold plain text.
 func TestSetAsideIsWarnedOf(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "wxbroker.db")
@@ -192,8 +195,8 @@ func TestSetAsideIsWarnedOf(t *testing.T) {
 	shut(t, s)
 }
 
-// TestDamagedAndSealed: it is set aside as any other, and what takes its place
-// is sealed.
+// TestDamagedAndSealed: a sealed database that is damaged is set aside as any
+// other, and the new one is sealed.
 func TestDamagedAndSealed(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "wxbroker.db")

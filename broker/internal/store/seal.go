@@ -6,17 +6,17 @@ import (
 	"errors"
 )
 
-// A sealed value is a random nonce of 12 bytes and what AES-256-GCM makes of
-// the value and of where it belongs, its tag of 16 bytes at the end. What was
-// copied to another place, or changed at all, does not open. With random nonces
-// a key is good for 2^32 values: a broker of a hundred accounts that writes
-// each of them every second needs more than a year for them.
+// A sealed value is a random nonce of 12 bytes, the value encrypted with
+// AES-256-GCM, and a tag of 16 bytes. The tag covers the value's place as well. So
+// a value that was copied to another place, or changed at all, does not open. With
+// random nonces a key is good for 2^32 values: a broker of a hundred accounts that
+// writes each of them every second needs more than a year for them.
 
-// realm begins what is authenticated besides a value.
+// realm is the first part of what is authenticated besides a value.
 const realm = "wxbroker-v1"
 
-// keyCheck is sealed to recognise a key by, in the place that is realm alone
-// and can be no value's.
+// keyCheck is a known text. Whoever can open it has the key. Its place is realm
+// alone, which is no value's.
 const keyCheck = "whoever opens this has the key"
 
 var errSeal = errors.New("a value does not open with the key that the others are sealed with, or is not where it was written")
@@ -62,13 +62,13 @@ func (s *sealer) unpack(appid, key string, stored []byte) ([]byte, error) {
 	return value, nil
 }
 
-// check returns what recognises the key.
+// check returns keyCheck, sealed: recognises knows the key by it.
 func (s *sealer) check() []byte {
 	return wrap("", string(sealedKey), s.seal([]byte(keyCheck), []byte(realm)))
 }
 
-// recognises reports whether what check returned was sealed with the same key.
-// It is errSum when it is not what was written.
+// recognises reports whether check, which the method of that name returned, was
+// sealed with this key. The error is errSum when check is not what was written.
 func (s *sealer) recognises(check []byte) (bool, error) {
 	sealed, err := unwrap("", string(sealedKey), check)
 	if err != nil {

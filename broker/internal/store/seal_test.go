@@ -42,21 +42,21 @@ func keys(t *testing.T, names string) store.Keys {
 	return loaded
 }
 
-// opened is an open store and what opening it found out.
-type opened struct {
+// openStore is an open store and what opening it found out.
+type openStore struct {
 	*store.Store
 	store.Findings
 }
 
-func tryOpen(path string, keys store.Keys) (*opened, error) {
+func tryOpen(path string, keys store.Keys) (*openStore, error) {
 	s, found, err := store.Open(path, keys)
 	if err != nil {
 		return nil, err
 	}
-	return &opened{s, found}, nil
+	return &openStore{s, found}, nil
 }
 
-func openWith(t *testing.T, path, names string) *opened {
+func openWith(t *testing.T, path, names string) *openStore {
 	t.Helper()
 	s, err := tryOpen(path, keys(t, names))
 	if err != nil {
@@ -65,14 +65,14 @@ func openWith(t *testing.T, path, names string) *opened {
 	return s
 }
 
-func put(t *testing.T, s *opened, appid, key, value string) {
+func put(t *testing.T, s *openStore, appid, key, value string) {
 	t.Helper()
 	if err := s.Put(store.Values{{appid, key}: []byte(value)}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func shut(t *testing.T, s *opened) {
+func shut(t *testing.T, s *openStore) {
 	t.Helper()
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -85,8 +85,7 @@ const (
 	stale  = "85_before-that+token" // replaced, and left in a free page
 )
 
-// fill makes a database at path with a value that was replaced, and with two
-// that were not.
+// fill makes a database at path with two values, and one more that was replaced.
 func fill(t *testing.T, path, names string) {
 	t.Helper()
 	s := openWith(t, path, names)
@@ -96,8 +95,9 @@ func fill(t *testing.T, path, names string) {
 	shut(t, s)
 }
 
-// checkFilled checks that what fill wrote is there, or that nothing is.
-func checkFilled(t *testing.T, s *opened, kept bool) {
+// checkFilled checks that the values that fill wrote are there if kept, and that
+// there is nothing otherwise.
+func checkFilled(t *testing.T, s *openStore, kept bool) {
 	t.Helper()
 	one, err := s.All("wx1")
 	two, err2 := s.All("wx2")
@@ -112,7 +112,7 @@ func checkFilled(t *testing.T, s *opened, kept bool) {
 	}
 }
 
-// found returns which of values stand in the files of dir, in whatever form.
+// found returns which of the values are in the files of dir, in any form.
 func found(t *testing.T, dir string, values ...string) (hits []string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -135,7 +135,7 @@ func found(t *testing.T, dir string, values ...string) (hits []string) {
 	return hits
 }
 
-// lies returns the names of what lies in dir, but for the database's lock.
+// lies returns the names of the files in dir, without the database's lock.
 func lies(t *testing.T, dir string) string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -182,14 +182,15 @@ func edit(t *testing.T, path string, change func(meta, accounts *bolt.Bucket) er
 	}
 }
 
-// summed puts a checksum before what is sealed, as who writes the file can.
+// summed puts a checksum before a sealed value, as anybody can who writes the
+// file.
 func summed(appid, key string, sealed []byte) []byte {
 	sum := crc32.Checksum([]byte(appid+"\x00"+key+"\x00"+string(sealed)), crc32.MakeTable(crc32.Castagnoli))
 	return append(binary.BigEndian.AppendUint32(nil, sum), sealed...)
 }
 
-// TestOpenBySeal: whatever a database is sealed with, and whatever keys there
-// are, with values in it and without any.
+// TestOpenBySeal: each combination of the key that a database is sealed with and
+// the keys that there are, with values in the database and without any.
 func TestOpenBySeal(t *testing.T) {
 	for _, tt := range []struct {
 		name, before, now string
@@ -267,7 +268,8 @@ func TestOpenBySeal(t *testing.T) {
 	}
 }
 
-// TestTheFirstSchemaIsSealed: values without checksums are brought up on the way.
+// TestTheFirstSchemaIsSealed: values without checksums get them when they are
+// sealed.
 func TestTheFirstSchemaIsSealed(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "wxbroker.db")
@@ -287,9 +289,9 @@ func TestTheFirstSchemaIsSealed(t *testing.T) {
 	}
 }
 
-// TestWhoWritesTheFileIsNoticed: who changes what is sealed, and knows how
-// checksums are made. What is replaced as a whole cannot be noticed.
-func TestWhoWritesTheFileIsNoticed(t *testing.T) {
+// TestChangesOfASealedFileAreNoticed, also those of somebody who knows how
+// checksums are made. A file that is replaced as a whole cannot be noticed.
+func TestChangesOfASealedFileAreNoticed(t *testing.T) {
 	const there = "does not open"
 	var foreign []byte
 	other := filepath.Join(t.TempDir(), "other.db")
@@ -380,7 +382,7 @@ func TestWhoWritesTheFileIsNoticed(t *testing.T) {
 	})
 }
 
-// TestNoNonceTwice: two values under one nonce would give both away.
+// TestNoNonceTwice: two values under one nonce can both be read without the key.
 func TestNoNonceTwice(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "wxbroker.db")
 	s := openWith(t, path, "a")

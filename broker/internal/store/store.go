@@ -28,7 +28,7 @@ type Store struct {
 	current atomic.Pointer[database] // nil as long as the volume is full, see Findings.Full
 	locks   []*os.File
 
-	writing sync.Mutex // what follows is the writer's
+	writing sync.Mutex // held by whoever writes; guards what follows
 	tried   time.Time  // when the volume was last found full
 }
 
@@ -63,11 +63,12 @@ type Aside struct {
 }
 
 // Open opens or creates the database at path, readable by its owner alone, and
-// sealed if there are keys. One that is damaged is set aside under a dated name,
-// and a new one takes its place: what was in it can be fetched again. For the
-// same reason one that no key opens is replaced, and a full volume is no reason
-// not to open. A sealed database is never opened without keys. Open gives up with
-// [ErrHeld] within a second when another process has the database.
+// sealed if there are keys. A damaged one is set aside under a dated name, and a
+// new one takes its place: what was in it can be fetched again. For the same
+// reason a database that no key opens is replaced, and Open succeeds without one
+// where the volume is full (see [Findings]). A sealed database is never opened
+// without keys. Open gives up with [ErrHeld] within a second when another process
+// has the database.
 func Open(path string, keys Keys) (*Store, Findings, error) {
 	s := &Store{path: path, keys: keys}
 	found, err := s.open()
@@ -109,7 +110,8 @@ func (s *Store) Put(values Values) error {
 	return nil
 }
 
-// openAgain opens the database of which there was none, if there is room now.
+// openAgain makes the database that the volume had no room for, if there is room
+// now.
 func (s *Store) openAgain() error {
 	if time.Since(s.tried) < betweenTries {
 		return errFull

@@ -13,7 +13,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/store"
 )
 
-func open(t *testing.T, path string) *opened {
+func open(t *testing.T, path string) *openStore {
 	t.Helper()
 	s, err := tryOpen(path, store.Keys{})
 	if err != nil {
@@ -48,8 +48,8 @@ func TestValuesSurviveReopening(t *testing.T) {
 	}
 }
 
-// TestOpenRefusesADatabaseInUse, whatever has become of its file meanwhile: two
-// brokers that fetch tokens end each other's.
+// TestOpenRefusesADatabaseInUse, whatever has become of its file meanwhile. Two
+// brokers that fetch tokens for the same accounts end each other's tokens.
 func TestOpenRefusesADatabaseInUse(t *testing.T) {
 	for name, befalls := range map[string]func(path string) error{
 		"in its place": func(string) error { return nil },

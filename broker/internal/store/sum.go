@@ -6,9 +6,9 @@ import (
 	"hash/crc32"
 )
 
-// A value is stored behind a checksum of where it belongs and what it is.
-// bbolt has none but of its two meta pages: a bit that turned in a token would
-// be published as the token.
+// A value is stored behind a checksum of its place and of itself. bbolt has
+// checksums only for its two meta pages: a token in which a bit has turned would
+// be published.
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 

@@ -23,18 +23,20 @@ const (
 	closeTimeout = 2 * time.Second
 )
 
-// errHangs is what a disk that does not answer has in place of an error.
+// errHangs is the error of a disk that does not answer.
 var errHangs = errors.New("the disk does not answer")
 
-// Writer makes a disk that hangs one that refuses. Make it with NewWriter; it is
-// safe for concurrent use.
+// Writer makes a disk that hangs look like one that refuses. Make it with
+// NewWriter; it is safe for concurrent use.
 //
-// It writes on a goroutine of its own, one transaction at a time. What is put
-// meanwhile waits, of each place the newest value alone, and is written together.
-// So a write that comes back late overwrites nothing newer, and a disk that
-// hangs holds one goroutine and one value a place. A value whose Put gave up is
-// written all the same once the disk answers, unless a newer one has taken its
-// place by then: whoever put it tries again, and need not take anything back.
+// A Writer writes on a goroutine of its own, one transaction at a time. Values
+// that are put meanwhile wait, and are then written together. Of each place only
+// the newest value waits. So a write that returns late overwrites nothing newer,
+// and a disk that hangs holds up one goroutine and one value for each place.
+//
+// A Put can give up before its value is written. The value is written all the same
+// once the disk answers, unless a newer one has taken its place by then. So the
+// caller may put it again, and has nothing to take back.
 type Writer struct {
 	disk Disk
 
@@ -81,8 +83,8 @@ func (w *Writer) Put(ctx context.Context, appid string, values map[string][]byte
 	}
 }
 
-// add puts values among those that wait, and sees to it that they are written.
-// hangs is whether the write before has been under way for too long.
+// add adds values to the transaction that waits, and starts a write if none is
+// under way. hangs reports whether the write under way has taken too long.
 func (w *Writer) add(appid string, values map[string][]byte) (t *transaction, hangs bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -67,8 +67,8 @@ func TestWriter(t *testing.T) {
 	})
 }
 
-// TestADiskThatHangsRefuses: nobody waits longer than a second, and nobody at
-// all once it is known to hang.
+// TestADiskThatHangsRefuses: nobody waits longer than a second. Once the disk is
+// known to hang, nobody waits at all.
 func TestADiskThatHangsRefuses(t *testing.T) {
 	withWriter(t, func(t *testing.T, d *storetest.Disk, w *store.Writer) {
 		answer := d.Hang()
@@ -95,8 +95,8 @@ func TestADiskThatHangsRefuses(t *testing.T) {
 	})
 }
 
-// TestALateWriteOverwritesNothingNewer, and what waited is written together, of
-// each place the newest alone.
+// TestALateWriteOverwritesNothingNewer, and the values that waited are written
+// together, of each place only the newest.
 func TestALateWriteOverwritesNothingNewer(t *testing.T) {
 	withWriter(t, func(t *testing.T, d *storetest.Disk, w *store.Writer) {
 		answer := d.Hang()
@@ -120,8 +120,8 @@ func TestALateWriteOverwritesNothingNewer(t *testing.T) {
 	})
 }
 
-// TestASlowDiskIsWaitedFor: what many put at the same time is written together,
-// so that the last does not wait for all the others.
+// TestASlowDiskIsWaitedFor: values that many put at the same time are written
+// together, so that the last does not wait for all the others.
 func TestASlowDiskIsWaitedFor(t *testing.T) {
 	withWriter(t, func(t *testing.T, d *storetest.Disk, w *store.Writer) {
 		d.Slow(400 * time.Millisecond)
@@ -144,7 +144,8 @@ func TestASlowDiskIsWaitedFor(t *testing.T) {
 	})
 }
 
-// TestValuesAreWrittenTogetherOrNotAtAll: what is put at once is one transaction.
+// TestValuesAreWrittenTogetherOrNotAtAll: the values of one Put are one
+// transaction.
 func TestValuesAreWrittenTogetherOrNotAtAll(t *testing.T) {
 	withWriter(t, func(t *testing.T, d *storetest.Disk, w *store.Writer) {
 		both := map[string][]byte{"a": []byte("1"), "b": []byte("2")}

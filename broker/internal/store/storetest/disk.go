@@ -1,5 +1,5 @@
-// Package storetest has a disk for tests: in memory, and troubled as a test
-// wants it.
+// Package storetest has a disk for tests. It is in memory, and it refuses, hangs
+// or is slow when a test wants it to.
 package storetest
 
 import (
@@ -13,8 +13,9 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/store"
 )
 
-// Disk is a store.Disk in memory. The zero value is empty and sound. It is
-// beneath a [store.Writer] what a database file is; see [Disk.Writer].
+// Disk is a store.Disk in memory. The zero value is empty and sound. It stands
+// beneath a [store.Writer] where otherwise a database file does; see
+// [Disk.Writer].
 type Disk struct {
 	mu         sync.Mutex
 	values     store.Values
@@ -39,7 +40,7 @@ func (d *Disk) Put(values store.Values) error {
 	d.writes = append(d.writes, values)
 	takes, hangs := d.takes, d.hangs
 	d.mu.Unlock()
-	time.Sleep(takes) //nolint:forbidigo // a disk listens to nobody
+	time.Sleep(takes) //nolint:forbidigo // a disk cannot be interrupted
 	if hangs != nil {
 		<-hangs
 	}
@@ -101,7 +102,7 @@ func (d *Disk) Fill(full bool) {
 	d.full = full
 }
 
-// Refuse makes the disk refuse every write with a key of these.
+// Refuse makes the disk refuse every write that has one of these keys.
 func (d *Disk) Refuse(these func(key string) bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -158,7 +159,7 @@ func (d *Disk) Replace(values store.Values) {
 	d.values = maps.Clone(values)
 }
 
-// Set changes one value, past what troubles the disk.
+// Set changes one value, also on a disk that refuses or hangs.
 func (d *Disk) Set(appid, key, value string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
