@@ -34,9 +34,9 @@ var apiForm = regexp.MustCompile(`^(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$`)
 // maxAPI bounds a path, in bytes.
 const maxAPI = 256
 
-// CleanAPI returns the path of an API as it is compared, counted and called.
-// What has an escape or a character that no path of WeChat's has is refused: it
-// could be one path to us and another to WeChat.
+// CleanAPI returns the path of an API in the form in which it is compared, counted
+// and called. A path with an escape, or with a character that no path of WeChat's
+// has, is refused: it could be one path to us and another to WeChat.
 func CleanAPI(raw string) (string, error) {
 	cleaned := path.Clean("/" + raw)
 	if !strings.HasPrefix(raw, "/") || len(raw) > maxAPI || !apiForm.MatchString(cleaned) {
@@ -45,17 +45,17 @@ func CleanAPI(raw string) (string, error) {
 	return cleaned, nil
 }
 
-// closedWords are the parts of a path by which one hands out or resets
-// credentials, or clears quotas, whatever comes before and after them:
+// closedWords are parts of paths. An API that has one of them in its path hands
+// out or resets credentials, or clears quotas, whatever comes before and after it:
 // clear_quota, component/api_query_auth of third-party platforms,
 // openapi/rid/get, which shows requests with the token in them,
-// sns/jscode2session, which takes the AppSecret, and resetusersessionkey. So is
-// every part that ends with token or ticket: token, stable_token,
+// sns/jscode2session, which takes the AppSecret, and resetusersessionkey. The same
+// is true of every part that ends with token or ticket: token, stable_token,
 // ticket/getticket, getqcloudtoken.
 var closedWords = []string{"component", "clear_quota", "rid", "jscode2session", "checksession", "resetusersessionkey"}
 
-// Closed reports whether nobody calls that API, as CleanAPI returns it, whatever
-// they were granted. OAuth is open: its tokens are the users'.
+// Closed reports whether an API, as CleanAPI returns it, is never called, whatever
+// was granted. OAuth is open: its tokens are the users'.
 func Closed(api string) bool {
 	if named(api) != "" {
 		return false
@@ -72,8 +72,8 @@ func Closed(api string) bool {
 // and takes no access_token of an account's.
 func IsOAuth(api string) bool { return named(api) == OAuth }
 
-// Pattern is APIs that may be called: one path, or with /* at its end all that
-// are below it.
+// Pattern names the APIs that may be called: one path, or with /* at its end all
+// paths below it.
 type Pattern string
 
 // ParsePattern reads a pattern.
@@ -128,8 +128,8 @@ func (a *App) MayCall(api string) bool {
 // EachAPI stands, in an app's calls a day, for each API that is not named.
 const EachAPI = "*"
 
-// CallsPerDay returns how many calls of an API are made for the app in a day,
-// and false where there is no limit.
+// CallsPerDay returns how many calls of an API the broker makes for the app in a
+// day, and false if there is no limit.
 func (a *App) CallsPerDay(api string) (int, bool) {
 	if n, ok := a.PerDay[strings.ToLower(api)]; ok {
 		return n, true

@@ -141,8 +141,8 @@ func TestCallsPerDay(t *testing.T) {
 	}
 }
 
-// FuzzCleanAPI: what is cleaned is one path to everybody who reads it, and
-// what is closed stays so.
+// FuzzCleanAPI: a cleaned path is the same path to everybody who reads it, and a
+// closed API stays closed however its path is written.
 func FuzzCleanAPI(f *testing.F) {
 	for _, seed := range []string{"/cgi-bin/token", "/cgi-bin/../cgi-bin//token/.", "/cgi-bin/%74oken", "/sns/oauth2/access_token", "/a/b.c/..", "/x\\y"} {
 		f.Add(seed)

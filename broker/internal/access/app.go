@@ -23,13 +23,13 @@ type App struct {
 	// Accounts are the appids that the grants hold for, or just EveryAccount.
 	Accounts []string
 	Grants   []Grant
-	// PerSecond is how many calls a second the app may make, in the long run,
-	// streams and an operator's calls aside.
+	// PerSecond is how many calls a second the app may make in the long run. Streams
+	// and operators' calls are not counted.
 	PerSecond int
 	// Calls are the APIs that the grant call holds for, none for every one.
 	Calls []Pattern
-	// PerDay is how many calls of an API are made for it in a day, by API in small
-	// letters; see CallsPerDay.
+	// PerDay is how many calls of an API are made for the app in a day, by API in
+	// lower case; see CallsPerDay.
 	PerDay map[string]int
 
 	// Set by NewPolicy; an app without them is not limited.
@@ -37,15 +37,15 @@ type App struct {
 	under *atomic.Int64 // calls under way that move bodies
 }
 
-// DefaultPerSecond is how many calls a second an app may make that has no
-// limit of its own.
+// DefaultPerSecond is the limit, in calls a second, of an app that has none of its
+// own.
 const DefaultPerSecond = 50
 
-// burst is how many seconds' calls may come at once: an app of many threads
-// sends a message from each, and then none for a while.
+// burst is how many seconds' calls may come at once: an app with many threads
+// sends a message from each of them, and then none for a while.
 const burst = 10
 
-// rated returns an app with all of its calls left.
+// rated returns the app with fresh limits: no call is counted yet.
 func rated(a App) *App {
 	if a.PerSecond == 0 {
 		a.PerSecond = DefaultPerSecond
@@ -54,12 +54,12 @@ func rated(a App) *App {
 	return &a
 }
 
-// maxUnder bounds an app's calls under way that move bodies: each takes some
-// hundred KiB.
+// maxUnder bounds how many calls of an app that move bodies may be under way. Each
+// takes some hundred KiB.
 const maxUnder = 500
 
-// Enter begins a call that moves a body, or returns RESOURCE_EXHAUSTED when
-// there are too many. leave ends it.
+// Enter begins a call that moves a body, or returns RESOURCE_EXHAUSTED when too
+// many are under way. leave ends it.
 func (a *App) Enter() (leave func(), err error) {
 	if a.under == nil {
 		return func() {}, nil

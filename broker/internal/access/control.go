@@ -21,8 +21,9 @@ import (
 type Control struct {
 	policy atomic.Pointer[Policy]
 	clock  credential.Clock
-	// Trusts holds a client certificate against the CAs of now, whatever they
-	// were when its connection was made. It is required where there are any.
+	// Trusts checks a client certificate against the present CAs. They may have
+	// changed since its connection was made. Trusts is required where there are
+	// client CAs.
 	Trusts func(presented []*x509.Certificate) error
 }
 
@@ -41,13 +42,13 @@ const (
 	maxToken = 16 << 10
 	// maxLocalKey bounds the name of an edge's local key, in bytes.
 	maxLocalKey = 512
-	// localKeyHeader is where an edge names it.
+	// localKeyHeader is the header in which an edge names it.
 	localKeyHeader = "wxbroker-local-key"
 )
 
 // Identify finds out who calls. Its error is a gRPC status: UNAUTHENTICATED, or
-// UNAVAILABLE where a token cannot be verified just now. The Caller is as much
-// as is known, also beside an error.
+// UNAVAILABLE if a token cannot be verified just now. The Caller says what is known,
+// also beside an error.
 func (c *Control) Identify(ctx context.Context) (Caller, error) {
 	var caller Caller
 	p, _ := peer.FromContext(ctx)
@@ -74,8 +75,8 @@ func (c *Control) Identify(ctx context.Context) (Caller, error) {
 	return caller, unauthenticated("the caller does not say who it is: it needs a token, or a client certificate")
 }
 
-// verified returns the connection of a caller whose client certificate
-// crypto/tls has verified, nil for one that has presented none.
+// verified returns the TLS connection of a caller whose client certificate was
+// verified by crypto/tls, nil for a caller that has presented none.
 func verified(p *peer.Peer) *tls.ConnectionState {
 	if p == nil {
 		return nil
@@ -138,8 +139,8 @@ func (c *Control) byCertificate(caller Caller, state tls.ConnectionState) (Calle
 	return caller, nil
 }
 
-// App returns the app that the caller is by the policy of now, and the caller
-// known by the identity that made it so. The error is the status
+// App returns which app the caller is by the present policy. The returned Caller is
+// known by the identity that decided this. The error is the status
 // PERMISSION_DENIED, or UNAUTHENTICATED when the proof has expired since.
 func (c *Control) App(caller Caller) (*App, Caller, error) {
 	policy := c.policy.Load()
@@ -168,7 +169,7 @@ func (c *Control) App(caller Caller) (*App, Caller, error) {
 	return found, caller.as(by), nil
 }
 
-// Named returns the app of that name by the policy of now, nil if there is none.
+// Named returns the app of that name by the present policy, nil if there is none.
 func (c *Control) Named(name string) *App {
 	policy := c.policy.Load()
 	if policy.IsOpen() && name == Anybody {
@@ -182,8 +183,8 @@ func (c *Control) Named(name string) *App {
 	return nil
 }
 
-// Presents reports whether a call brings anything by which its caller could
-// be known: it is all that can be said before the call itself has arrived.
+// Presents reports whether a call brings anything by which its caller could be
+// known. Before the call itself has arrived no more than that can be said.
 func (c *Control) Presents(ctx context.Context, headers metadata.MD) bool {
 	if c.policy.Load().IsOpen() || len(headers.Get("authorization")) > 0 {
 		return true
@@ -194,7 +195,8 @@ func (c *Control) Presents(ctx context.Context, headers metadata.MD) bool {
 
 func unauthenticated(why string) error { return status.Error(codes.Unauthenticated, why) }
 
-// readable returns a name that somebody else chose if it is fit for a log line.
+// readable returns a name that somebody else chose, or "?" if it is not fit for a
+// log line.
 func readable(name string) string {
 	if len(name) > maxLocalKey || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "?"

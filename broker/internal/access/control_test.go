@@ -58,8 +58,8 @@ func mustPolicy(t *testing.T, kubernetes *access.Kubernetes, apps ...access.App)
 	return p
 }
 
-// certificate returns a certificate with these names, URIs being those with a
-// scheme.
+// certificate returns a certificate with these names. Names with a scheme are URIs,
+// the others DNS names.
 func certificate(t *testing.T, until time.Time, names ...string) []*x509.Certificate {
 	t.Helper()
 	pair := tlstest.NewCA(t, "ours").Issue(t, func(c *x509.Certificate) {
@@ -79,7 +79,7 @@ func certificate(t *testing.T, until time.Time, names ...string) []*x509.Certifi
 	return []*x509.Certificate{pair.Leaf}
 }
 
-// TestIdentify: who may be who, by each proof and by none.
+// TestIdentify: which app a caller is, by each kind of proof and without any.
 func TestIdentify(t *testing.T) {
 	cluster := clustertest.New(t, "one")
 	token, tokenID := access.NewToken()
@@ -147,7 +147,8 @@ func TestIdentify(t *testing.T) {
 	}
 }
 
-// TestWhatIsProvenOutlivesThePolicy, and what is granted does not.
+// TestWhatIsProvenOutlivesThePolicy: a caller stays who it is under a new policy,
+// and has the grants of the new one.
 func TestWhatIsProvenOutlivesThePolicy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		token, id := access.NewToken()
@@ -164,7 +165,7 @@ func TestWhatIsProvenOutlivesThePolicy(t *testing.T) {
 		if app, _, err := control.App(caller); status.Code(err) != codes.PermissionDenied {
 			t.Errorf("%v, %v", app, err)
 		}
-		// A proof ends when it says.
+		// A proof ends when it expires.
 		control.Use(mustPolicy(t, nil, access.App{Name: "dns", Identities: []access.Identity{"dns:a"}}))
 		caller, err = control.Identify(call{chain: certificate(t, time.Now().Add(time.Minute), "a")}.context(t))
 		if err != nil {
@@ -177,8 +178,8 @@ func TestWhatIsProvenOutlivesThePolicy(t *testing.T) {
 	})
 }
 
-// TestAProofEndsWithTheFirstOfItsChain: a certificate is worth no more than what
-// vouches for it.
+// TestAProofEndsWithTheFirstOfItsChain: a certificate counts no longer than each of
+// the certificates that vouch for it.
 func TestAProofEndsWithTheFirstOfItsChain(t *testing.T) {
 	const short, long = time.Hour, 10 * time.Hour
 	for name, lives := range map[string][]time.Duration{
@@ -211,8 +212,8 @@ func TestAProofEndsWithTheFirstOfItsChain(t *testing.T) {
 	}
 }
 
-// TestOpen: everything for everybody, until there are apps: who came before has
-// proven nothing.
+// TestOpen: everybody may do everything until there are apps. Callers from before
+// have proven nothing then.
 func TestOpen(t *testing.T) {
 	control := newControl(access.Open())
 	caller, err := control.Identify(call{}.context(t))
@@ -234,7 +235,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// TestLocalKeys: what an edge names is shown, and nothing that would break a
+// TestLocalKeys: the name that an edge gives is shown, unless it could break a log
 // line.
 func TestLocalKeys(t *testing.T) {
 	control := newControl(access.Open())
@@ -249,7 +250,7 @@ func TestLocalKeys(t *testing.T) {
 	}
 }
 
-// TestAppsAreRatedApart: one app's calls cost no other.
+// TestAppsAreRatedApart: the calls of one app do not count for another.
 func TestAppsAreRatedApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		web, webID := access.NewToken()
@@ -284,9 +285,9 @@ func TestAppsAreRatedApart(t *testing.T) {
 	})
 }
 
-// TestARefusedCallTakesNoPlace: an app that had too many calls under way may
-// make as many again as have ended, however often it was refused meanwhile, and
-// it takes no place of another's.
+// TestARefusedCallTakesNoPlace: an app has too many calls under way, and some of
+// them end. Then it may begin as many again, however often it was refused
+// meanwhile. It takes no place of another app's.
 func TestARefusedCallTakesNoPlace(t *testing.T) {
 	web, webID := access.NewToken()
 	api, apiID := access.NewToken()

@@ -21,7 +21,8 @@ import (
 //	k8s:NAMESPACE:SERVICEACCOUNT     what its Kubernetes token was issued for
 //	token:sha256:HEX                 the hash of its token
 //
-// in lower case where case means nothing, so that equal ones are equal strings.
+// in lower case where case means nothing, so that equal identities are equal
+// strings.
 type Identity string
 
 const (
@@ -69,7 +70,8 @@ func ParseIdentity(s string) (Identity, error) {
 	return "", errors.New("is none of spiffe://…, dns:NAME, k8s:NAMESPACE:SERVICEACCOUNT and token:sha256:HASH")
 }
 
-// Proof says what has to be configured before anybody can prove the identity.
+// Proof returns how the identity is proven, and so what has to be configured for
+// that.
 func (id Identity) Proof() Proof {
 	switch {
 	case strings.HasPrefix(string(id), spiffePrefix), strings.HasPrefix(string(id), dnsPrefix):
@@ -91,8 +93,9 @@ const (
 	ByKubernetes
 )
 
-// String returns the identity, of a token's hash only the beginning: enough to
-// find its line, and a log is no place for more.
+// String returns the identity. Of a token's hash it shows only the beginning: that
+// is enough to find its line in the configuration, and more does not belong in a
+// log.
 func (id Identity) String() string {
 	if hash, ok := strings.CutPrefix(string(id), tokenPrefix); ok {
 		return tokenPrefix + hash[:min(8, len(hash))] + "…"
@@ -100,7 +103,7 @@ func (id Identity) String() string {
 	return string(id)
 }
 
-// spiffe returns a URI as an identity, if it has the form
+// spiffe returns a URI as an identity, if it has the form of a SPIFFE ID
 // (https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE-ID.md).
 func spiffe(u *url.URL) (Identity, bool) {
 	if u == nil || u.Scheme != "spiffe" || u.Host == "" || u.User != nil || u.Port() != "" || u.Path == "" || u.Path == "/" ||
@@ -126,8 +129,8 @@ func namesIn(cert *x509.Certificate) []Identity {
 	return names
 }
 
-// Claimed returns what a certificate that was not verified says that it is, for
-// people; "" for nothing.
+// Claimed returns whom a certificate names that was not verified, for people; ""
+// for nobody.
 func Claimed(cert *x509.Certificate) string {
 	if names := namesIn(cert); len(names) > 0 {
 		return names[0].String() + " (not verified)"
@@ -135,7 +138,7 @@ func Claimed(cert *x509.Certificate) string {
 	return ""
 }
 
-// newTokenPrefix tells people and secret scanners what they have found.
+// newTokenPrefix lets people and secret scanners recognise a token of ours.
 const newTokenPrefix = "wxb_"
 
 // NewToken returns a token that cannot be guessed, and the identity that it

@@ -59,7 +59,8 @@ func TestParseIdentity(t *testing.T) {
 	}
 }
 
-// TestIdentitiesAreShownInShort: a hash in a log is a hash to try against.
+// TestIdentitiesAreShownInShort: whoever has a whole hash from a log can try tokens
+// against it.
 func TestIdentitiesAreShownInShort(t *testing.T) {
 	token, id := access.NewToken()
 	if shown := fmt.Sprintf("%v %s", id, id); shown != string(id[:21])+"… "+string(id[:21])+"…" {

@@ -10,8 +10,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// ErrNoKeys says that the cluster's keys could not be read, or not recently
-// enough to say that a token's key is none of them.
+// ErrNoKeys says that the cluster's keys could not be read, or were read too long
+// ago to say that a token's key is not among them.
 var ErrNoKeys = errors.New("the cluster's keys are not known")
 
 var (
@@ -20,14 +20,14 @@ var (
 )
 
 const (
-	// freshKeys is how old the keys may be before they are read again. A
-	// cluster withdraws a key when it leaked, and announces one long before it
-	// signs with it.
+	// freshKeys is how old the keys may be before they are read again. A cluster
+	// withdraws a key that has leaked. It shows a new key long before it signs with
+	// that.
 	freshKeys = 5 * time.Minute
-	// staleKeys is how long the keys serve while they cannot be read again.
+	// staleKeys is how long the known keys are used while they cannot be read again.
 	staleKeys = 24 * time.Hour
-	// betweenReads is the shortest time between two readings, however many
-	// tokens come with keys that nobody knows.
+	// betweenReads is the shortest time between two readings, however many tokens
+	// with unknown keys arrive.
 	betweenReads = 10 * time.Second
 	// readTimeout bounds one reading.
 	readTimeout = 5 * time.Second
@@ -43,18 +43,18 @@ type keys struct {
 
 	mu      sync.Mutex
 	current []jose.JSONWebKey
-	read    time.Time // when current was, zero for never
+	read    time.Time // when current was read, zero for never
 	tried   time.Time
 	failure error         // of the last try
-	reading chan struct{} // closed when the reading that is under way ends, nil without one
+	reading chan struct{} // closed when the reading under way ends; nil if none is
 }
 
 func newKeys(issuer string, source KeySource) *keys { return &keys{issuer: issuer, source: source} }
 
-// verify lets verified try the keys that may have signed a token with that key
-// ID: those of that name and those without one. Whoever comes with a known key
-// never waits; only one that is not known waits for a reading. The error is
-// ErrNoKeys where that key may yet turn out to be one of the cluster's.
+// verify calls verified with the keys that may have signed a token with that key
+// ID: the keys of that name, and the keys without a name. A caller with a known key
+// never waits. A caller with an unknown key waits for a reading. The error is
+// ErrNoKeys if the key may still turn out to be one of the cluster's.
 func (k *keys) verify(ctx context.Context, id string, now time.Time, verified func(jose.JSONWebKey) bool) error {
 	k.mu.Lock()
 	if now.Sub(k.read).Abs() > freshKeys {
@@ -66,7 +66,7 @@ func (k *keys) verify(ctx context.Context, id string, now time.Time, verified fu
 	switch {
 	case ok:
 		return nil
-	case named: // and has not signed it
+	case named: // the key is known and has not signed the token
 		return errForeign
 	}
 	k.mu.Lock()
@@ -79,7 +79,7 @@ func (k *keys) verify(ctx context.Context, id string, now time.Time, verified fu
 			return fmt.Errorf("%w: %w", ErrNoKeys, ctx.Err())
 		}
 	}
-	k.mu.Lock() // one may have ended since known was taken, whoever began it
+	k.mu.Lock() // a reading may have ended since known was taken, whoever began it
 	known, failure := k.known(now), k.failure
 	k.mu.Unlock()
 	ok, named = try(known, id, verified)
@@ -97,8 +97,8 @@ func (k *keys) verify(ctx context.Context, id string, now time.Time, verified fu
 	}
 }
 
-// try reports whether one of the keys that may have signed it has, and whether
-// there is a key of that very name.
+// try reports whether one of the keys that may have signed the token did, and
+// whether there is a key with that very name.
 func try(known []jose.JSONWebKey, id string, verified func(jose.JSONWebKey) bool) (ok, named bool) {
 	for _, key := range known {
 		// A key from a PEM file has no name, and some tokens name none.
@@ -121,8 +121,9 @@ func (k *keys) known(now time.Time) []jose.JSONWebKey {
 	return k.current
 }
 
-// readAgain returns what is closed when a reading ends: of the one under way or
-// else of a new one, or nil when there was one a moment ago. k.mu is held.
+// readAgain begins a reading of the keys, unless one is under way. It returns a
+// channel that is closed when that reading ends. It returns nil, and begins none,
+// when there was one a moment ago. k.mu is held.
 func (k *keys) readAgain(ctx context.Context, now time.Time) <-chan struct{} {
 	if k.reading != nil || now.Sub(k.tried).Abs() < betweenReads {
 		return k.reading
@@ -130,7 +131,7 @@ func (k *keys) readAgain(ctx context.Context, now time.Time) <-chan struct{} {
 	k.tried = now
 	reading := make(chan struct{})
 	k.reading = reading
-	go func() { // for everybody who waits, so not to end with the one who came first
+	go func() { // for everybody who waits, so it must not end with the caller who began it
 		defer close(reading)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 		defer cancel()
@@ -145,7 +146,7 @@ func (k *keys) readAgain(ctx context.Context, now time.Time) <-chan struct{} {
 	return reading
 }
 
-// inherit takes over what other knows, as keys that are to be read again.
+// inherit takes over the keys of other, but as keys that have to be read again.
 func (k *keys) inherit(other *keys, now time.Time) {
 	other.mu.Lock()
 	current, read := other.current, other.read

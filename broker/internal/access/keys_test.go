@@ -9,8 +9,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// TestAReadingEndsWhileKnownKeysAreTried: its keys count, though it was under
-// way when the known ones were taken and is over when another would begin.
+// TestAReadingEndsWhileKnownKeysAreTried: a reading is under way when the known keys
+// are tried, and is over before another could begin. Its keys count all the same.
 func TestAReadingEndsWhileKnownKeysAreTried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		current := []jose.JSONWebKey{{Key: "old"}}

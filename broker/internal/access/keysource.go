@@ -19,7 +19,7 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/follow"
 )
 
-// maxKeys bounds what keys are read from, in bytes.
+// maxKeys bounds a file or an answer with keys, in bytes.
 const maxKeys = 1 << 20
 
 // KeyFile returns the keys of a file, as [ReadKeyFile] does.
@@ -41,8 +41,7 @@ func ReadKeyFile(ctx context.Context, path string) ([]jose.JSONWebKey, error) {
 	return found, nil
 }
 
-// publicKeys reads a JSON web key set or PEM. What is not a public key is
-// passed over: it verifies nothing.
+// publicKeys reads a JSON web key set or PEM. It skips what is not a public key.
 func publicKeys(raw []byte) ([]jose.JSONWebKey, error) {
 	var found []jose.JSONWebKey
 	for rest := raw; ; {
@@ -77,10 +76,10 @@ const discoveryPath = "/.well-known/openid-configuration"
 type Discovery struct {
 	// URL is the document's. It may lack the usual path.
 	URL string
-	// CAFile has the CAs that are trusted instead of the system's, "" for those.
+	// CAFile has the CAs that are trusted, "" for the system's.
 	CAFile string
 	// TokenFile holds a token for the API server, which by default does not show
-	// its keys to everybody; "" presents none.
+	// its keys to everybody. With "" no token is presented.
 	TokenFile string
 }
 
@@ -124,10 +123,11 @@ func (d Discovery) Keys() KeySource {
 // keysPath is where an API server shows its keys.
 const keysPath = "/openid/v1/jwks"
 
-// keysAddress returns where to read the keys that a server says are at named.
-// An API server, which is who we have a token for, names an address for the
-// outside: often out of reach from inside, and not a host that the token is
-// meant for. It shows the same keys where its document is.
+// keysAddress returns where to read the keys for which a server's document names
+// the address named. Where we have a token, the server is an API server. The
+// address that an API server names is for the outside: it is often out of reach
+// from inside the cluster, and our token is not meant for that host. The API server
+// shows the same keys beside its document.
 func (d Discovery) keysAddress(server, named string) string {
 	u, err := url.Parse(named)
 	if d.TokenFile == "" || err != nil || u.Path != keysPath {
@@ -188,8 +188,8 @@ func (d Discovery) get(ctx context.Context, client *http.Client, address string)
 	return io.ReadAll(io.LimitReader(response.Body, maxKeys))
 }
 
-// CheckKeyURL says why keys cannot be had there safely: whoever can change them
-// on the way can be anybody.
+// CheckKeyURL says why keys cannot be read safely from an address. Whoever can
+// change the keys on the way can pretend to be anybody.
 func CheckKeyURL(u *url.URL) error {
 	switch {
 	case u.Host == "" || u.User != nil:

@@ -119,8 +119,8 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
-// TestOurTokenIsForTheAPIServerAlone: a document may name any address for the
-// keys, and nobody there has any business with our ServiceAccount.
+// TestOurTokenIsForTheAPIServerAlone: a document may name any address for the keys.
+// Nobody at another address may see our ServiceAccount's token.
 func TestOurTokenIsForTheAPIServerAlone(t *testing.T) {
 	cluster := clustertest.New(t, "one")
 	tokenFile := filepath.Join(t.TempDir(), "token")
@@ -132,7 +132,7 @@ func TestOurTokenIsForTheAPIServerAlone(t *testing.T) {
 		name      string
 		tokenFile string
 		keysAt    string // HERE is the server of the document, THERE another
-		here      string // what it is shown with the question for the keys
+		here      string // the token that HERE is shown when it is asked for the keys
 		there     string
 		says      string
 	}{
@@ -176,13 +176,12 @@ func TestOurTokenIsForTheAPIServerAlone(t *testing.T) {
 	}
 }
 
-// TestKeysWithoutAnEnd: reading stops at a limit, whatever a server goes on to
-// send.
+// TestKeysWithoutAnEnd: reading stops at a limit, however much a server sends.
 func TestKeysWithoutAnEnd(t *testing.T) {
 	for _, endless := range []string{"/.well-known/openid-configuration", "/openid/v1/jwks"} {
 		t.Run(endless, func(t *testing.T) {
 			cluster := clustertest.New(t, "one")
-			const much = 64 << 20 // what is on its way when reading stops is a tenth of it
+			const much = 64 << 20 // ten times what is on its way when reading stops
 			sent := make(chan int, 1)
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path != endless {

@@ -11,14 +11,14 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// Audience is whom a ServiceAccount token has to be issued for.
+// Audience is the audience that a ServiceAccount token has to be issued for.
 const Audience = "wxbroker"
 
 // clockSkew is how far a cluster's clock may be ahead of ours.
 const clockSkew = 30 * time.Second
 
-// algorithms are what Kubernetes and the issuers beside it sign with. None of
-// them verifies with what it signs with, and "none" is not among them.
+// algorithms are those that Kubernetes and other issuers sign with. All of them
+// verify with another key than they sign with, and "none" is not among them.
 var algorithms = []jose.SignatureAlgorithm{
 	jose.RS256, jose.RS384, jose.RS512, jose.ES256, jose.ES384, jose.ES512, jose.PS256, jose.PS384, jose.PS512, jose.EdDSA,
 }
@@ -32,21 +32,22 @@ type Kubernetes struct {
 	from string
 }
 
-// NewKubernetes returns a Kubernetes for tokens of that issuer, signed with the
-// keys of source. From says in any words where that has them from.
+// NewKubernetes returns a Kubernetes for tokens of that issuer that are signed with
+// the keys of source. From describes source in any words: two with equal words have
+// the same keys.
 func NewKubernetes(issuer, from string, source KeySource) *Kubernetes {
 	return &Kubernetes{issuer: issuer, from: from, keys: newKeys(issuer, source)}
 }
 
-// looksLikeJWT tells a Kubernetes token from one of NewToken: the header of a
-// JWT is a JSON object, in base64.
+// looksLikeJWT tells a Kubernetes token from a token that NewToken made: a JWT
+// begins with a JSON object in base64.
 func looksLikeJWT(token string) bool {
 	return strings.HasPrefix(token, "eyJ") && strings.Count(token, ".") == 2
 }
 
-// Verify returns what a token was issued for, and until when. It returns
-// [ErrNoKeys] when nothing can be said. Beside another error the identity is
-// what a token that was signed by the cluster says, else "".
+// Verify returns whom a token was issued for, and when it expires. The error is
+// [ErrNoKeys] when nothing can be said about the token. Beside any other error the
+// identity is the one in a token that the cluster has signed, else "".
 func (k *Kubernetes) Verify(ctx context.Context, token string, now time.Time) (Identity, time.Time, error) {
 	parsed, err := jwt.ParseSigned(token, algorithms)
 	if err != nil || len(parsed.Headers) != 1 {

@@ -25,9 +25,9 @@ func Open() *Policy {
 // IsOpen reports whether it is [Open].
 func (p *Policy) IsOpen() bool { return p.anybody != nil }
 
-// NewPolicy returns the policy for these apps. Each has a name of its own, and
-// no two an identity in common. Kubernetes verifies ServiceAccount tokens; nil
-// lets none in.
+// NewPolicy returns the policy for these apps. No two may have a name or an
+// identity in common. Kubernetes verifies ServiceAccount tokens; with nil none is
+// accepted.
 func NewPolicy(apps []App, kubernetes *Kubernetes) (*Policy, error) {
 	if found := Conflicts(apps); len(found) > 0 {
 		return nil, fmt.Errorf("the app %s: %s", apps[found[0].App].Name, found[0])
@@ -42,7 +42,8 @@ func NewPolicy(apps []App, kubernetes *Kubernetes) (*Policy, error) {
 	return p, nil
 }
 
-// Conflict is what an app has that an app before it, or it itself, has already.
+// Conflict is a name or an identity of an app that is there already: an app before
+// it has it, or the app itself.
 type Conflict struct {
 	App      int    // the index of the later one
 	Identity int    // the index of its identity, -1 for its name
@@ -71,16 +72,16 @@ func Conflicts(apps []App) []Conflict {
 	return found
 }
 
-// Succeed lets the policy begin with what old knows of the same cluster: while
-// its keys cannot be read, a new configuration should lock nobody out.
+// Succeed gives the policy the keys that old has of the same cluster. So a new
+// configuration locks nobody out while the keys cannot be read.
 func (p *Policy) Succeed(old *Policy, now time.Time) {
 	if p.kubernetes != nil && old.kubernetes != nil && p.kubernetes.issuer == old.kubernetes.issuer && p.kubernetes.from == old.kubernetes.from {
 		p.kubernetes.keys.inherit(old.kubernetes.keys, now)
 	}
 }
 
-// Check reads what the policy needs, and says why some callers could not be
-// verified now: the keys of the cluster cannot be read. It may take seconds.
+// Check reads the cluster's keys, if the policy needs them. The error says why they
+// cannot be read: then some callers cannot be verified now. Check may take seconds.
 func (p *Policy) Check(ctx context.Context, now time.Time) error {
 	if p.kubernetes == nil {
 		return nil

@@ -17,7 +17,7 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// cluster's keys, as a test changes them.
+// changingKeys are a cluster's keys, which a test changes.
 type changingKeys struct {
 	t       *testing.T
 	current []jose.JSONWebKey
@@ -26,8 +26,8 @@ type changingKeys struct {
 	reads   int
 }
 
-// source ends with ctx, as a reading over a network does.
-
+// source returns the keys after the delay. It ends with ctx, as a reading over a
+// network does.
 func (c *changingKeys) source(ctx context.Context, _ string) ([]jose.JSONWebKey, error) {
 	c.reads++
 	select {
@@ -47,9 +47,9 @@ func keysOf(t *testing.T, cluster *clustertest.Cluster) []jose.JSONWebKey {
 	return found
 }
 
-// TestKeysAreReadAgain as they change, and not for every token of a stranger;
-// and while they cannot be read, those that are known serve for a day. Nobody
-// is refused for good whose key may be there at the next reading.
+// TestKeysAreReadAgain when they change, and not for every token of a stranger.
+// While they cannot be read, the known keys are used for a day. A caller is not
+// refused for good if its key may be there at the next reading.
 func TestKeysAreReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second := clustertest.New(t, "first"), clustertest.New(t, "second")
@@ -76,7 +76,7 @@ func TestKeysAreReadAgain(t *testing.T) {
 		check(second, "unknown", 1) // too soon
 		time.Sleep(10 * time.Second)
 		check(second, "taken", 2)
-		check(first, "unknown", 2) // it was withdrawn, or is another new one
+		check(first, "unknown", 2) // it was withdrawn; it could also be another new one
 		time.Sleep(10 * time.Second)
 		check(first, "refused", 3)
 		for range 100 {
@@ -122,14 +122,14 @@ func TestKnownKeysDoNotWait(t *testing.T) {
 	})
 }
 
-// TestAReadingIsForAllWhoWait: it does not end with the caller that began it,
-// and those who come meanwhile, or soon after, begin no other.
+// TestAReadingIsForAllWhoWait: it does not end with the caller that began it.
+// Callers that come meanwhile, or soon after, begin no other.
 func TestAReadingIsForAllWhoWait(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		delay   time.Duration
 		failure error
-		took    time.Duration // until who waits is told
+		took    time.Duration // until those who wait are answered
 		taken   bool
 	}{
 		{"that brings the keys", 3 * time.Second, nil, 3 * time.Second, true},
@@ -179,8 +179,8 @@ func TestAReadingIsForAllWhoWait(t *testing.T) {
 	}
 }
 
-// TestKeysWithoutNames: a key that was added to a PEM file is one that is not
-// known.
+// TestKeysWithoutNames: a key that was added to a PEM file is unknown until the file
+// is read again.
 func TestKeysWithoutNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second := clustertest.New(t, "first"), clustertest.New(t, "second")
@@ -206,8 +206,8 @@ func TestKeysWithoutNames(t *testing.T) {
 	})
 }
 
-// TestANewPolicyKnowsTheSameClusterOnly: what another file says is not what
-// this one said.
+// TestANewPolicyKnowsTheSameClusterOnly: keys from one file are not taken for those
+// of another.
 func TestANewPolicyKnowsTheSameClusterOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := clustertest.New(t, "one")
@@ -229,8 +229,8 @@ func TestANewPolicyKnowsTheSameClusterOnly(t *testing.T) {
 	})
 }
 
-// TestANewPolicyReadsTheKeysAnew: what it takes over serves while they are read,
-// and a key that was withdrawn is believed no longer than that.
+// TestANewPolicyReadsTheKeysAnew: the keys that it takes over are used until they
+// have been read again. A key that was withdrawn is believed no longer than that.
 func TestANewPolicyReadsTheKeysAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		leaked, sound := clustertest.New(t, "leaked"), clustertest.New(t, "sound")

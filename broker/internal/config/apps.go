@@ -154,8 +154,8 @@ func someOf(grants []access.Grant) string {
 	return "there are " + strings.Join(names, ", ")
 }
 
-// appAccounts checks an app's accounts. One that does nothing but administer
-// may leave them out.
+// appAccounts checks an app's accounts. An app whose only grant is admin may leave
+// them out.
 func (r *reader) appAccounts(key string, app *access.App) {
 	switch {
 	case len(app.Accounts) > 0:

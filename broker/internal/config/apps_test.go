@@ -20,7 +20,7 @@ import (
 const (
 	aHash = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 	bHash = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
-	// anApp is the shortest list of apps, and theAccount the account it is for.
+	// anApp is the shortest list of apps. It is for the account theAccount.
 	anApp      = "apps: [{name: web, identities: ['token:sha256:" + aHash + "'], accounts: [wx1], grants: [sign]}]\n"
 	theAccount = "accounts: [{appid: wx1, secret_file: 'SECRET'}]\n"
 )
@@ -60,7 +60,7 @@ func TestAppsRefused(t *testing.T) {
 	hash := "token:sha256:" + aHash
 	for _, tt := range []struct {
 		name, yaml string
-		want       []string // each in the error; one that begins with a colon is behind the file's name
+		want       []string // each is in the error; a text that begins with a colon follows the file's name
 	}{
 		{"a grant that does not exist", app(hash, "accounts: [wx1]\n    grants: [sign, signn]"), []string{":6: apps[0].grants[1]: is no grant", "admin"}},
 		{"a grant twice", app(hash, "accounts: [wx1]\n    grants: [sign, sign]"), []string{":6: apps[0].grants[1]: is there twice"}},
@@ -196,8 +196,8 @@ func TestNeedsRestart(t *testing.T) {
 	}
 }
 
-// TestEverythingFixedNeedsARestart: each field of [Fixed], also one that is yet
-// to be written.
+// TestEverythingFixedNeedsARestart: each field of [Fixed], found by reflection, so
+// that a field which is added later is checked as well.
 func TestEverythingFixedNeedsARestart(t *testing.T) {
 	var before, next Config
 	fields := fieldsOf(t, reflect.ValueOf(&before.Fixed).Elem(), "")
@@ -259,8 +259,8 @@ func mustAddress(t *testing.T, s string) daemon.Address {
 	return a
 }
 
-// TestOpeningNeedsARestart: that somebody deleted the last app is no reason to
-// give everything to everybody.
+// TestOpeningNeedsARestart: somebody may have deleted the last app by mistake.
+// That must not give everything to everybody.
 func TestOpeningNeedsARestart(t *testing.T) {
 	load := func(yaml string) Config {
 		t.Helper()
@@ -279,9 +279,9 @@ func TestOpeningNeedsARestart(t *testing.T) {
 	}
 }
 
-// TestWhatAnAccountNeeds of its keeper after a change: a new one, another place
-// to read the AppSecret from, or nothing. By reflection, so that a key that is
-// added to an account and in neither list is noticed.
+// TestWhatAnAccountNeeds of its keeper after a change: a new keeper, another place
+// to read the AppSecret from, or nothing. The keys are found by reflection, so
+// that a new key of an account which is in no list is noticed.
 func TestWhatAnAccountNeeds(t *testing.T) {
 	const kept, secret, nothing = "another keeper", "another secret", "nothing"
 	changes := map[string]struct{ yaml, needs string }{
@@ -312,7 +312,7 @@ func TestWhatAnAccountNeeds(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				c.Accounts[0].written.SecretFile = filepath.Base(c.Accounts[0].written.SecretFile) // it lies elsewhere each time
+				c.Accounts[0].written.SecretFile = filepath.Base(c.Accounts[0].written.SecretFile) // its directory is another each time
 				return c.Accounts[0]
 			}
 			before := load("tickets: [jsapi]")
@@ -330,8 +330,8 @@ func TestWhatAnAccountNeeds(t *testing.T) {
 	}
 }
 
-// TestAnAppSecretIsFollowed: its file's content is handed on once it has changed
-// and means something. Until then the one from before stays.
+// TestAnAppSecretIsFollowed: when its file has changed and holds an AppSecret, that
+// is handed on. Until then the old AppSecret stays.
 func TestAnAppSecretIsFollowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := write(t, "accounts: [{appid: wx1, secret_file: SECRET}]\n")

@@ -28,7 +28,7 @@ import (
 // Config is a configuration that was checked, with its secrets read.
 type Config struct {
 	Fixed
-	Keys        store.Keys // what seals the database, none for nothing
+	Keys        store.Keys // seal the database; without any it is not sealed
 	Upstreams   []*url.URL
 	UpstreamCAs *x509.CertPool // nil for the system's alone
 	Accounts    []Account
@@ -41,7 +41,7 @@ type Config struct {
 // Fixed is what a running broker cannot change.
 type Fixed struct {
 	Data              string // path of the database
-	EncryptionKeyFile string // what seals it, "" for nothing
+	EncryptionKeyFile string // seals it, "" for a database that is not sealed
 	GRPC, Ops         daemon.Address
 	MaxConnections    int // of the gRPC listener
 	TLS               tlsfile.Files
@@ -49,11 +49,11 @@ type Fixed struct {
 	Insecure       bool
 	UpstreamURLs   string // as written, each on a line
 	UpstreamCAFile string
-	// KubernetesIssuer is whose tokens count, "" for nobody's. Streams that
-	// were opened by another's would go on.
+	// KubernetesIssuer issues the tokens that count, "" for none. It cannot change,
+	// since streams that were opened with a token of the old issuer would go on.
 	KubernetesIssuer string
-	// HasApps says that there are any. To open the broker to everybody is more
-	// than a line that somebody deleted.
+	// HasApps says that the file lists apps. Without apps the broker is open to
+	// everybody. That takes more than a line that somebody deleted.
 	HasApps bool
 }
 
@@ -86,13 +86,13 @@ func (c Config) NeedsRestart(next Config) []string {
 type Account struct {
 	AppID  string
 	Secret credential.Secret
-	// FollowSecret has use called with the AppSecret each time that its file has
-	// changed, until ctx ends; nil where it has none.
+	// FollowSecret calls use with the AppSecret each time that its file has changed,
+	// until ctx ends. It is nil for an AppSecret that is not in a file.
 	FollowSecret func(ctx context.Context, log *slog.Logger, use func(credential.Secret))
 	Stable       bool // the stable token, not the classic one
 	Tickets      []credential.Kind
 	SignHosts    credential.HostRules
-	// Limits are the calls a day of an API where the keeper's default is not
+	// Limits are calls a day, for the APIs for which the keeper's default is not
 	// wanted.
 	Limits map[wechat.API]int
 
@@ -169,7 +169,7 @@ func parse(ctx context.Context, path string, source []byte) (Config, error) {
 	return r.config, nil
 }
 
-// keys reads what seals the database.
+// keys reads the keys that seal the database.
 func (r *reader) keys(written file) {
 	path := written.EncryptionKeyFile
 	if path == "" {
@@ -199,7 +199,7 @@ func (r *reader) listen(written file) {
 	}
 }
 
-// tls checks what is there. The files themselves are read by whoever uses them.
+// tls checks which files are named. Whoever uses the files reads them.
 func (r *reader) tls(written file) {
 	t := written.TLS
 	r.config.TLS = tlsfile.Files{Cert: t.CertFile, Key: t.KeyFile, CA: t.ClientCAFile}

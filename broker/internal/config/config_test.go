@@ -17,8 +17,8 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// write puts a configuration beside a secret and a pipe without a writer, whose
-// paths it may name as SECRET and PIPE.
+// write puts a configuration beside a secret and a pipe without a writer. The
+// configuration may name their paths as SECRET and PIPE.
 func write(t *testing.T, yaml string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -146,8 +146,8 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
-// TestSecretFiles: what a file of an AppSecret may look like, at the start and
-// whenever it is read anew.
+// TestSecretFiles: what an AppSecret's file may look like, at the start and each
+// time that it is read again.
 func TestSecretFiles(t *testing.T) {
 	const secret = "hunter2hunter2"
 	for _, tt := range []struct {

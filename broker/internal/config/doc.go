@@ -3,6 +3,6 @@
 //
 // The file is YAML; docs/configuration.md describes every key. AppSecrets are
 // never in it: it names a file or an environment variable for each. Somebody may
-// have written one there by mistake all the same, so errors quote keys, and
-// values only where they have the form of what belongs there.
+// have written an AppSecret into it by mistake. So errors quote keys; a value they
+// quote only if it has the form that a value of that key has.
 package config

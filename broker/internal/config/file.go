@@ -84,7 +84,7 @@ func (c *calls) UnmarshalYAML(decode func(any) error) error {
 	return nil
 }
 
-// defaults are what a key means that is not there.
+// defaults returns the values of keys that are not in the file.
 func defaults() file {
 	return file{
 		Data:      "wxbroker.db",

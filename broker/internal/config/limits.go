@@ -2,8 +2,8 @@ package config
 
 import "github.com/wxbroker/wxbroker/broker/internal/wechat"
 
-// limits reads how many calls of each API the broker may make in a day. What
-// WeChat itself allows no more of can only be lowered.
+// limits reads how many calls of each API the broker may make in a day. A limit
+// that is WeChat's own can only be lowered.
 func (r *reader) limits(key string, written fileLimits) map[wechat.API]int {
 	limits := map[wechat.API]int{}
 	for _, l := range []struct {

@@ -8,8 +8,8 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 )
 
-// TestLimits: what is written holds, and what is not written is the keeper's
-// to decide.
+// TestLimits: a limit that is written counts. A limit that is not written is left
+// to the keeper.
 func TestLimits(t *testing.T) {
 	for _, tt := range []struct {
 		name, yaml string

@@ -52,7 +52,8 @@ func (r *reader) line(key string) int {
 	return 1
 }
 
-// has reports whether the file has something at key, a YAML path, be it null.
+// has reports whether the file has something at key, a YAML path, even if it is
+// null.
 func (r *reader) has(key string) bool {
 	path, err := yaml.PathString(key)
 	if err != nil {
@@ -62,8 +63,8 @@ func (r *reader) has(key string) bool {
 	return err == nil && node != nil
 }
 
-// syntax says where the file is not what it should be. It quotes keys and no
-// values: one of them may be a secret.
+// syntax says where the file cannot be read. It quotes keys and no values: a value
+// may be a secret.
 func (r *reader) syntax(err error) error {
 	var at interface {
 		GetToken() *token.Token
@@ -80,11 +81,11 @@ func (r *reader) syntax(err error) error {
 	return fmt.Errorf("%s:%d:%d: %s", r.path, position.Line, position.Column, message)
 }
 
-// keyForm is what a key of ours looks like, and no AppSecret or token.
+// keyForm is a form that our keys have, and that no AppSecret or token has.
 var keyForm = regexp.MustCompile(`^[A-Za-z_]{1,40}$`)
 
-// shown quotes an unknown key, if it cannot be a secret that went astray, and
-// says what may have been meant.
+// shown quotes an unknown key and says what may have been meant. It does not quote
+// a key that may be a secret in the wrong place.
 func shown(name string) string {
 	if !keyForm.MatchString(name) {
 		return ", which looks like none that there is, and is not shown: it may be a secret"

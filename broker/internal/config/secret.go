@@ -12,8 +12,8 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/follow"
 )
 
-// appSecretForm is what an AppSecret looks like. One that stands where its
-// file's name or its variable's belongs must not be quoted.
+// appSecretForm is what an AppSecret looks like. An AppSecret that was written in
+// the place of its file's or variable's name must not be quoted.
 var appSecretForm = regexp.MustCompile(`^[0-9A-Fa-f]{32}$`)
 
 var variableForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
@@ -67,7 +67,7 @@ func (r *reader) secretFile(key string, a *Account) {
 	}
 }
 
-// parseSecret returns the AppSecret in its file. No error quotes what is there.
+// parseSecret returns the AppSecret in its file. No error quotes the content.
 func parseSecret(path string, read follow.Contents) (credential.Secret, error) {
 	value := strings.TrimSpace(string(read.Files[0].Bytes))
 	if value == "" || strings.ContainsAny(value, " \t\r\n") {

@@ -1,6 +1,6 @@
 // Package fanout hands the newest state of every account to whoever watches.
-// It keeps no queue: a reader that is slow sees the newest state next, never
-// the ones in between.
+// It keeps no queue: a slow reader sees the newest state next, never the states in
+// between.
 package fanout
 
 import (
@@ -16,14 +16,15 @@ import (
 type Fanout struct {
 	mu       sync.Mutex
 	revision uint64
-	least    uint64 // of any state: the revision at which all readers had to look again
-	accounts map[string]published
+	least    uint64 // the lowest revision that a State may have: when all readers last had to look again
+	accounts map[string]entry
 	changed  chan struct{} // closed by the next change; nil until somebody waits
 }
 
-type published struct {
+// entry is the newest state of one account.
+type entry struct {
 	account  credential.Account
-	revision uint64
+	revision uint64 // when it was published
 }
 
 // State is a number of accounts, in order of appid.
@@ -34,16 +35,16 @@ type State struct {
 	Accounts []credential.Account
 }
 
-// Publish makes a the newest state of its account and wakes whoever waits. It
-// costs the same however many they are.
+// Publish makes a the newest state of its account and wakes whoever waits. Its cost
+// does not depend on how many wait.
 func (f *Fanout) Publish(a credential.Account) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.accounts == nil {
-		f.accounts = make(map[string]published)
+		f.accounts = make(map[string]entry)
 	}
 	f.revision++
-	f.accounts[a.AppID] = published{a, f.revision}
+	f.accounts[a.AppID] = entry{a, f.revision}
 	f.wake()
 }
 
@@ -63,7 +64,7 @@ func (f *Fanout) Has(appid string) bool {
 	return ok
 }
 
-// Account returns the newest state of one account; without one it is false.
+// Account returns the newest state of one account, and false if there is none.
 func (f *Fanout) Account(appid string) (credential.Account, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -71,8 +72,8 @@ func (f *Fanout) Account(appid string) (credential.Account, bool) {
 	return p.account, ok
 }
 
-// Renew gives every state a new revision and wakes whoever waits: what a
-// reader may see of it has changed.
+// Renew gives every state a new revision and wakes whoever waits. It is for a change
+// of what readers may see.
 func (f *Fanout) Renew() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -92,8 +93,8 @@ func (f *Fanout) wake() {
 	}
 }
 
-// Changed returns a channel that is closed with the next change of any
-// account. Whoever asks for it before Current misses none.
+// Changed returns a channel that is closed with the next change of any account. A
+// reader that calls Changed before Current misses no change.
 func (f *Fanout) Changed() <-chan struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -103,8 +104,8 @@ func (f *Fanout) Changed() <-chan struct{} {
 	return f.changed
 }
 
-// Current returns the newest state of the accounts that wanted names, of all
-// when it names none.
+// Current returns the newest state of the accounts that wanted names. When it names
+// none, Current returns the state of all.
 func (f *Fanout) Current(wanted []string) State {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -115,8 +115,8 @@ func TestEveryReaderReachesTheLastState(*testing.T) {
 	wg.Wait()
 }
 
-// TestRemovedAndRenewed: what is gone is a change for whoever wanted it, at
-// whatever revision the rest is, and so is a renewal of everything.
+// TestRemovedAndRenewed: a removal is a change for whoever wanted the account, and a
+// renewal is one for everybody, whatever the revision of the other accounts.
 func TestRemovedAndRenewed(t *testing.T) {
 	var f fanout.Fanout
 	f.Publish(account("wx1", 1))
