@@ -16,33 +16,33 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// accounts are the keepers of the configured accounts, and the policy of these.
-// The configuration may change while they run. Nobody who changes it waits for a
-// keeper.
+// accounts are the configured accounts, each with its keeper and its policy. The
+// configuration may change while the keepers run. Whoever changes it does not wait
+// for a keeper.
 type accounts struct {
-	// newKeeper returns an account's keeper, in the place of another unless that
-	// is nil.
+	// newKeeper returns a keeper for an account. It takes the place of after, unless
+	// that is nil.
 	newKeeper func(a config.Account, after *keeper.Keeper, publish func(credential.Account)) *keeper.Keeper
-	// publish takes what a keeper published, with the policy beside it, and forget
-	// takes that back.
+	// publish is called with each state that a keeper published, with the account's
+	// policy beside it. forget takes an account back.
 	publish func(credential.Account)
 	forget  func(appid string)
 	log     *slog.Logger
 
 	mu     sync.Mutex
-	kept   map[string]*kept          // by appid
+	kept   map[string]*keptAccount   // by appid
 	ending map[string]*keeper.Keeper // of accounts that are not configured any more
-	// work lets something work until it is stopped, nil until run.
+	// work runs f until stop is called; nil until run.
 	work func(f func(context.Context)) (stop context.CancelFunc)
-	all  sync.WaitGroup // of what works
+	all  sync.WaitGroup // of everything that work runs
 }
 
-// kept is one account. It outlives its keepers.
-type kept struct {
+// keptAccount is one account. It outlives its keepers.
+type keptAccount struct {
 	config.Account
 	keeper   *keeper.Keeper
-	stop     context.CancelFunc // ends the keeper; nil until it works
-	unfollow context.CancelFunc // ends the following of the AppSecret's file; nil until it is followed
+	stop     context.CancelFunc // ends the keeper; nil until the keeper runs
+	unfollow context.CancelFunc // stops following the AppSecret's file; nil while it is not followed
 
 	mu        sync.Mutex
 	published credential.Account       // by the keeper
@@ -71,11 +71,11 @@ func (a *accounts) keeper(appid string) *keeper.Keeper {
 	return nil
 }
 
-// apply makes the configured accounts those that are kept: at first before run,
-// and later only while keepers work. A change of policy
-// goes past the keeper. An account whose credentials are to be kept otherwise
-// gets a new keeper, which takes over what the other holds; until then edges go on
-// with that.
+// apply makes the configured accounts those that are kept. It may be called once
+// before run, and then only while keepers run. A change of policy goes past the
+// keeper. An account that is to be kept in another way gets a new keeper, which
+// takes over what the old one holds. Until then edges use what the old one
+// published.
 func (a *accounts) apply(configured []config.Account) {
 	before := a.snapshot()
 	leaving := maps.Clone(before)
@@ -95,23 +95,23 @@ func (a *accounts) apply(configured []config.Account) {
 	}
 }
 
-func (a *accounts) snapshot() map[string]*kept {
+func (a *accounts) snapshot() map[string]*keptAccount {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return maps.Clone(a.kept)
 }
 
-// add keeps another account.
+// add begins to keep an account.
 func (a *accounts) add(account config.Account) {
 	a.mu.Lock()
 	before := a.ending[account.AppID]
 	a.mu.Unlock()
-	k := &kept{Account: account, policy: account.SignHosts, publish: a.publish}
+	k := &keptAccount{Account: account, policy: account.SignHosts, publish: a.publish}
 	k.keeper = a.newKeeper(account, before, k.take)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.kept == nil {
-		a.kept = make(map[string]*kept)
+		a.kept = make(map[string]*keptAccount)
 	}
 	a.kept[account.AppID] = k
 	if a.work != nil {
@@ -121,9 +121,9 @@ func (a *accounts) add(account config.Account) {
 }
 
 // reconfigure keeps an account as it is configured now.
-func (a *accounts) reconfigure(k *kept, account config.Account) {
+func (a *accounts) reconfigure(k *keptAccount, account config.Account) {
 	same := account.SameSecret(k.Account)
-	if same { // as the keeper has it: the file may have been written again just now
+	if same { // the keeper's counts: its file may have been written again just now
 		account.Secret = k.keeper.Secret()
 	}
 	if !account.KeptLike(k.Account) {
@@ -143,8 +143,8 @@ func (a *accounts) reconfigure(k *kept, account config.Account) {
 	}
 }
 
-// remove keeps an account no longer. What its keeper still publishes is nobody's.
-func (a *accounts) remove(k *kept) {
+// remove stops keeping an account. What its keeper may still publish goes to nobody.
+func (a *accounts) remove(k *keptAccount) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.kept, k.AppID)
@@ -162,8 +162,8 @@ func (a *accounts) remove(k *kept) {
 	}
 }
 
-// start lets a keeper work. a.mu is held.
-func (a *accounts) start(k *kept) {
+// start runs an account's keeper. a.mu is held.
+func (a *accounts) start(k *keptAccount) {
 	working, appid := k.keeper, k.AppID
 	k.stop = a.work(func(ctx context.Context) {
 		working.Run(ctx)
@@ -175,9 +175,9 @@ func (a *accounts) start(k *kept) {
 	})
 }
 
-// follow lets an account's keeper have the AppSecret's file as it changes. a.mu
-// is held.
-func (a *accounts) follow(k *kept) {
+// follow hands an account's keeper the AppSecret each time that its file changes.
+// a.mu is held.
+func (a *accounts) follow(k *keptAccount) {
 	if k.unfollow != nil {
 		k.unfollow()
 		k.unfollow = nil
@@ -195,8 +195,8 @@ func (a *accounts) follow(k *kept) {
 	})
 }
 
-// run lets the keepers work until ctx ends, also those that come later. wait
-// returns when they have ended.
+// run runs the keepers until ctx ends, also those that are added later. wait returns
+// when all have ended.
 func (a *accounts) run(ctx context.Context) (wait func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -212,8 +212,8 @@ func (a *accounts) run(ctx context.Context) (wait func()) {
 	return a.all.Wait
 }
 
-// take takes what a keeper published.
-func (k *kept) take(state credential.Account) {
+// take hands on a state that the keeper published.
+func (k *keptAccount) take(state credential.Account) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.published = state
@@ -221,7 +221,7 @@ func (k *kept) take(state credential.Account) {
 }
 
 // govern makes rules the account's policy.
-func (k *kept) govern(rules credential.HostRules) {
+func (k *keptAccount) govern(rules credential.HostRules) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if !slices.Equal(rules.Strings(), k.policy.Strings()) {
@@ -230,9 +230,9 @@ func (k *kept) govern(rules credential.HostRules) {
 	}
 }
 
-// handOn hands on what the keeper published with the policy beside it. k.mu is
-// held.
-func (k *kept) handOn() {
+// handOn hands on the state that the keeper published last, with the policy beside
+// it. k.mu is held.
+func (k *keptAccount) handOn() {
 	if k.publish != nil {
 		state := k.published
 		state.SignHosts = k.policy
@@ -240,8 +240,8 @@ func (k *kept) handOn() {
 	}
 }
 
-// stuckAfter is how long a keeper may take for one turn: it turns at least once a
-// minute, and a turn can make several calls to WeChat.
+// stuckAfter is how long a keeper may take for one turn. It begins a turn once a
+// minute at least, and a turn can make several calls to WeChat.
 const stuckAfter = 3 * time.Minute
 
 // healthy says which keepers are stuck, nil for none.
@@ -255,14 +255,14 @@ func (a *accounts) healthy() error {
 	return errors.Join(stuck...)
 }
 
-// claim passes on what an edge holds.
+// claim tells a keeper which version an edge holds.
 func (a *accounts) claim(appid string, kind credential.Kind, version int64) {
 	if k := a.keeper(appid); k != nil {
 		k.Claim(kind, version)
 	}
 }
 
-// report passes on that WeChat is said to refuse a value.
+// report tells a keeper that somebody says that WeChat refuses a value.
 func (a *accounts) report(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v credential.Versions, known bool, err error) {
 	k := a.keeper(appid)
 	if k == nil {

@@ -1,5 +1,3 @@
-// Package app wires the broker: configuration → store → keepers → fanout →
-// streams, and the ops listener beside them.
 package app
 
 import (
@@ -43,8 +41,8 @@ type Options struct {
 	Clock credential.Clock
 	// DialWeChat opens connections to the upstreams, nil for the network.
 	DialWeChat func(ctx context.Context, network, address string) (net.Conn, error)
-	// Follow has the configuration that New is given follow its file while the
-	// broker runs; nil for one that stays as it is.
+	// Follow is the file that the configuration is read again from while the broker
+	// runs; nil for a configuration that stays as it is.
 	Follow *Followed
 	// GRPC and Ops are listened on instead of the configured addresses.
 	GRPC, Ops net.Listener
@@ -56,7 +54,7 @@ type Options struct {
 type App struct {
 	log           *slog.Logger
 	clock         credential.Clock
-	configuration current
+	configuration currentConfig
 	followed      *Followed // nil for a configuration that stays as it is
 	access        *access.Control
 	store         *store.Writer
@@ -97,8 +95,8 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 	if err := a.listen(ctx, c); err != nil {
 		return nil, err
 	}
-	// What was counted today is lost with the database, of the accounts that
-	// were in it.
+	// Today's counts are lost with the database, but only those of accounts that were
+	// in it: not of an account that is added later.
 	lost := found.Lost()
 	client := wechat.New(wechat.Options{Upstreams: c.Upstreams, CAs: c.UpstreamCAs, Dial: o.DialWeChat, Done: a.metrics.Called})
 	a.accounts.publish, a.accounts.forget, a.accounts.log = a.states.Publish, a.states.Remove, o.Log
@@ -149,7 +147,7 @@ func (a *App) secure(ctx context.Context, files tlsfile.Files) (*tls.Config, err
 	return source.Server()
 }
 
-// open opens the database and says what it found out about it.
+// open opens the database and logs what is wrong with it.
 func (a *App) open(c config.Config, o Options) (store.Findings, error) {
 	if o.OpenStore == nil {
 		o.OpenStore = func(path string, keys store.Keys) (store.Disk, store.Findings, error) { return store.Open(path, keys) }
@@ -227,8 +225,8 @@ func (a *App) Run(ctx context.Context) error {
 	waitForKeepers := a.accounts.run(keepersCtx)
 	var counting sync.WaitGroup
 	counting.Go(func() { a.relay.Run(keepersCtx) })
-	// Files are followed until the streams have ended: the last of it may have
-	// to do with keepers.
+	// Files are followed until the streams have ended, and no longer: a change of the
+	// configuration changes keepers, which are stopped after that.
 	followCtx, stopFollowing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopFollowing()
 	var following sync.WaitGroup

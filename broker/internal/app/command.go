@@ -47,7 +47,7 @@ func (c serveCommand) Run(r daemon.Running) error {
 }
 
 func (c serveCommand) serve(r daemon.Running, log *slog.Logger, logMetrics prometheus.Collector) error {
-	// From the start on: by default the signal would end the process.
+	// From the start on, because without this the signal would end the process.
 	told := make(chan os.Signal, 1)
 	signal.Notify(told, syscall.SIGHUP)
 	defer signal.Stop(told)

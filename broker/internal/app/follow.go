@@ -9,18 +9,18 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/follow"
 )
 
-// Followed is a configuration file that is read again while the broker runs:
-// the file itself, not the files that it names.
+// Followed is a configuration file that is read again while the broker runs. Only
+// the file itself is followed here, not the files that it names.
 type Followed struct {
 	Path string
 	// Loaded is the fingerprint of what the file held when it was loaded.
 	Loaded follow.Fingerprint
-	// Told has an element each time that somebody asks for a reload (SIGHUP).
+	// Told receives something each time that somebody asks for a reload (SIGHUP).
 	Told <-chan os.Signal
 }
 
-// follow reloads the configuration file until ctx ends: when its content is
-// another, and when somebody says so, whether or not it is.
+// follow reloads the configuration file until ctx ends: when its content has
+// changed, and each time that somebody asks for it, changed or not.
 func (a *App) follow(ctx context.Context) {
 	path, loaded := a.followed.Path, a.followed.Loaded
 	for ctx.Err() == nil {
@@ -41,9 +41,9 @@ func (a *App) follow(ctx context.Context) {
 	}
 }
 
-// reloadNow reloads the configuration for somebody who waits for it, and
-// returns the fingerprint of what is in use: none after a failure, so that any
-// content is news from then on, even what was in use before.
+// reloadNow reloads the configuration for somebody who waits for it, and returns the
+// fingerprint of what is in use. After a failure that is the zero fingerprint: then
+// any content counts as a change, even the content that was in use before.
 func (a *App) reloadNow(ctx context.Context, path string) follow.Fingerprint {
 	read, err := config.File(path).Read(ctx)
 	if err == nil {

@@ -27,8 +27,8 @@ func (s *site) probe(path string) (status int, body string) {
 	return response.StatusCode, string(raw)
 }
 
-// TestAKeeperThatIsStuck, whatever the cause, is a sick broker: it has to be
-// started anew. One that waits for WeChat is not.
+// TestAKeeperThatIsStuck makes the broker sick, whatever the cause: the broker has to
+// be started anew. A keeper that waits for WeChat does not.
 func TestAKeeperThatIsStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := startSite(t, false, "wx1", "wx2")

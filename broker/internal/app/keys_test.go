@@ -14,8 +14,8 @@ import (
 	"github.com/wxbroker/wxbroker/broker/clustertest"
 )
 
-// TestAReloadReadsTheClustersKeys: whoever has withdrawn a key that leaked and
-// reloads waits no longer for that key to be refused.
+// TestAReloadReadsTheClustersKeys: a person withdraws a key that leaked, and reloads.
+// From then on the key is refused.
 func TestAReloadReadsTheClustersKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		leaked, sound := clustertest.New(t, "leaked"), clustertest.New(t, "sound")

@@ -36,7 +36,7 @@ const (
 type killer struct {
 	store.Disk
 	step  string
-	calls atomic.Int32 // that were counted, or are about to be
+	calls atomic.Int32 // calls that were counted, or are about to be
 }
 
 func (k *killer) at(step string) {
@@ -79,13 +79,13 @@ type killingConn struct {
 func (c killingConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 {
-		c.at(beforeRead) // WeChat has given it, and nobody has read it
+		c.at(beforeRead) // WeChat has answered, and nobody has read the answer
 	}
 	return n, err
 }
 
-// killed runs a broker with the configuration in its first argument until it
-// kills itself at the step in its second.
+// killed runs a broker until it kills itself. The first argument is the path of the
+// configuration, the second is the step.
 func killed() {
 	ctx, k := context.Background(), &killer{step: os.Args[2]}
 	loaded, err := config.Load(ctx, os.Args[1])
@@ -135,7 +135,7 @@ func TestKilledBetweenTwoSteps(t *testing.T) {
 	for _, api := range []string{"classic", "stable"} {
 		for _, tt := range []struct {
 			step string
-			open bool // the call's intent is
+			open bool // whether the call's intent is open
 		}{
 			{beforeCount, false},
 			{beforeSend, true},
@@ -172,7 +172,7 @@ func TestKilledBetweenTwoSteps(t *testing.T) {
 				}
 
 				token, log := tokenAfter(t, path, func(c credential.Credential) bool {
-					asked := !tt.open || tokenCalls(sim) > calls // who finds an intent asks at once
+					asked := !tt.open || tokenCalls(sim) > calls // a broker that finds an open intent asks at once
 					return asked && sim.TokenAlive(c.Value.Reveal()) && (api == "stable" || !tt.open || c.Version > reserved)
 				})
 				same := token.Value.Reveal() == stored.Value
@@ -214,14 +214,14 @@ func tokenCalls(sim *wechatsim.Sim) int {
 	return sim.Count(wechatsim.Call{AppID: "wx1", API: wechatsim.PathToken}) + sim.Count(wechatsim.Call{AppID: "wx1", API: wechatsim.PathStableToken})
 }
 
-// tokenRecord is what is read here of a token's record.
+// tokenRecord is the part of a token's record that these tests read.
 type tokenRecord struct {
 	Value   string
 	Version int64
 }
 
-// intentOf returns the version that an open intent has reserved for a token, 0
-// for none, and the token that is stored.
+// intentOf returns the version that an open intent has reserved for a token, 0 if no
+// intent is open, and the token that is stored.
 func intentOf(t *testing.T, path string) (reserved int64, stored tokenRecord) {
 	t.Helper()
 	s, _, err := store.Open(path, store.Keys{})
@@ -247,8 +247,8 @@ func intentOf(t *testing.T, path string) (reserved int64, stored tokenRecord) {
 	return reserved, stored
 }
 
-// tokenAfter runs a broker with the configuration at path until it has published
-// a token that WeChat honours, and returns that and what the broker logged.
+// tokenAfter runs a broker with the configuration at path until it has published a
+// token that WeChat honours. It returns the token and what the broker logged.
 func tokenAfter(t *testing.T, path string, honours func(credential.Credential) bool) (credential.Credential, string) {
 	t.Helper()
 	loaded, err := config.Load(t.Context(), path)

@@ -23,11 +23,11 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// seconds is a moment as metrics have it.
+// seconds returns a moment in the form that metrics have.
 func seconds(at time.Time) float64 { return float64(at.UnixMilli()) / 1000 }
 
-// secured returns what the configuration says of TLS, with clients that have
-// certificates, and a client's side of it.
+// secured returns the key tls of a configuration that asks clients for certificates,
+// and the option with which a client connects.
 func (s *site) secured(ca *tlstest.CA, pair tlstest.Pair) (tlsKeys string, client grpc.DialOption) {
 	s.t.Helper()
 	dir := s.t.TempDir()
@@ -124,7 +124,7 @@ func (s *site) send(conn *grpc.ClientConn, app string) {
 		{Part: &wxbrokerv1.CallRequest_Head{Head: &wxbrokerv1.CallHead{Appid: "wx1", Method: "POST", Path: wechatsim.PathCustomSend, Proven: true}}},
 		{Part: &wxbrokerv1.CallRequest_Body{Body: body}},
 	} {
-		_ = stream.Send(part) // Recv says why not
+		_ = stream.Send(part) // Recv returns the error
 	}
 	_ = stream.CloseSend()
 	for err == nil {

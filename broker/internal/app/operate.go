@@ -22,7 +22,7 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// operation is what every command has that asks a running broker.
+// operation is what all commands that ask a running broker have in common.
 type operation struct {
 	Broker string `default:"127.0.0.1:7600" env:"WXBROKER_BROKER" placeholder:"HOST:PORT" help:"The broker's gRPC address, or unix:/path; ${default} if not given."`
 	uplink.Flags
@@ -30,7 +30,7 @@ type operation struct {
 	JSON    bool          `name:"json" help:"Print JSON, for programs."`
 }
 
-// ask connects to the broker and lets f ask it.
+// ask connects to the broker and calls f with the connection's client.
 func (o operation) ask(r daemon.Running, f func(context.Context, wxbrokerv1.OperatorServiceClient) error) error {
 	link, err := o.Open(r.Context, o.Broker)
 	if err != nil {
@@ -58,8 +58,8 @@ func (o operation) ask(r daemon.Running, f func(context.Context, wxbrokerv1.Oper
 	return nil
 }
 
-// bounded lets each call take so long and no longer. What happens between
-// calls, such as a person's thinking, is not bounded.
+// bounded is a gRPC interceptor that bounds each call by the flag --timeout. The time
+// between calls, in which a person may think, is not bounded.
 func (o operation) bounded(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, call grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
@@ -95,7 +95,8 @@ func (c statusCommand) Run(r daemon.Running) error {
 	})
 }
 
-// account returns the account that is meant: the only one where none is named.
+// account returns the account of that appid. Without an appid it returns the broker's
+// only account.
 func account(ctx context.Context, broker wxbrokerv1.OperatorServiceClient, appid string) (*wxbrokerv1.AccountStatus, error) {
 	got, err := broker.GetStatus(ctx, &wxbrokerv1.GetStatusRequest{Appid: appid})
 	if err != nil {
@@ -115,7 +116,7 @@ func confirm(r daemon.Running, question string) error {
 		err  error
 	}
 	replied := make(chan reply, 1)
-	go func() { // nothing but the end of the process ends this, if nobody answers
+	go func() { // while nobody answers, only the end of the process ends this
 		text, err := bufio.NewReader(io.LimitReader(os.Stdin, 100)).ReadString('\n')
 		replied <- reply{text, err}
 	}()

@@ -18,7 +18,7 @@ import (
 type patientBroker struct {
 	wxbrokerv1.UnimplementedOperatorServiceServer
 	mu    sync.Mutex
-	waits map[string]time.Duration // by method; zero is for ever
+	waits map[string]time.Duration // by method; zero means for ever
 }
 
 func (b *patientBroker) note(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
@@ -48,7 +48,7 @@ func (b *patientBroker) Refresh(context.Context, *wxbrokerv1.RefreshRequest) (*w
 	return &wxbrokerv1.RefreshResponse{Account: &wxbrokerv1.AccountStatus{Appid: "wx1"}}, nil
 }
 
-// take returns what was noted since the last call.
+// take returns the waits that were noted since the last call of take.
 func (b *patientBroker) take() map[string]time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// table prints rows in columns, each row's cells parted by tabs.
+// table prints rows in columns. Tabs part the cells of a row.
 type table struct{ *tabwriter.Writer }
 
 func newTable(w io.Writer) table { return table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)} }
@@ -24,10 +24,10 @@ func (t table) row(cells ...any) {
 	for i, c := range cells {
 		text[i] = fmt.Sprint(c)
 	}
-	fmt.Fprintln(t, strings.Join(text, "\t")) // Flush tells of errors
+	fmt.Fprintln(t, strings.Join(text, "\t")) // Flush returns the error
 }
 
-// printStatus prints what needs a person first.
+// printStatus prints the broker's state. Lines that need a person come first.
 func printStatus(w io.Writer, s *wxbrokerv1.GetStatusResponse) error {
 	now := s.GetServerTime().AsTime()
 	t := newTable(w)
@@ -77,7 +77,7 @@ func printAccount(w io.Writer, a *wxbrokerv1.AccountStatus) error {
 	return t.Flush()
 }
 
-// account prints one account, what needs a person first.
+// account prints one account. Lines that need a person come first.
 func (t table) account(a *wxbrokerv1.AccountStatus, now time.Time) {
 	fmt.Fprintln(t, a.GetAppid())
 	for _, sentence := range a.GetAdvice() {

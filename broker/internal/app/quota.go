@@ -56,7 +56,7 @@ func (c quotaCommand) clear(ctx context.Context, r daemon.Running, broker wxbrok
 	return err
 }
 
-// spentOn returns what was spent of an API, nil if it is not there.
+// spentOn returns the budget of an API, nil if the account has none for it.
 func spentOn(account *wxbrokerv1.AccountStatus, api string) *wxbrokerv1.CallBudget {
 	for _, b := range account.GetBudget() {
 		if b.GetApi() == api {

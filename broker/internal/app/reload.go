@@ -13,8 +13,8 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/follow"
 )
 
-// current is the configuration in use.
-type current struct {
+// currentConfig is the configuration in use.
+type currentConfig struct {
 	reloading sync.Mutex // one at a time
 
 	mu      sync.Mutex
@@ -25,7 +25,7 @@ type current struct {
 }
 
 // state returns what operators are told.
-func (c *current) state() snapshot.Configuration {
+func (c *currentConfig) state() snapshot.Configuration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	told := snapshot.Configuration{Loaded: c.loaded, Apps: c.config.Policy.Apps()}
@@ -36,14 +36,15 @@ func (c *current) state() snapshot.Configuration {
 }
 
 // inUse returns the configuration in use.
-func (c *current) inUse() config.Config {
+func (c *currentConfig) inUse() config.Config {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.config
 }
 
-// Reload takes what was read of the configuration file at path into use, or
-// none of it: the error says why. What it revokes ends on open streams at once.
+// Reload takes the configuration that was read from the file at path into use. It
+// takes all of it or nothing: the error says why. What it revokes ends on open
+// streams at once.
 func (a *App) Reload(ctx context.Context, path string, read follow.Contents) error {
 	a.configuration.reloading.Lock()
 	defer a.configuration.reloading.Unlock()
@@ -68,15 +69,15 @@ func (a *App) replace(ctx context.Context, next config.Config) error {
 	}
 	next.Policy.Succeed(before.Policy, a.clock())
 	a.access.Use(next.Policy)
-	a.states.Renew() // first: what is revoked ends now
+	a.states.Renew() // before the accounts, so that what is revoked ends now
 	a.accounts.apply(next.Accounts)
 	a.use(ctx, next)
 	a.log.Info("the configuration has changed", "accounts", len(next.Accounts), "apps", next.Policy.Apps())
 	return nil
 }
 
-// use notes that c is in use, and says what in it should be mended and was not
-// said of the one before.
+// use notes that c is in use. It logs the warnings about c that the configuration
+// before did not have.
 func (a *App) use(ctx context.Context, c config.Config) {
 	a.configuration.mu.Lock()
 	defer a.configuration.mu.Unlock()
@@ -95,7 +96,7 @@ func (a *App) use(ctx context.Context, c config.Config) {
 		}
 	}
 	a.configuration.warned = warnings
-	// It may take seconds, which nobody has to wait for.
+	// This may take seconds, so nobody waits for it.
 	go func() {
 		if err := c.Policy.Check(context.WithoutCancel(ctx), now); err != nil {
 			a.log.Warn("Kubernetes tokens cannot be verified yet", "error", err)

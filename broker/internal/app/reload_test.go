@@ -19,7 +19,7 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
 
-// TestAccountsComeAndGo: one that did not change is not touched.
+// TestAccountsComeAndGo: an account that did not change is not touched.
 func TestAccountsComeAndGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := startSite(t, false, "wx1", "wx2")
@@ -51,8 +51,8 @@ func TestAccountsComeAndGo(t *testing.T) {
 	})
 }
 
-// TestReloadBesideACall to WeChat that does not come back: what was removed is
-// gone at once, what is new is there at once, and nobody waits for the call.
+// TestReloadBesideACall: a call to WeChat does not return. What was removed is gone
+// at once, what is new is there at once, and nobody waits for the call.
 func TestReloadBesideACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := startSite(t, false, "wx1", "wx2")
@@ -73,8 +73,8 @@ func TestReloadBesideACall(t *testing.T) {
 	})
 }
 
-// TestRemovedAccountsStayGone, though a call for one brings a new value after it
-// was removed: what its keeper publishes then is nobody's.
+// TestRemovedAccountsStayGone: a call brings a new value for an account that was
+// removed meanwhile. What its keeper publishes then goes to nobody.
 func TestRemovedAccountsStayGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)
@@ -100,8 +100,8 @@ func TestRemovedAccountsStayGone(t *testing.T) {
 	})
 }
 
-// TestRevokedWhileAKeeperIsReplaced: what a reload revokes ends at once, also
-// where a keeper is replaced whose call to WeChat does not come back.
+// TestRevokedWhileAKeeperIsReplaced: what a reload revokes ends at once, also when the
+// reload replaces a keeper whose call to WeChat does not return.
 func TestRevokedWhileAKeeperIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)
@@ -138,8 +138,8 @@ func TestReloadThatNeedsARestart(t *testing.T) {
 	})
 }
 
-// TestSIGHUPThatFailed is tried again by itself, though the configuration's file
-// is as it was: what it names was missing.
+// TestSIGHUPThatFailed: the reload is tried again without another SIGHUP, though the
+// configuration's file has not changed. A file that it names was missing.
 func TestSIGHUPThatFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := startSite(t, true, "wx1")
@@ -157,8 +157,8 @@ func TestSIGHUPThatFailed(t *testing.T) {
 	})
 }
 
-// TestClusterKeysOutliveAReload: while the cluster does not show them again, a
-// new configuration locks nobody out.
+// TestClusterKeysOutliveAReload: a new configuration locks nobody out while the
+// cluster's keys cannot be read again.
 func TestClusterKeysOutliveAReload(t *testing.T) {
 	cluster := clustertest.New(t, "one")
 	var away atomic.Bool

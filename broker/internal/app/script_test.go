@@ -62,7 +62,7 @@ func TestCommandLine(t *testing.T) {
 
 type (
 	processKey struct{}
-	// process is what start started.
+	// process is a program that start started.
 	process struct {
 		cmd *exec.Cmd
 		// ended is closed when the log is complete.
@@ -83,7 +83,8 @@ func (p *process) note(line string) {
 	p.more = make(chan struct{})
 }
 
-// logged returns what was logged so far, and what is closed with the next line.
+// logged returns what was logged so far, and a channel that is closed with the next
+// line.
 func (p *process) logged() (text string, more <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -129,7 +130,7 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	awaitLog(ts, false, args[:1])
 }
 
-// patience is how long the log is waited for, and the end.
+// patience is how long a script waits for a line of the log, or for a program's end.
 const patience = 20 * time.Second
 
 // awaitLog returns once the log says what that expression matches. Negated, it
@@ -165,9 +166,9 @@ func awaitLog(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// fail starts the program that its arguments name, which has to end by itself,
-// with exit code 1 and a log that matches: `failing regexp program...`. Unlike
-// exec it does not wait for ever.
+// fail starts the program that its arguments name: `failing regexp program...`. The
+// program has to end by itself, with exit code 1, and its log has to match. Unlike
+// exec, fail does not wait for ever.
 func fail(ts *testscript.TestScript, neg bool, args []string) {
 	start(ts, neg, args)
 	p := ts.Value(processKey{}).(*process)
@@ -194,7 +195,7 @@ func makePipe(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// hangUp tells what start started to read its configuration.
+// hangUp tells the program that start started to read its configuration.
 func hangUp(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) > 0 {
 		ts.Fatalf("usage: sighup")
@@ -202,8 +203,8 @@ func hangUp(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(ts.Value(processKey{}).(*process).cmd.Process.Signal(syscall.SIGHUP))
 }
 
-// terminate stops what start started, as an operator does, and fails unless it
-// ends well with all that its arguments say in its log.
+// terminate stops the program that start started, as an operator does. The program
+// has to end with exit code 0, and its log has to contain each of the arguments.
 func terminate(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("usage: sigterm [log text...]")
@@ -227,7 +228,7 @@ func terminate(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// envsubst replaces the variables in a file by what they stand for.
+// envsubst replaces the variables in a file by their values.
 func envsubst(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: envsubst file")

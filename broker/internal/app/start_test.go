@@ -14,12 +14,13 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
 
-// TestWarningsAtTheStart: what somebody should mend is said, whoever noticed it.
+// TestWarningsAtTheStart: what a person should mend is logged, whichever part of the
+// broker noticed it.
 func TestWarningsAtTheStart(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		before func(*testing.T, *site)
-		says   []string // in one line; none where nothing is to be said
+		says   []string // texts in one line; none where nothing is to be logged
 	}{
 		{"nothing is wrong", func(t *testing.T, s *site) {
 			ca := tlstest.NewCA(t, "ours")
@@ -81,15 +82,15 @@ func TestWarningsAtTheStart(t *testing.T) {
 	}
 }
 
-// TestLostDatabase: of the accounts that were in it nobody knows what was called
-// today, so half of it counts as spent; of an account that is added later it is
-// known.
+// TestLostDatabase: nobody knows how many calls were made today for the accounts that
+// were in the database. So half of each limit counts as spent. It does not for an
+// account that is added later.
 func TestLostDatabase(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		lose func(*store.Findings)
-		used float64 // at the start, with the call that is made there
-		set  float64 // aside
+		used float64 // calls that count as made at the start, with the first one
+		set  float64 // the metric of databases that were set aside
 	}{
 		{"nothing is lost", func(*store.Findings) {}, 1, 0},
 		{"it was damaged", func(f *store.Findings) { f.Aside = &store.Aside{Path: "bad", Reason: errors.New("damaged")} }, 5001, 1},
@@ -114,8 +115,7 @@ func TestLostDatabase(t *testing.T) {
 	}
 }
 
-// TestUndatedValues: when nobody knows how old a value is, nobody is told when it
-// expires.
+// TestUndatedValues: while nobody knows how old a value is, no expiry is shown for it.
 func TestUndatedValues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		expiry := map[string]float64{}

@@ -11,8 +11,8 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// TestStreamsEndBeforeKeepers: at a stop the streams end at once, and whoever
-// asked something before that is answered by a keeper that still works.
+// TestStreamsEndBeforeKeepers: at a stop the streams end at once. Keepers run on until
+// everybody who asked something before is answered.
 func TestStreamsEndBeforeKeepers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)

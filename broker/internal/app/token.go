@@ -18,8 +18,8 @@ type newTokenCommand struct {
 }
 
 // Run prints the token on the first line of the standard output and the
-// configuration on the second. Nobody is asked and nothing is kept: the broker
-// knows the token once its configuration does.
+// configuration on the second. It asks no broker and stores nothing else: the broker
+// knows the token once its configuration has that line.
 func (c newTokenCommand) Run(r daemon.Running) error {
 	if err := access.CheckName(c.App); err != nil {
 		return fmt.Errorf("APP: %q %w", c.App, err)
@@ -35,7 +35,7 @@ func (c newTokenCommand) Run(r daemon.Running) error {
 	return err
 }
 
-// writeNew writes a file that only its owner can read, and no one else's.
+// writeNew writes a new file that only its owner can read. It replaces no file.
 func writeNew(path, content string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

@@ -72,10 +72,10 @@ type site struct {
 
 	// What a test may set before start.
 	following bool           // whether the broker follows the file
-	more      string         // what follows in the configuration
-	disk      storetest.Disk // what it has of a database
-	found     store.Findings // what opening that finds out
-	step      time.Duration  // how far the wall clock is off
+	more      string         // the end of the configuration
+	disk      storetest.Disk // holds the database
+	found     store.Findings // what opening the database finds out
+	step      time.Duration  // by how much the wall clock is off
 
 	wechat    *bufconn.Listener
 	grpc, ops *bufconn.Listener
@@ -108,8 +108,8 @@ func (s *site) writeFile(path, content string) {
 	}
 }
 
-// write writes a configuration with these accounts, each of which may be
-// followed by more of its keys.
+// write writes a configuration with these accounts. More keys of an account may
+// follow its appid.
 func (s *site) write(accounts ...string) {
 	s.t.Helper()
 	text := "upstreams: ['http://127.0.0.1:1']\naccounts:\n"
@@ -121,7 +121,7 @@ func (s *site) write(accounts ...string) {
 	s.writeFile(s.path, text+s.more)
 }
 
-// start runs the broker with these accounts, as write has them.
+// start runs the broker with these accounts, in the form that write takes.
 func (s *site) start(accounts ...string) {
 	s.t.Helper()
 	s.write(accounts...)
@@ -181,8 +181,8 @@ func (s *site) read() follow.Contents {
 	return read
 }
 
-// reload takes a configuration with these accounts into use, as write has them,
-// in a bubble. Nothing is waited for.
+// reload takes a configuration with these accounts, in the form that write takes, into
+// use, in a bubble. It fails if that takes any time.
 func (s *site) reload(accounts ...string) {
 	s.t.Helper()
 	s.write(accounts...)
@@ -196,7 +196,7 @@ func (s *site) reload(accounts ...string) {
 	synctest.Wait()
 }
 
-// published returns what edges may see, by appid, with how many tickets.
+// published returns the accounts that edges may see, each with whether it has a ticket.
 func (s *site) published() string {
 	var all []string
 	for _, a := range s.app.states.Current(nil).Accounts {
@@ -229,8 +229,7 @@ func (s *site) connect(options ...grpc.DialOption) *grpc.ClientConn {
 	return conn
 }
 
-// apps returns the apps of a configuration, each of which has the token of its
-// name.
+// apps returns the key apps of a configuration. Each app's token is its name.
 func apps(lines ...string) string {
 	text := "apps:\n"
 	for _, line := range lines {
@@ -297,8 +296,7 @@ func (e *stream) take(state *wxbrokerv1.WatchResponse, err error) {
 	}
 }
 
-// check checks which accounts the stream has, as far as it is open, and else how
-// it ended.
+// check checks which accounts an open stream has, or how a stream ended.
 func (e *stream) check(t *testing.T, when, appids string, ended bool, code codes.Code) {
 	t.Helper()
 	synctest.Wait()
@@ -312,7 +310,7 @@ func (e *stream) check(t *testing.T, when, appids string, ended bool, code codes
 // opsClient reaches the ops listener.
 func (s *site) opsClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true, // for nothing may be left in the bubble
+		DisableKeepAlives: true, // no goroutine may be left in the bubble
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return s.ops.DialContext(ctx) },
 	}}
 }
