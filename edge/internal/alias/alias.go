@@ -1,8 +1,9 @@
-// Package alias makes what stands for an access_token where an app may have
-// calls made with it and may not have it. An alias says which local key it was
-// made for, and until when it is good. Only who has the app's key for the
-// account can make one or read it, so each edge of the app knows those of the
-// others, and an edge that was restarted those from before.
+// Package alias makes aliases of access_tokens. An app that may have calls made with
+// a token, but may not have the token itself, is given an alias for it. An alias says
+// which local key it was made for, and until when it is good. Making and reading one
+// takes the app's key for the account, which all edges of the app have. So each of
+// them knows the aliases that another one made, or that it made itself before a
+// restart.
 package alias
 
 import (
@@ -26,13 +27,13 @@ const (
 	prefix = "wxb_"
 	// keySize is AES-256's, in bytes.
 	keySize = 32
-	// maxName bounds the name of a local key, as the file of them does, and
-	// maxLength an alias: WeChat has apps make room for 512.
+	// maxName bounds the name of a local key, as package localkey does. maxLength
+	// bounds an alias: WeChat tells apps to make room for a token of 512 characters.
 	maxName   = 64
 	maxLength = 512
 )
 
-// encoding is strict: else an alias could be written in several ways.
+// encoding is strict, or one alias could be written in several ways.
 var encoding = base64.RawURLEncoding.Strict()
 
 // New returns an alias for the holder of the local key of that name, which
@@ -50,9 +51,9 @@ func New(key credential.Secret, appid, name string, expiry time.Time) (string, e
 	return prefix + encoding.EncodeToString(sealed), nil
 }
 
-// Open returns the name of the local key that an alias was made for and when it
-// expires; false where it is none, or none of appid with that key, or is not
-// good any more.
+// Open returns the name of the local key that an alias was made for, and when the
+// alias expires. ok is false if it is no alias, if it was made for another appid or
+// with another key, or if it has expired.
 func Open(key credential.Secret, appid, alias string, now time.Time) (name string, expiry time.Time, ok bool) {
 	encoded, has := strings.CutPrefix(alias, prefix)
 	if !has || len(alias) > maxLength {

@@ -26,7 +26,7 @@ func made(t testing.TB, key credential.Secret, appid, name string, expiry time.T
 
 func TestOpen(t *testing.T) {
 	good := made(t, ours, "wx1", "店铺", now.Add(time.Second))
-	// Of its last character two bits mean something.
+	// Only two bits of its last character carry data.
 	short := made(t, ours, "wx1", "a", now.Add(time.Second))
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	other := short[:len(short)-1] + string(alphabet[strings.IndexByte(alphabet, short[len(short)-1])+1])
@@ -90,11 +90,12 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// written is an alias of ours for wx1 and billing that was made once: edges of
-// another build have to know it.
+// written is an alias for wx1 and billing that an earlier build made with our key.
+// Every later build has to know it.
 const written = "wxb_M9q3PEbBGWJsQkcqpkdtIv0YWpLxUfoOrWtWHCHwcgplf3IEZK8x-wqNxA"
 
-// Whatever is presented, only what was made is let in, in the form it was made.
+// Whatever is presented, only aliases that were made are let in, and only in the form
+// in which they were made.
 func FuzzOpen(f *testing.F) {
 	for _, seed := range []string{written, "", "wxb_", "wxb_AAAA", written[:30], written + "\n"} {
 		f.Add(seed)

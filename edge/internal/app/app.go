@@ -1,5 +1,3 @@
-// Package app wires the edge: stream from the broker → signing state → HTTP
-// API → reports and calls to the broker, and the ops listener beside them.
 package app
 
 import (
@@ -26,7 +24,7 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/watch"
 )
 
-// Config is what an edge has to know.
+// Config is what an edge needs.
 type Config struct {
 	Broker      string // target of the stream, of reports and of calls
 	Dial        []grpc.DialOption
@@ -37,12 +35,12 @@ type Config struct {
 	Log         *slog.Logger
 	Clock       credential.Clock
 	Listen, Ops net.Listener
-	// Follow are run beside the edge: they follow the files that it was
-	// configured with.
+	// Follow has the functions that follow the files of the configuration. They run
+	// beside the edge.
 	Follow []func(context.Context, *slog.Logger)
-	// Collectors are metrics of what is above.
+	// Collectors are metrics of the listeners, the files and the log.
 	Collectors []prometheus.Collector
-	// BrokerTLS and ListenTLS say in the log what Dial and Listen are.
+	// BrokerTLS and ListenTLS say, for the log, whether Dial and Listen use TLS.
 	BrokerTLS, ListenTLS bool
 }
 
@@ -61,7 +59,7 @@ type App struct {
 func New(c Config) (*App, error) {
 	a := &App{Config: c, state: signing.New(c.AppIDs, c.Clock)}
 	kinds := []credential.Kind{credential.JSAPITicket}
-	if c.Keys != nil { // what nobody here may ask for is not asked for
+	if c.Keys != nil { // without local keys nobody here may have these
 		kinds = append(kinds, credential.AccessToken, credential.WXCardTicket)
 	}
 	a.client = watch.New(watch.Options{
@@ -84,14 +82,14 @@ func New(c Config) (*App, error) {
 	return a, nil
 }
 
-// The longest that the broker takes, in bytes.
+// The longest texts that the broker accepts, in bytes.
 const (
 	maxName    = 128
 	maxVersion = 64
 )
 
-// fit cuts s to length. gRPC sends nothing at all where a string is not UTF-8,
-// such as one that is cut in the middle of a character.
+// fit cuts s to length bytes. It leaves no half character at the end: gRPC does not
+// send a message in which a string is not UTF-8.
 func fit(s string, length int) string {
 	return strings.ToValidUTF8(s[:min(len(s), length)], "")
 }

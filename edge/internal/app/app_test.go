@@ -14,7 +14,7 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// inBubble runs a test with a broker in a bubble of its own time.
+// inBubble runs a test with a broker, in a synctest bubble.
 func inBubble(t *testing.T, test func(*testing.T, *fakeBroker)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { test(t, startBroker(t)) })
@@ -87,7 +87,7 @@ func TestRefusalDropsEverything(t *testing.T) {
 				if _, body := e.get(e.ops, "/metrics", ""); strings.Contains(body, "wxedge_credential_version") {
 					t.Errorf("the metrics still know a credential:\n%s", body)
 				}
-				// It asks again, and what it may have then it has.
+				// The edge asks again, and gets what it may have then.
 				b.say(b.account(shop))
 				if subscription, _, _ := b.last(); len(subscription.GetHeld()) != 0 {
 					t.Errorf("claims to hold %v", subscription.GetHeld())
@@ -131,10 +131,10 @@ func TestOlderVersionIsNotTaken(t *testing.T) {
 		e.signsWith("", 2)
 
 		want := rotated.GetCredentials()[1].GetVersion()
-		b.say(old) // its database is a stale copy, say
+		b.say(old) // as if the broker's database were an old copy
 		e.signsWith("", 2)
 		b.end(nil)
-		b.say(old) // and on another stream
+		b.say(old) // the same on another stream
 		e.signsWith("", 2)
 		subscription, held, _ := b.last()
 		for where, versions := range map[string][]*wxbrokerv1.HeldVersion{"subscription": subscription.GetHeld(), "acknowledgement": held} {
@@ -154,9 +154,9 @@ func holds(held []*wxbrokerv1.HeldVersion, appid string, kind wxbrokerv1.Credent
 	return false
 }
 
-// A kind that comes without a credential is one that the broker has none of
-// just now: what is held stays, until it expires. A kind that does not come is
-// gone.
+// A kind that comes without a credential is granted, but the broker has no credential
+// just now: the edge keeps what it holds until that expires. A kind that does not
+// come is no longer granted: the edge drops what it holds.
 func TestKindWithoutCredential(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fakeBroker) {
 		e := startEdge(t, b, "")
@@ -191,7 +191,7 @@ func TestAbsentAccountIsDropped(t *testing.T) {
 	})
 }
 
-// The broker's clock counts, not the edge's: an hour apart, both ways.
+// The broker's clock counts, not the edge's. The two differ by an hour, either way.
 func TestClocksThatDiffer(t *testing.T) {
 	for name, ahead := range map[string]time.Duration{"broker ahead": time.Hour, "broker behind": -time.Hour} {
 		t.Run(name, func(t *testing.T) {
@@ -208,7 +208,7 @@ func TestClocksThatDiffer(t *testing.T) {
 	}
 }
 
-// What nobody can be given is not asked for.
+// The edge does not ask for kinds that it may give to nobody.
 func TestKindsAskedFor(t *testing.T) {
 	const ticket = wxbrokerv1.CredentialKind_CREDENTIAL_KIND_JSAPI_TICKET
 	tests := []struct {

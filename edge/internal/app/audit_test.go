@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// What is handed out against a local key, or refused, is in the log and in the
-// metrics, by the key's name; a signature is not.
+// What is handed out for a local key, or refused, is in the log and in the metrics, by
+// the key's name. Signatures are not.
 func TestAudit(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fakeBroker) {
 		e := startEdge(t, b, "billing k")

@@ -33,8 +33,8 @@ const (
 	pay  = "wxfedcba9876543210"
 )
 
-// fakeBroker says to an edge what a test tells it to, over a connection in
-// memory, about credentials of a simulated WeChat. It belongs to one bubble.
+// fakeBroker sends an edge the states that a test wants, over a connection in memory,
+// with credentials of a simulated WeChat. It belongs to one bubble.
 type fakeBroker struct {
 	wxbrokerv1.UnimplementedCredentialServiceServer
 	wxbrokerv1.UnimplementedWeChatServiceServer
@@ -48,7 +48,7 @@ type fakeBroker struct {
 	// dials counts connections; away refuses them.
 	dials atomic.Int64
 	away  atomic.Bool
-	// reported is how reports are answered; while it is nil they are not.
+	// reported is the answer to reports. While it is nil they are not answered.
 	reported atomic.Pointer[reportAnswer]
 
 	mu            sync.Mutex
@@ -78,7 +78,7 @@ func startBroker(t *testing.T, options ...grpc.ServerOption) *fakeBroker {
 		states:   make(chan *wxbrokerv1.WatchResponse),
 		ends:     make(chan error),
 	}
-	// As the broker's: what an edge's keepalive sends must not count as abuse.
+	// As in the real broker: an edge's keepalive must not count as abuse.
 	server := grpc.NewServer(append(options,
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))...)
 	wxbrokerv1.RegisterCredentialServiceServer(server, b)
@@ -155,7 +155,7 @@ func (b *fakeBroker) noteCaller(ctx context.Context) {
 	b.note(func() { b.caller = c })
 }
 
-// called returns who called last.
+// called returns the last caller.
 func (b *fakeBroker) called() caller {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -168,8 +168,8 @@ func (b *fakeBroker) note(what func()) {
 	what()
 }
 
-// say sends a state on the open stream, or on the next one, and waits until
-// the edge has done all that it does about it.
+// say sends a state on the open stream, or on the next one, and waits until the edge
+// has handled it.
 func (b *fakeBroker) say(accounts ...*wxbrokerv1.Account) {
 	b.t.Helper()
 	b.revision++
@@ -185,7 +185,7 @@ func (b *fakeBroker) end(err error) {
 	synctest.Wait()
 }
 
-// last returns the latest subscription and what was acknowledged last.
+// last returns the latest subscription and the versions that were acknowledged last.
 func (b *fakeBroker) last() (subscription *wxbrokerv1.Subscription, held []*wxbrokerv1.HeldVersion, open int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -195,8 +195,8 @@ func (b *fakeBroker) last() (subscription *wxbrokerv1.Subscription, held []*wxbr
 	return subscription, b.held, b.open
 }
 
-// account returns an account as it is granted now, with a token and a ticket
-// that the simulator just handed out. What is not wanted of it, a test removes.
+// account returns an account as the broker would grant it now, with a token and a
+// ticket that the simulator just handed out. A test removes what it does not want.
 func (b *fakeBroker) account(appid string) *wxbrokerv1.Account {
 	b.t.Helper()
 	var body struct {
@@ -223,7 +223,7 @@ func (b *fakeBroker) account(appid string) *wxbrokerv1.Account {
 	return out
 }
 
-// rotate makes the account's ticket a new one and grants it.
+// rotate gives the account a new ticket and grants it.
 func (b *fakeBroker) rotate(appid string) *wxbrokerv1.Account {
 	b.t.Helper()
 	if err := b.sim.KillTicket(appid, wechatsim.JSAPI); err != nil {

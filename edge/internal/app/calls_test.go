@@ -16,7 +16,7 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// aliasKey is what the broker gives to the edges of the app.
+// aliasKey is the key for aliases that the broker gives to the edges of the app.
 var aliasKey = []byte(strings.Repeat("a", 32))
 
 // Call answers any call with what it was, once it is whole. A message and a file
@@ -56,16 +56,16 @@ func (b *fakeBroker) Call(stream grpc.BidiStreamingServer[wxbrokerv1.CallRequest
 	return nil
 }
 
-// callsOnly is an account of which calls are granted and nothing else.
+// callsOnly returns an account for which only calls are granted.
 func callsOnly(appid string) *wxbrokerv1.Account {
 	return &wxbrokerv1.Account{Appid: appid, Policy: new(wxbrokerv1.AccountPolicy), AliasKey: aliasKey, Calls: []wxbrokerv1.CallGrant{
 		wxbrokerv1.CallGrant_CALL_GRANT_CALL, wxbrokerv1.CallGrant_CALL_GRANT_MEDIA, wxbrokerv1.CallGrant_CALL_GRANT_TEMPLATE,
 	}}
 }
 
-// An SDK that is pointed at an edge of an app with nothing but calls: what it
-// takes for a token lets it in at every edge of the app, and after restarts; at
-// another app's it does not.
+// An SDK asks an edge whose app has no grant but calls for a token, and gets an alias.
+// The alias lets it in at every edge of the app, also after restarts. At an edge of
+// another app it does not.
 func TestAliasAcrossEdges(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fakeBroker) {
 		one := startEdge(t, b, "billing k")
@@ -130,7 +130,7 @@ func TestAliasAcrossEdges(t *testing.T) {
 	})
 }
 
-// The program's own listener lets a transfer take its time, in both directions.
+// On the program's real listener a transfer may take its time, in both directions.
 func TestSlowTransfersThroughTheListener(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fakeBroker) {
 		e := startEdge(t, b, "k")

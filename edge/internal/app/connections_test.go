@@ -14,8 +14,8 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
 )
 
-// Who holds every connection that the edge has, in silence, keeps nobody out,
-// over TLS neither.
+// A client that holds all the connections of the edge, in silence, keeps nobody out.
+// The same over TLS.
 func TestFullListener(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		t.Run(map[bool]string{false: "plain text", true: "TLS"}[secure], func(t *testing.T) {
@@ -54,7 +54,7 @@ func TestFullListener(t *testing.T) {
 			if got := get(scheme + listening + "/nonce"); !strings.Contains(got, "nonce_str") {
 				t.Errorf("answered %s", got)
 			}
-			// The oldest of those that said nothing made room.
+			// The oldest of the silent connections made room.
 			if n, err := silent[0].Read(make([]byte, 1)); n != 0 || err == nil {
 				t.Errorf("the oldest is open: %d, %v", n, err)
 			}
@@ -73,8 +73,7 @@ func TestFullListener(t *testing.T) {
 	}
 }
 
-// startListening starts an edge on addresses of its own, with a broker that is
-// not there.
+// startListening starts an edge on real addresses. Its broker is not there.
 func startListening(t *testing.T, flags listenFlags) (api, ops string) {
 	t.Helper()
 	c := serveCommand{Broker: "127.0.0.1:1", listenFlags: flags}

@@ -54,8 +54,8 @@ func (f listenFlags) listen(ctx context.Context, config *Config) error {
 	return nil
 }
 
-// secure returns what makes a listener one for TLS, or one that stays in plain
-// text where that may be.
+// secure returns a function that puts TLS on a listener. Where plain text is allowed,
+// the function leaves the listener as it is.
 func (f listenFlags) secure(ctx context.Context, address daemon.Address, config *Config) (func(net.Listener) net.Listener, error) {
 	wantsTLS := f.ListenCertFile != "" || f.ListenKeyFile != ""
 	switch {

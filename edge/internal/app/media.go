@@ -74,7 +74,8 @@ func (c mediaGetCommand) Run(r daemon.Running) error {
 	return nil
 }
 
-// errVideo ends a download of what is not a file.
+// errVideo ends the download of a video, for which WeChat gives an address and no
+// file.
 var errVideo = errors.New("it is a video")
 
 // download writes the file to target. Of a video it returns the address.
@@ -109,8 +110,8 @@ func (c mediaGetCommand) download(ctx context.Context, client *broker.Client, ta
 	return "", err
 }
 
-// extensions are those of what WeChat takes. The machine's own table differs
-// from one to the other.
+// extensions are those of the types that WeChat takes. The table of the machine is
+// not used: it differs from one machine to the next.
 var extensions = map[string]string{
 	"image/jpeg": ".jpg", "image/jpg": ".jpg", "image/png": ".png", "image/gif": ".gif", "image/bmp": ".bmp",
 	"audio/amr": ".amr", "audio/mpeg": ".mp3", "audio/mp3": ".mp3", "audio/speex": ".speex", "voice/speex": ".speex",
@@ -122,7 +123,7 @@ func extension(contentType string) string {
 	return extensions[kind]
 }
 
-// inWords returns an error of a call without what is gRPC's in it.
+// inWords returns the error of a call in words for a person, without gRPC's own.
 func inWords(err error) error {
 	s, ok := status.FromError(err)
 	if !ok {

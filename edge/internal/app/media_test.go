@@ -17,9 +17,10 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// mediaBroker is a broker for scripts. To whom it is depends on the token that
-// is presented: the app of one account, of several (`several`) or of none
-// (`none`). Files are the account's and the media_id's, named by the latter.
+// mediaBroker is a broker for scripts. The token that is presented says which app
+// calls: one with several accounts (`several`), with none (`none`), or else with one.
+// The content of a file is made of the account and the media_id; its name is the
+// media_id.
 type mediaBroker struct {
 	wxbrokerv1.UnimplementedCredentialServiceServer
 	wxbrokerv1.UnimplementedWeChatServiceServer

@@ -25,7 +25,7 @@ func (e *runningEdge) report(value string) (code int, body string) {
 	return e.send(e.api, r)
 }
 
-// Reports have a connection of their own, from the first one on.
+// Reports have a connection of their own, which the first report opens.
 func TestReport(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fakeBroker) {
 		e := startEdge(t, b, "k")
@@ -82,8 +82,7 @@ func TestReportWhileTheBrokerIsAway(t *testing.T) {
 	})
 }
 
-// A report that the broker does not answer holds the edge's end up for seconds
-// only.
+// A report that the broker does not answer delays the end of the edge by seconds only.
 func TestStopWithAReportUnderWay(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fakeBroker) {
 		e := startEdge(t, b, "k")

@@ -23,9 +23,10 @@ func TestMain(m *testing.M) {
 }
 
 // The scripts are the specification of the command line. They know two
-// commands of ours: serving and sigterm, below. $BROKER is one that has files,
-// see mediaBroker, and $BROKERPORT its port; $BUSY is an address in use, $BUSYPORT its port, $GID a group that we are in. There are ca.crt, and tls.crt
-// with tls.key.
+// commands of ours: serving and sigterm, below. $BROKER is a broker that has files,
+// see mediaBroker, and $BROKERPORT its port. $BUSY is an address in use, $BUSYPORT its
+// port. $GID is a group that we are in. There are the files ca.crt, tls.crt and
+// tls.key.
 func TestCommandLine(t *testing.T) {
 	ca := tlstest.NewCA(t, "ours")
 	pair := ca.Issue(t)
@@ -60,7 +61,7 @@ func TestCommandLine(t *testing.T) {
 
 type (
 	processKey struct{}
-	// process is what startServing started.
+	// process is a program that startServing started.
 	process struct {
 		cmd *exec.Cmd
 		log strings.Builder
@@ -109,8 +110,9 @@ func startServing(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("%s did not come up: %s", args[0], &p.log)
 }
 
-// terminate stops what startServing started, as an operator does, and fails unless it
-// ends well with all that its arguments say in its log.
+// terminate stops the program that startServing started, as an operator does. The
+// program has to end with exit code 0, and its log has to contain each of the
+// arguments.
 func terminate(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("usage: sigterm [log text...]")

@@ -25,7 +25,7 @@ import (
 // followed is long enough for files that changed to be in use.
 const followed = 5 * time.Second
 
-// pass lets time pass, and everything that was due happen.
+// pass lets time pass, and waits until everything that was due has happened.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -50,8 +50,8 @@ func overTLS(t *testing.T, test func(t *testing.T, b *fakeBroker, ca *tlstest.CA
 	})
 }
 
-// Stream and reports alike say who the edge is, each time by what the files
-// hold then.
+// The stream and reports both say who the edge is, each time by the files as they are
+// then.
 func TestIdentityFollowsTheFiles(t *testing.T) {
 	overTLS(t, func(t *testing.T, b *fakeBroker, ca *tlstest.CA) {
 		dir := t.TempDir()
@@ -98,8 +98,8 @@ func TestIdentityFollowsTheFiles(t *testing.T) {
 	})
 }
 
-// While the token cannot be read the edge keeps what it has, and comes back
-// with it.
+// While the token cannot be read the edge keeps what it has. It connects again once
+// the token is back.
 func TestTokenThatIsGone(t *testing.T) {
 	overTLS(t, func(t *testing.T, b *fakeBroker, ca *tlstest.CA) {
 		dir := t.TempDir()
@@ -126,7 +126,7 @@ func TestTokenThatIsGone(t *testing.T) {
 	})
 }
 
-// A broker that is somebody else is not listened to.
+// A broker whose certificate another CA has issued is not listened to.
 func TestBrokerOfAnotherCA(t *testing.T) {
 	overTLS(t, func(t *testing.T, b *fakeBroker, _ *tlstest.CA) {
 		e := startCommand(t, b, serveCommand{
@@ -140,7 +140,7 @@ func TestBrokerOfAnotherCA(t *testing.T) {
 	})
 }
 
-// Who has a key, and which, may change while the edge runs.
+// The local keys and their names may change while the edge runs.
 func TestLocalKeysFollowTheirFile(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fakeBroker) {
 		keys := filepath.Join(t.TempDir(), "keys")

@@ -47,8 +47,8 @@ func (c serveCommand) Run(r daemon.Running) error {
 	})
 }
 
-// ignoreHangups logs that SIGHUP, which would end the process, changes nothing
-// here: every file is followed.
+// ignoreHangups keeps SIGHUP from ending the process. It logs that the signal changes
+// nothing, because every file is followed.
 func ignoreHangups(log *slog.Logger) (stop func()) {
 	told := make(chan os.Signal, 1)
 	signal.Notify(told, syscall.SIGHUP)
@@ -82,7 +82,7 @@ func (c serveCommand) configure(ctx context.Context, version string, log *slog.L
 		config.Collectors = append(config.Collectors, source.Collector(program, "broker"))
 	}
 	if config.Name == "" {
-		// Only for people: without a name the broker shows the address alone.
+		// The name is only for people. Without one the broker shows the address alone.
 		config.Name, _ = os.Hostname()
 	}
 	if c.LocalKeyFile != "" {

@@ -22,8 +22,8 @@ func TestConfigure(t *testing.T) {
 	}
 }
 
-// What a broker takes of a name: 128 bytes of UTF-8, as one that is longer or
-// not UTF-8 would end every stream.
+// A broker takes names of 128 bytes of UTF-8. A longer name, or one that is not UTF-8,
+// would end every stream.
 func TestFit(t *testing.T) {
 	tests := []struct {
 		name, given string

@@ -22,8 +22,8 @@ type signCommand struct {
 
 // Run signs and prints.
 func (c signCommand) Run(r daemon.Running) error {
-	// An empty one is a shell variable that was not set; the others end the
-	// ticket for whoever reads what is signed.
+	// An empty ticket comes from a shell variable that is not set. A space or an &
+	// would end the ticket in the text that is signed.
 	if c.Ticket == "" || strings.ContainsAny(c.Ticket, "& \t\r\n") {
 		return errors.New("--ticket is empty, or has a space or an & in it")
 	}

@@ -10,15 +10,15 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 )
 
-// socket is a unix socket as far as the file system shows it. Connecting to it
-// takes permission to write.
+// socket is what the file system has of a unix socket. Whoever connects to it needs
+// permission to write.
 type socket struct {
 	path string // "" for none: nothing is to be done
 	mode fs.FileMode
 	gid  int // -1 for the process's own
 }
 
-// socket understands what the flags say of a unix socket, before there is one.
+// socket parses the flags for a unix socket, before the socket is made.
 func (f listenFlags) socket(address daemon.Address) (socket, error) {
 	s := socket{path: address.Path(), mode: 0o600, gid: -1}
 	if f.ListenMode == "" && f.ListenGroup == "" {
@@ -46,8 +46,8 @@ func (f listenFlags) socket(address daemon.Address) (socket, error) {
 	return s, nil
 }
 
-// groupID returns the number of a group, which may be given itself: containers
-// often know no names.
+// groupID returns the number of a group. The group may also be given by its number,
+// since containers often have no names of groups.
 func groupID(group string) (int, error) {
 	if id, err := strconv.ParseUint(group, 10, 31); err == nil {
 		return int(id), nil
@@ -59,8 +59,8 @@ func groupID(group string) (int, error) {
 	return strconv.Atoi(known.Gid)
 }
 
-// own lets those connect that the flags say. It has been created for its owner
-// alone, so the group comes before what the group may do.
+// own gives the socket the group and the mode that the flags say. The socket was made
+// for its owner alone, so the group is set before the mode gives it rights.
 func (s socket) own() error {
 	if s.path == "" {
 		return nil

@@ -61,7 +61,7 @@ func TestSocketIsOwned(t *testing.T) {
 	}
 }
 
-// A socket that cannot be given to whom it is for is not left behind.
+// A socket that cannot be given to its group is not left behind.
 func TestSocketThatCannotBeOwned(t *testing.T) {
 	if os.Getuid() == 0 {
 		t.Skip("root may give it to every group")

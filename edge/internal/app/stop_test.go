@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// underWay starts a request whose body has not come to its end, and returns
-// what ends it and where the answer arrives.
+// underWay starts a request whose body is not complete. end completes it; the answer
+// arrives on answered.
 func (e *runningEdge) underWay() (end func(), answered <-chan string) {
 	e.t.Helper()
 	form := "url=" + url.QueryEscape(page)
@@ -38,8 +38,8 @@ func (e *runningEdge) underWay() (end func(), answered <-chan string) {
 	}, answers
 }
 
-// Stopping answers what is under way, takes nothing new, and only then leaves
-// the stream and the ops listener.
+// A stop answers requests under way and takes no new ones. Only then do the stream and
+// the ops listener end.
 func TestStopDrains(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fakeBroker) {
 		e := startEdge(t, b, "")
@@ -77,8 +77,8 @@ func TestStopDrains(t *testing.T) {
 	})
 }
 
-// A request that does not come to its end holds the process up for seconds
-// only, and the log says that it was cut off.
+// A request that never becomes complete delays the end of the process by seconds only,
+// and the log says that it was cut off.
 func TestStopIsBounded(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fakeBroker) {
 		e := startEdge(t, b, "")
@@ -101,7 +101,7 @@ func TestStopIsBounded(t *testing.T) {
 	})
 }
 
-// Without one of its listeners an edge is no edge: it stops and says why.
+// An edge one of whose listeners fails stops and says why.
 func TestListenerThatFails(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fakeBroker) {
 		e := startEdge(t, b, "")

@@ -31,7 +31,7 @@ const page = "https://shop.example.com/cart?item=1"
 type runningEdge struct {
 	t      *testing.T
 	broker *fakeBroker
-	// stop tells the edge to stop; done is what Run returned.
+	// stop tells the edge to stop. done receives what Run returns.
 	stop             context.CancelFunc
 	done             chan error
 	apiConn, opsConn *bufconn.Listener
@@ -39,8 +39,8 @@ type runningEdge struct {
 	log              *lockedBuffer
 }
 
-// startEdge starts an edge with local keys, if any, for the accounts appids,
-// or all. A test that does not stop it gets it stopped, in good order.
+// startEdge starts an edge with local keys, if any, for the accounts appids, or all.
+// It is stopped in good order at the end of a test that has not done so.
 func startEdge(t *testing.T, b *fakeBroker, keys string, appids ...string) *runningEdge {
 	t.Helper()
 	c := serveCommand{AppID: appids}
@@ -58,8 +58,8 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
-// startCommand starts an edge as its flags say, but for its addresses: those
-// are in memory. The broker is on this machine unless the flags say otherwise.
+// startCommand starts an edge as its flags say, but its listeners are in memory. The
+// broker is on this machine unless the flags say otherwise.
 func startCommand(t *testing.T, b *fakeBroker, c serveCommand) *runningEdge {
 	t.Helper()
 	apiConn, opsConn := bufconn.Listen(64<<10), bufconn.Listen(64<<10)
@@ -103,8 +103,8 @@ func startCommand(t *testing.T, b *fakeBroker, c serveCommand) *runningEdge {
 	return e
 }
 
-// client returns a client of whatever listens there. It keeps no connection,
-// for nothing may be left in the bubble.
+// client returns a client of a listener. It keeps no connection, since no goroutine may
+// be left in the bubble.
 func client(listener *bufconn.Listener) *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
@@ -150,7 +150,7 @@ func (e *runningEdge) send(client *http.Client, r *http.Request) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-// ready fails unless /readyz has that status and says so.
+// ready fails unless /readyz has that status and its body contains says.
 func (e *runningEdge) ready(status int, says string) {
 	e.t.Helper()
 	if got, body := e.get(e.ops, "/readyz", ""); got != status || !strings.Contains(body, says) {
@@ -182,8 +182,8 @@ func (e *runningEdge) verdict(status int, body string) wechatsim.Verdict {
 	return v
 }
 
-// signsWith fails unless WeChat accepts what the edge signs, and the ticket of
-// that number made it.
+// signsWith fails unless WeChat accepts a signature of the edge, and it was made with
+// the ticket of that number.
 func (e *runningEdge) signsWith(appid string, ticket int) {
 	e.t.Helper()
 	if v, status := e.signed(appid); !v.Accepted || v.Ticket != ticket {

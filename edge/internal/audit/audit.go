@@ -1,6 +1,6 @@
 // Package audit tells through which local key the edge handed out a credential,
-// reported one or had WeChat called, and who was refused: a log line for each,
-// and a count. No line holds a credential, a key or a code.
+// reported one or had WeChat called, and who was refused. Each is counted, and has a
+// log line. No line holds a credential, a key or a code.
 package audit
 
 import (
@@ -27,24 +27,24 @@ const (
 	Call     Action = "call"      // any other API
 )
 
-// SharedToken is in place of the name of a local key where the caller presents
-// the account's access_token itself: who that is cannot be known. No key has
-// the name, which is not one word.
+// SharedToken stands where otherwise a local key's name does, if the caller presents
+// the account's access_token itself: then nobody can know who it is. No key has this
+// name, because names of keys are one word.
 const SharedToken = "access token"
 
-// Entry is one line. What is not known is empty.
+// Entry is one event. A field that is not known is empty.
 type Entry struct {
-	LocalKey string // the name of the key that was presented, "" if it is none
+	LocalKey string // the name of the key that was presented, "" for no key of ours
 	Action   Action
 	AppID    string
 	Kind     credential.Kind
 	Path     string // of a Call
-	Status   int    // HTTP's, or what it would be where WeChat's shape always has 200
-	Address  string // where it was asked from
-	Reason   string // why not
+	Status   int    // of the HTTP answer; on WeChat's own paths, which always answer 200, the status of other paths
+	Address  string // where the request came from
+	Reason   string // why it was refused or failed
 }
 
-// outcome is what came of it, by the answer's status.
+// outcome returns the outcome that the answer's status stands for.
 func (e Entry) outcome() audit.Outcome {
 	switch {
 	case e.Status < http.StatusBadRequest:

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Target is where a file is saved. Nothing that it is told leads out of its
+// Target is where a file is saved. No name that it is given leads out of its
 // directory. Make it with Open.
 type Target struct {
 	directory string
@@ -23,8 +23,9 @@ type Target struct {
 	partName string
 }
 
-// Open returns a Target for path: a directory, if there is one or path ends
-// like one, or a file in one. With force a file that is there is replaced.
+// Open returns a Target for path. If path is a directory, or ends like one, Begin
+// says the file's name. Else path is the file itself. With force a file that is there
+// is replaced.
 func Open(path string, force bool) (*Target, error) {
 	t := &Target{directory: path, force: force}
 	info, err := os.Stat(path)
@@ -44,7 +45,7 @@ func Open(path string, force bool) (*Target, error) {
 	return t, nil
 }
 
-// Begin begins to save, under that name where path was a directory.
+// Begin begins to save. name is the file's if path was a directory.
 func (t *Target) Begin(name string) (err error) {
 	if t.name == "" {
 		t.name = name
@@ -63,13 +64,13 @@ func (t *Target) Write(piece []byte) (int, error) {
 	return n, t.explain(err)
 }
 
-// Commit gives what has been written its name, and returns where it is.
+// Commit gives the file that was written its name, and returns its path.
 func (t *Target) Commit() (path string, err error) {
 	if err := errors.Join(t.part.Sync(), t.part.Close()); err != nil {
 		return "", t.explain(err)
 	}
 	if !t.force {
-		// Unlike a rename, a link replaces nothing that has come there meanwhile.
+		// Unlike a rename, a link does not replace a file that was made meanwhile.
 		switch err := t.root.Link(t.partName, t.name); {
 		case err == nil:
 			return t.path(), nil
@@ -86,7 +87,7 @@ func (t *Target) Commit() (path string, err error) {
 		reserved.Close()
 	}
 	if err := t.root.Rename(t.partName, t.name); err != nil {
-		if !t.force { // what was reserved holds nothing
+		if !t.force { // the file that was reserved is empty
 			_ = t.root.Remove(t.name)
 		}
 		return "", t.explain(err)
@@ -94,16 +95,16 @@ func (t *Target) Commit() (path string, err error) {
 	return t.path(), nil
 }
 
-// Close leaves nothing but what was committed.
+// Close removes what was written and not committed.
 func (t *Target) Close() {
 	if t.part != nil {
 		t.part.Close()
 		_ = t.root.Remove(t.partName) // not there any more if it was renamed
 	}
-	_ = t.root.Close() // it holds nothing back
+	_ = t.root.Close() // nothing is lost with it
 }
 
-// free says why the name cannot be had, nil if it can.
+// free says why the name cannot be used, nil if it can.
 func (t *Target) free() error {
 	info, err := t.root.Lstat(t.name)
 	switch {

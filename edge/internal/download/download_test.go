@@ -42,7 +42,7 @@ func private(t *testing.T, path string) {
 	}
 }
 
-// parts returns what is there of downloads that are not whole.
+// parts returns the files of unfinished downloads.
 func parts() (all []string) {
 	for _, pattern := range []string{".wxedge-*", "*/.wxedge-*"} {
 		found, _ := filepath.Glob(pattern)
@@ -51,8 +51,8 @@ func parts() (all []string) {
 	return all
 }
 
-// TestSave: where it ends up, and that nobody but its owner can read it,
-// whatever the umask.
+// TestSave: where a file is saved, and that only its owner can read it, whatever the
+// umask.
 func TestSave(t *testing.T) {
 	before := syscall.Umask(0)
 	t.Cleanup(func() { syscall.Umask(before) })
@@ -108,7 +108,7 @@ func TestSave(t *testing.T) {
 	}
 }
 
-// noParts fails if something half is left.
+// noParts fails if an unfinished file is left.
 func noParts(t *testing.T) {
 	t.Helper()
 	if left := parts(); len(left) > 0 {
@@ -116,8 +116,8 @@ func noParts(t *testing.T) {
 	}
 }
 
-// A download that breaks off leaves nothing, and nothing that comes meanwhile is
-// replaced.
+// A download that breaks off leaves no file, and does not replace a file that was
+// made meanwhile.
 func TestBrokenDownload(t *testing.T) {
 	t.Chdir(t.TempDir())
 	target, err := download.Open("a", false)

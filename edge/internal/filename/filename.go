@@ -1,5 +1,5 @@
-// Package filename makes a name that comes from elsewhere one that is safe to
-// save a file under, or to suggest for that.
+// Package filename makes file names safe that come from elsewhere. Then a file can be
+// saved under such a name, or the name can be suggested to somebody who saves it.
 package filename
 
 import (
@@ -12,14 +12,14 @@ import (
 const (
 	// maxName is how long a name may be on most file systems, in bytes.
 	maxName = 255
-	// maxExtension bounds what is kept of a longer name's end.
+	// maxExtension bounds the extension that a name keeps when it is cut.
 	maxExtension = 32
 )
 
-// Safe returns the base name of name, without what would lead to another
-// directory, hide the file or deceive who reads it: separators of any system,
-// control and invisible characters, dots in front, dots and spaces behind. It
-// has 255 bytes at most. Where nothing is left it is empty.
+// Safe returns the base name of name. It leaves out what would lead to another
+// directory, hide the file or deceive its reader: separators of any system, control
+// and invisible characters, dots in front, dots and spaces at the end. The result has
+// 255 bytes at most. It is empty if nothing is left.
 func Safe(name string) string {
 	name = strings.ToValidUTF8(name, "")
 	name = name[strings.LastIndexAny(name, `/\`)+1:]
@@ -40,8 +40,7 @@ func Safe(name string) string {
 	return strings.TrimRight(name, ". ")
 }
 
-// cut returns the beginning of s that has length bytes at most, in whole
-// characters.
+// cut returns the beginning of s, length bytes at most, without half a character.
 func cut(s string, length int) string {
 	for length > 0 && length < len(s) && !utf8.RuneStart(s[length]) {
 		length--

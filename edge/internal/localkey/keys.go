@@ -1,5 +1,5 @@
-// Package localkey knows the keys that unlock what hands out credentials or calls
-// WeChat on the edge's own listener.
+// Package localkey reads the local keys. They unlock the paths of the edge's own
+// listener that hand out credentials or call WeChat.
 package localkey
 
 import (
@@ -23,7 +23,7 @@ type key struct {
 	hash [sha256.Size]byte
 }
 
-// onlyName is the name of a key that its file gives none.
+// onlyName is the name of a key that has no name in its file.
 const onlyName = "local"
 
 // maxName bounds a name, in bytes: it is in metrics, logs and the broker's
@@ -33,12 +33,12 @@ const maxName = 64
 // errNone says that a file has no key, only comments and empty lines.
 var errNone = errors.New("it holds no key: write one, such as the output of `openssl rand -hex 32`")
 
-// keyLike is what a key looks like that stands where its name belongs, as
-// `openssl rand` makes them.
+// keyLike is what keys look like that `openssl rand` makes. It finds a key that was
+// written in the place of its name.
 var keyLike = regexp.MustCompile(`^[A-Za-z0-9+/=]{32,}$`)
 
-// parse reads a file's content. Its errors name lines, never what is on
-// them: a name that stands where the key belongs is a secret.
+// parse reads a file's content. Its errors name lines and quote nothing of them: if
+// name and key were swapped, the name is a secret.
 func parse(raw []byte) (Keys, error) {
 	var keys Keys
 	lines := bufio.NewScanner(bytes.NewReader(raw))
@@ -92,8 +92,8 @@ func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 // Any reports whether there are keys at all.
 func (k Keys) Any() bool { return len(k.keys) > 0 }
 
-// Match returns the name of the key that is presented, in time that does not
-// depend on which it is or how much of it is right.
+// Match returns the name of the key that is presented. The time that Match takes does
+// not depend on which key it is or how much of it is right.
 func (k Keys) Match(presented string) (name string, ok bool) {
 	hash := sha256.Sum256([]byte(presented))
 	for _, known := range k.keys {

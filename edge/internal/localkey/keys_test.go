@@ -88,14 +88,13 @@ func TestMatch(t *testing.T) {
 			}
 		})
 	}
-	// The zero value holds the hash of nothing, not of the empty key.
+	// The zero value has no key at all, not the empty key.
 	if name, ok := (Keys{}).Match(""); ok || name != "" || (Keys{}).Any() {
 		t.Errorf("no keys match %q, %v", name, ok)
 	}
 }
 
-// FuzzParse: a file that is taken unlocks with each key that stands in it, and
-// with nothing else in it.
+// FuzzParse: of a file that is accepted, each key unlocks, and no other word does.
 func FuzzParse(f *testing.F) {
 	for _, file := range []string{
 		"", "k", "k\n", "a k\nb l\n", "# k\na k", "a k\r\n", "a b c", "k\nl", "a k\na l", "a k\nb k", "\ufeffk", "k\x00", "ü", "a\u00a0k", "#", "a #",

@@ -10,8 +10,8 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/follow"
 )
 
-// Source is a file of keys, which may change while they are in use. Without
-// [Source.Run] they stay as they were loaded. A nil Source has none.
+// Source is a file of keys. The keys may change while they are in use. Without
+// [Source.Run] they stay as they were loaded. A nil Source has no keys.
 type Source struct {
 	path    string
 	loaded  follow.Fingerprint
@@ -22,7 +22,7 @@ type Source struct {
 const maxFile = 64 << 10
 
 // Load reads a key file: one key, or lines of `name key`. Empty lines and
-// lines that start with # say nothing. worldReadable is set when every user of
+// lines that start with # are skipped. worldReadable is set when every user of
 // the machine can read it.
 func Load(ctx context.Context, path string) (source *Source, worldReadable bool, err error) {
 	s := &Source{path: path}
@@ -58,14 +58,14 @@ func (s *Source) Current() Keys {
 	return *s.current.Load()
 }
 
-// Run follows the file until ctx ends: a key that is not in it any more unlocks
-// nothing some seconds later, and nor does any once only comments are left.
-// While the file is no good, the keys from before stay; one that is empty or
-// missing is being written. Only one may run at a time, once.
+// Run follows the file until ctx ends. A key that was taken out of the file unlocks
+// nothing some seconds later. If only comments are left, nothing is unlocked. While
+// the file cannot be used, the keys from before count. A file that is empty or
+// missing counts as one that is being written. Run may be called once.
 func (s *Source) Run(ctx context.Context, log *slog.Logger) {
 	s.group().Run(ctx, log, s.loaded, func(c follow.Contents) error {
 		err := s.use(c)
-		if errors.Is(err, errNone) { // who takes out the last key means it
+		if errors.Is(err, errNone) { // whoever took out the last key meant to
 			s.current.Store(&Keys{})
 			log.Warn("the local key file holds no key any more, nothing is unlocked until there is one", "file", s.path)
 			return nil

@@ -19,7 +19,7 @@ func TestLoad(t *testing.T) {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chmod(path, mode); err != nil { // past the umask
+		if err := os.Chmod(path, mode); err != nil { // whatever the umask
 			t.Fatal(err)
 		}
 		return path
@@ -72,9 +72,8 @@ func matches(t *testing.T, s *Source, first, second bool) {
 	}
 }
 
-// A key that is removed is good for some seconds more, the last one too, one
-// that is added is good some seconds later, and a file that is no good changes
-// nothing.
+// A key that is removed unlocks for some seconds more, the last key too. A key that
+// is added unlocks some seconds later. A file that cannot be used changes nothing.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "keys")
@@ -140,8 +139,8 @@ func TestRun(t *testing.T) {
 		matches(t, source, false, true)
 		says("keys=1", "can be read by every user", "can be used again")
 
-		// Without its last key, the file unlocks nothing, whatever happens next
-		// to what is left of it.
+		// Without its last key the file unlocks nothing, whatever happens to the file
+		// after that.
 		for _, none := range []string{"# reports 77aa\n", "\n"} {
 			put(none)
 			pass(5 * time.Second)

@@ -18,8 +18,8 @@ type Metrics struct {
 	requests *prometheus.CounterVec
 }
 
-// New returns Metrics with those of the Go runtime, of the build, of what
-// state holds, and of whether the broker is heard.
+// New returns Metrics of the Go runtime, of the build, of what state holds, and of
+// whether the broker's stream is open.
 func New(version string, state *signing.State, connected func() bool) *Metrics {
 	m := &Metrics{
 		Registry: daemon.Registry("wxedge", version),
@@ -29,7 +29,7 @@ func New(version string, state *signing.State, connected func() bool) *Metrics {
 		}, []string{"route", "status"}),
 	}
 	m.Registry.MustRegister(
-		m.requests, held{state},
+		m.requests, heldCollector{state},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "wxedge_broker_connected", Help: "1 while the broker's stream is open and has brought a state.",
 		}, func() float64 {
@@ -56,15 +56,15 @@ var (
 		"When the credential held hard-expires by this machine's clock, seconds since 1970.", labels, nil)
 )
 
-// held collects what the edge holds.
-type held struct{ state *signing.State }
+// heldCollector collects the credentials that the edge holds.
+type heldCollector struct{ state *signing.State }
 
-func (held) Describe(descs chan<- *prometheus.Desc) {
+func (heldCollector) Describe(descs chan<- *prometheus.Desc) {
 	descs <- versionDesc
 	descs <- expiryDesc
 }
 
-func (h held) Collect(metrics chan<- prometheus.Metric) {
+func (h heldCollector) Collect(metrics chan<- prometheus.Metric) {
 	for _, a := range h.state.Accounts() {
 		for _, c := range a.Credentials {
 			gauge := func(desc *prometheus.Desc, value float64) {

@@ -9,15 +9,15 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/jsapi"
 )
 
-// account is one that the broker granted, ready to sign with.
+// account is an account that the broker granted, ready to sign with.
 type account struct {
 	credential.Account
-	// signer is of the account's current jsapi_ticket, nil without one.
+	// signer signs with the account's current jsapi_ticket, nil without one.
 	signer *jsapi.Signer
 }
 
-// allow says why page may not be signed for the account, nil if it may. What
-// else a signature of it would serve has to be allowed too.
+// allow says why page may not be signed for the account, nil if it may. Any other
+// page that its signature could serve has to be allowed too.
 func (a account) allow(page jsapi.PageURL) error {
 	if len(a.SignHosts) == 0 {
 		return nil

@@ -10,8 +10,8 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// TestAwait: each case begins with version 5 of shop's ticket, and is told of
-// states a second apart.
+// TestAwait: each case begins with version 5 of shop's ticket. Then states come, a
+// second apart.
 func TestAwait(t *testing.T) {
 	ticket := func(appid string, version int64) []credential.Account {
 		return []credential.Account{{

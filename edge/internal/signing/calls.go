@@ -16,10 +16,10 @@ func (s *State) Account(appid string) (credential.Account, error) {
 	return a.Account, err
 }
 
-// Caller returns the account that a call is for: the one of that appid, or
-// without one the only one for which the broker makes such calls. With the grant
-// [credential.Call] any calls will do: which one it takes depends on the path,
-// and the broker knows.
+// Caller returns the account that a call is for: the account of that appid, or
+// without an appid the only account for which the broker makes such calls. For the
+// grant [credential.Call] an account with any grant for calls will do. Which grant a
+// call takes depends on its path, and the broker decides that.
 func (s *State) Caller(appid string, grant credential.CallGrant) (string, error) {
 	wanted := want{string(grant) + " calls", func(a account) bool {
 		return slices.Contains(a.Calls, grant) || grant == credential.Call && len(a.Calls) > 0

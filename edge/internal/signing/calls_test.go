@@ -50,15 +50,15 @@ func TestCaller(t *testing.T) {
 	}
 }
 
-// withToken is an account of which the access_token is granted.
+// withToken returns an account whose access_token is granted.
 func withToken(appid, value string, expiry credential.Instant) credential.Account {
 	return credential.Account{AppID: appid, Kinds: []credential.Kind{credential.AccessToken}, Credentials: []credential.Credential{
 		{Kind: credential.AccessToken, Value: credential.NewSecret(value), Version: 1, Expiry: expiry},
 	}}
 }
 
-// A token lets in until it expires, whatever has become of it, as long as the
-// broker grants the token of its account.
+// A token lets an app in until it expires, even if it was replaced or refused, as
+// long as the broker grants the token of its account.
 func TestTokenOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := signing.New(nil, clock)
@@ -105,8 +105,8 @@ func TestTokenOf(t *testing.T) {
 	})
 }
 
-// One that was found expired is forgotten: it is not good again when the clock
-// is set back, and what an edge knows does not grow from day to day.
+// A token that was found expired is forgotten. So it is not good again when the clock
+// is set back, and the memory of an edge does not grow from day to day.
 func TestExpiredTokensAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var wall wallClock
@@ -131,8 +131,8 @@ func TestExpiredTokensAreForgotten(t *testing.T) {
 	})
 }
 
-// What is handed out says how long it may be used, and by whoever does not
-// hear of the next one.
+// Reveal says for how long a copy may be used, by an app that does not learn of the
+// next token.
 func TestRevealSaysForHowLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := signing.New(nil, clock)

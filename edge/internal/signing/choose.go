@@ -17,11 +17,13 @@ func ofKind(kind credential.Kind) want {
 	return want{"the " + string(kind), func(a account) bool { return slices.Contains(a.Kinds, kind) }}
 }
 
-// nobody is for who means no account but by name.
+// nobody is the meant of requests in which only an appid can say which account is
+// meant.
 func nobody(account) bool { return false }
 
-// choose returns the account appid, or without one the only account that has
-// what is wanted, or the only one of them that meant says is meant.
+// choose returns the account of that appid. Without an appid it returns the only
+// account that has what is wanted. If several have it, choose returns the only one
+// of them for which meant is true.
 func (s *State) choose(appid string, wanted want, meant func(account) bool) (account, error) {
 	accounts := s.current.Load().accounts
 	if appid != "" {
@@ -30,7 +32,7 @@ func (s *State) choose(appid string, wanted want, meant func(account) bool) (acc
 				return a, nil
 			}
 		}
-		// Before the broker is heard, any account may yet be there.
+		// Until the broker has sent a state, any account may still come.
 		if slices.Contains(s.appids, appid) || len(s.appids) == 0 && len(accounts) == 0 {
 			return account{}, fmt.Errorf("%w: the broker has not sent anything for %s", ErrUnavailable, appid)
 		}
@@ -39,7 +41,7 @@ func (s *State) choose(appid string, wanted want, meant func(account) bool) (acc
 	if len(accounts) == 0 {
 		return account{}, fmt.Errorf("%w: the broker has not sent any account", ErrUnavailable)
 	}
-	// An account that is wanted and has not come yet is there to be meant.
+	// An account of appids that has not come yet may be the one that is meant.
 	several := max(0, len(s.appids)-len(accounts))
 	var able, found []account
 	for _, a := range accounts {

@@ -11,13 +11,14 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// Promise 1: no signature is made with a ticket past its hard expiry, at any
-// step around it and by whichever clock.
+// Promise 1: no signature is made with a ticket past its hard expiry. Each case is a
+// moment around the expiry, by one clock or the other.
 func TestNothingIsSignedPastTheHardExpiry(t *testing.T) {
 	const life = 20 * time.Second
 	tests := []struct {
 		name string
-		// steps of the wall clock, and what passes on both, from the fetch.
+		// wall is how far the wall clock is stepped after the fetch; passes is the time
+		// that passes on both clocks then.
 		wall, passes time.Duration
 		signs        bool
 	}{
@@ -69,8 +70,8 @@ func TestNothingIsSignedPastTheHardExpiry(t *testing.T) {
 	}
 }
 
-// The same, walked over in small steps while a newer ticket comes and goes:
-// whatever is signed, WeChat accepts at that moment.
+// The same, in steps of a minute over a day, while newer tickets come late: WeChat
+// accepts every signature at the moment at which it is made.
 func TestEverySignatureOfADayIsAccepted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clock := credential.Clock(credential.WallClock)
@@ -79,7 +80,7 @@ func TestEverySignatureOfADayIsAccepted(t *testing.T) {
 		r := request(t, "", "https://shop.example.com/")
 		signed, refused := 0, 0
 		for step := range 24 * 60 {
-			// The broker is heard every 130 minutes only: ten too late.
+			// The broker sends a state only every 130 minutes: ten too late.
 			if step%130 == 0 {
 				s.Apply([]credential.Account{w.account(shop, clock.Now())})
 			}

@@ -1,5 +1,3 @@
-// Package signing is the edge's side of the stream: what the broker said last,
-// turned into signers, and asked for each page.
 package signing
 
 import (
@@ -30,7 +28,7 @@ var (
 // State is what the broker granted, ready to sign with. It is safe for
 // concurrent use. Make it with New.
 type State struct {
-	appids  []string // that have to be there, none for whatever there is
+	appids  []string // accounts to serve, none for all that are granted
 	clock   credential.Clock
 	current atomic.Pointer[snapshot]
 }
@@ -39,7 +37,7 @@ type State struct {
 type snapshot struct {
 	accounts []account
 	tokens   []token       // that may still be presented
-	replaced chan struct{} // closed once there is a newer one
+	replaced chan struct{} // closed when a newer snapshot takes its place
 }
 
 // New returns a State that serves the accounts appids, or any when there are
@@ -60,7 +58,7 @@ func (s *State) Apply(accounts []credential.Account) {
 		}
 		next = append(next, entry)
 	}
-	// Only the stream applies: nothing comes between.
+	// Only the stream calls Apply: nothing changes between Load and Swap.
 	tokens := remember(s.current.Load().tokens, accounts, s.clock.Now())
 	old := s.current.Swap(&snapshot{next, tokens, make(chan struct{})})
 	close(old.replaced)
@@ -101,14 +99,14 @@ func (s *State) Sign(r Request) (jsapi.Config, error) {
 	return a.signer.SignWith(r.Page, nonce, timestamp)
 }
 
-// Names reports whether an account names a host whose pages it signs. Of an
-// account that signs any page it is not said.
+// Names reports whether the sign_hosts of an account name that host. An account
+// without sign_hosts signs any page and names no host.
 func (s *State) Names(host, port string) bool {
 	return slices.ContainsFunc(s.current.Load().accounts, func(a account) bool { return a.SignHosts.Names(host, port) })
 }
 
 // Reveal returns the account's live credential of that kind, and for how long a
-// copy of it may be used: whoever calls it has checked that the caller may have
+// copy of it may be used. Its caller has to check before that whoever asks may have
 // it.
 func (s *State) Reveal(appid string, kind credential.Kind) (credential.Secret, time.Duration, error) {
 	a, err := s.choose(appid, ofKind(kind), nobody)
@@ -123,8 +121,8 @@ func (s *State) Reveal(appid string, kind credential.Kind) (credential.Secret, t
 	return c.Value, c.CopyLife(now), nil
 }
 
-// AppID returns the account that Reveal would take it from, whether or not
-// there is a live credential.
+// AppID returns the account whose credential Reveal would return, whether or not
+// there is a live one.
 func (s *State) AppID(appid string, kind credential.Kind) (string, error) {
 	a, err := s.choose(appid, ofKind(kind), nobody)
 	return a.AppID, err
@@ -167,8 +165,8 @@ func (s *State) Ready() error {
 		return fmt.Errorf("%w: the broker grants nothing of its accounts to this edge", ErrUnavailable)
 	}
 	for _, a := range accounts {
-		// An account that is kept without a ticket is not served for signing, nor
-		// is one that the broker only makes calls for.
+		// An account that is kept without a ticket is not there for signing. Neither
+		// is an account for which the broker only makes calls.
 		if len(s.appids) == 0 && !slices.Contains(a.Kinds, credential.JSAPITicket) || a.onlyCalls() {
 			continue
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// clock is the machine's: nothing here waits for time to pass.
+// clock is the machine's: the tests in this file do not wait for time to pass.
 var clock = credential.Clock(credential.WallClock)
 
 func TestChoiceOfAccount(t *testing.T) {
@@ -44,8 +44,8 @@ func TestChoiceOfAccount(t *testing.T) {
 		{"none can sign at all", nil, []credential.Account{mute}, "", "https://any.example/", "", signing.ErrNotGranted},
 		{"it cannot sign at all", nil, []credential.Account{open, mute}, pay, "https://any.example/", "", signing.ErrNotGranted},
 		{"one of two wanted came and cannot sign at all", []string{shop, pay}, []credential.Account{mute}, "", "https://any.example/", "", signing.ErrUnavailable},
-		// The page may be of the account that has not come: WeChat would refuse
-		// a signature of the other.
+		// The page may belong to the account that has not come yet. Then WeChat would
+		// refuse a signature by the other.
 		{"one of two wanted came", []string{shop, pay}, []credential.Account{open}, "", "https://any.example/", "", signing.ErrAccount},
 		{"one of two wanted came and names the host", []string{shop, pay}, []credential.Account{closed}, "", "https://shop.example.com/", shop, nil},
 		{"one of two wanted came, the other by name", []string{shop, pay}, []credential.Account{open}, pay, "https://any.example/", "", signing.ErrUnavailable},
@@ -121,7 +121,7 @@ func TestReady(t *testing.T) {
 	}
 }
 
-// A new state replaces the whole of the old one: what is absent is gone.
+// A new state replaces the old one as a whole: what is absent from it is gone.
 func TestApplyReplaces(t *testing.T) {
 	w := newWeChat(t, time.Hour)
 	s := signing.New(nil, clock)

@@ -8,17 +8,18 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// token is an access_token that this edge holds or held. Who was given it may
-// not have heard yet that it was replaced.
+// token is an access_token that this edge holds or held. An app that was given it
+// may not know yet that it was replaced.
 type token struct {
 	appid  string
 	hash   [sha256.Size]byte
 	expiry credential.Instant
 }
 
-// remember returns the tokens that may still be presented: those of accounts,
-// and the older ones that have not expired. One that WeChat refuses before its
-// time is known for as long as it was good for: who holds it has not heard.
+// remember returns the tokens that may still be presented: those of accounts, and
+// older ones that have not expired. A token that WeChat refuses before its time is
+// remembered until its first expiry, because an app that holds it does not know of
+// that.
 func remember(older []token, accounts []credential.Account, now credential.Instant) []token {
 	var tokens []token
 	for _, a := range accounts {
@@ -38,9 +39,10 @@ func remember(older []token, accounts []credential.Account, now credential.Insta
 	return tokens
 }
 
-// TokenOf returns the account whose access_token is presented, now or until it
-// was replaced, in time that does not depend on how much of it is right. Nobody
-// is let in by a token that the broker does not grant to this edge.
+// TokenOf returns the account whose access_token is presented. It may be the current
+// token or one that was replaced, until it expires. A token of an account whose
+// access_token the broker does not grant to this edge lets nobody in. The time that
+// TokenOf takes does not depend on how much of the token is right.
 func (s *State) TokenOf(presented string) (appid string, ok bool) {
 	hash, current, now := sha256.Sum256([]byte(presented)), s.current.Load(), s.clock.Now()
 	for _, t := range current.tokens {

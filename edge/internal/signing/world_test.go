@@ -76,7 +76,7 @@ func (w wechat) account(appid string, now credential.Instant, hosts ...string) c
 	}
 }
 
-// accepts says whether WeChat would accept c now.
+// accepts reports whether WeChat would accept c now.
 func (w wechat) accepts(c jsapi.Config) bool {
 	return w.Verify(c.AppID, c.NonceStr, strconv.FormatInt(c.Timestamp, 10), c.URL, c.Signature).Accepted
 }
