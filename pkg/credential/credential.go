@@ -30,8 +30,8 @@ type Credential struct {
 // WeChat honours a replaced token for five minutes, less what it takes to say so.
 const copyLife = 290 * time.Second
 
-// CopyLife returns how much longer a copy of the value may be used by who is not
-// told when it is replaced. It is not above zero once the value has expired.
+// CopyLife returns how much longer a copy of the value may be used by somebody who
+// is not told when it is replaced. Once the value has expired it is zero or below.
 func (c Credential) CopyLife(now Instant) time.Duration {
 	left := c.Expiry.Sub(now)
 	if !c.Replaced.IsZero() {
@@ -57,15 +57,15 @@ type Account struct {
 	AppID string
 	// SignHosts are the hosts whose pages may be signed; none means any.
 	SignHosts HostRules
-	// Kinds are the ones that the reader may have. A kind without a
-	// credential is one that the broker has none of just now.
+	// Kinds are the kinds that the reader may have. For a kind without a credential
+	// the broker has none just now.
 	Kinds []Kind
 	// Credentials holds at most one of each of Kinds.
 	Credentials []Credential
 	// Calls are the kinds of calls that the broker makes for the reader.
 	Calls []CallGrant
-	// AliasKey makes, and recognises, what stands for the access_token where the
-	// reader may make calls and not have it. Zero without Calls.
+	// AliasKey makes and recognises aliases: they stand for the access_token where
+	// the reader may make calls and may not have the token. Zero without Calls.
 	AliasKey Secret
 }
 

@@ -19,7 +19,7 @@ type HostRules []HostRule
 // `*.example.com` any host below example.com at any depth but not example.com
 // itself. Without a port it stands for every port.
 type HostRule struct {
-	host     string // normalised; what follows "*" for a wildcard, with its dot
+	host     string // normalised; for a wildcard the part after "*", with its dot
 	port     string
 	wildcard bool
 }
@@ -67,9 +67,8 @@ func (r HostRule) String() string {
 	return s
 }
 
-// Names reports whether a rule names host: with no rules at all, nothing is
-// named. The port is the one that a browser connects to, so 443 for
-// https://host/.
+// Names reports whether a rule names host. Without any rules no host is named. The
+// port is the one that a browser connects to, so 443 for https://host/.
 func (rules HostRules) Names(host, port string) bool {
 	host, err := normalHost(host)
 	if err != nil {
@@ -92,9 +91,9 @@ func (rules HostRules) Allow(host, port string) bool {
 // maxShown bounds a host that is shown, in bytes: no name in the DNS is longer.
 const maxShown = 255
 
-// Compared returns a host as the rules are compared with it, to be shown to who
-// wonders why none names it: in lower case and punycode, and with the port if
-// the port of any rule matters.
+// Compared returns a host in the form in which the rules are compared with it: in
+// lower case and punycode, and with the port if any rule has one. It is shown to a
+// person who wonders why no rule names the host.
 func (rules HostRules) Compared(host, port string) string {
 	if normal, err := normalHost(host); err == nil {
 		host = normal
@@ -140,16 +139,16 @@ func (r HostRule) names(host, port string) bool {
 	return host == r.host
 }
 
-// hostProfile maps as browsers do (UTS #46, non-transitional) but lets through
-// what they let through too, such as an underscore.
+// hostProfile maps names as browsers do (UTS #46, non-transitional). It also accepts
+// what browsers accept, such as an underscore.
 var hostProfile = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false))
 
-// hostCharacters are what a host consists of once it is normal. Browsers let
-// through a few more, which nobody uses and which may mean something elsewhere.
+// hostCharacters are the characters of a normalised host. Browsers accept a few more,
+// which nobody uses and which may mean something elsewhere.
 const hostCharacters = "abcdefghijklmnopqrstuvwxyz0123456789-_."
 
-// normalHost returns host in lower case and punycode, an IPv6 address, which
-// has brackets, in its shortest form.
+// normalHost returns host in lower case and punycode. An IPv6 address, which has
+// brackets, it returns in its shortest form.
 func normalHost(host string) (string, error) {
 	if strings.HasPrefix(host, "[") {
 		ip, err := netip.ParseAddr(strings.TrimSuffix(host[1:], "]"))
@@ -162,7 +161,7 @@ func normalHost(host string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("converting to punycode: %w", err)
 	}
-	// What was mapped is looked at, not what was written: a soft hyphen maps to
+	// The mapped host is checked, not the one that was written: a soft hyphen maps to
 	// nothing, a full-width slash to a slash.
 	if strings.Trim(mapped, hostCharacters) != "" {
 		return "", errors.New("a character that no host has")

@@ -179,9 +179,9 @@ func TestHostAsCompared(t *testing.T) {
 	}
 }
 
-// FuzzHostRuleNamesNothingElse looks for a host that a rule names although it
-// is neither the rule's host nor below it. It compares labels, in Unicode, so
-// it goes another way than the code it judges.
+// FuzzHostRuleNamesNothingElse looks for a host that a rule names although the host is
+// neither the rule's own nor below it. It compares labels in Unicode, which is another
+// way than that of the code it judges.
 func FuzzHostRuleNamesNothingElse(f *testing.F) {
 	for _, seed := range [][3]string{
 		{"shop.example.com", "shop.example.com", ""},
@@ -232,6 +232,6 @@ func FuzzHostRuleNamesNothingElse(f *testing.F) {
 // labelsOf returns the labels of a host in Unicode and lower case.
 func labelsOf(host string) []string {
 	profile := idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false))
-	readable, _ := profile.ToUnicode(host) // what cannot be mapped is compared as it is
+	readable, _ := profile.ToUnicode(host) // a host that cannot be mapped is compared as it is
 	return strings.Split(strings.ToLower(readable), ".")
 }

@@ -14,9 +14,9 @@ func (c Clock) Now() Instant {
 }
 
 // Instant is one moment by the wall clock and by the monotonic clock. The wall
-// clock can be stepped, the monotonic one stands still while the machine is
-// suspended. What must not outlive its time is judged by both, and the one
-// that says earlier wins. It means something only in the process that made it.
+// clock can be stepped. The monotonic clock stands still while the machine is
+// suspended. So an expiry is judged by both clocks, and the earlier one counts. An
+// Instant means something only in the process that made it.
 type Instant struct{ wall, mono time.Time }
 
 // Add returns the moment d later.

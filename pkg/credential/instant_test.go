@@ -74,7 +74,7 @@ func TestInstantIsZero(t *testing.T) {
 }
 
 func TestClockDropsTheMonotonicReadingOfItsWall(t *testing.T) {
-	// With it, comparing two walls would never see a step.
+	// With that reading, comparing two wall clocks would never see a step.
 	if wall := credential.Clock(time.Now).Now().Wall(); wall != wall.Round(0) {
 		t.Errorf("%v carries a monotonic reading", wall)
 	}

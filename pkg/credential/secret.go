@@ -14,8 +14,8 @@ const Redacted = "[redacted]"
 // gives the value.
 type Secret struct {
 	_ [0]func() // makes == a compile error: it would compare where values are
-	// value is behind a pointer because fmt calls no method of an unexported
-	// field, nor for %p: it prints what is there, and follows no pointer.
+	// value is behind a pointer because fmt calls no method of an unexported field,
+	// and none for %p. It prints the field as it is, and follows no pointer.
 	value *string
 }
 

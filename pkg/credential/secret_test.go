@@ -13,8 +13,8 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// hidden must never be seen. No format may give it in hexadecimal or in bytes
-// either, hence leaks.
+// hidden must never be seen, in hexadecimal or as bytes neither: that is what leaks
+// looks for.
 const hidden = "TiCkEt-0123456789"
 
 func leaks(output string) bool {
@@ -58,8 +58,8 @@ func TestSecretIsRedactedByEveryVerb(t *testing.T) {
 	for name, value := range places() {
 		t.Run(name, func(t *testing.T) {
 			for _, flag := range []string{"", "+", "#", "-40", "040", " ", ".3"} {
-				// Every letter, because fmt prints what it has under a verb
-				// that it does not know.
+				// Every letter, because under a verb that fmt does not know it prints
+				// the value as it is.
 				for verb := 'A'; verb <= 'z'; verb++ {
 					if got := fmt.Sprintf("%"+flag+string(verb), value); leaks(got) {
 						t.Errorf("%%%s%c prints %s", flag, verb, got)
@@ -80,7 +80,7 @@ func TestSecretPrintsAsRedacted(t *testing.T) {
 			t.Errorf("printed %s, want %s", got, credential.Redacted)
 		}
 	}
-	// One that is empty must not be told apart from the others.
+	// Nobody may see whether a secret is empty.
 	if got := fmt.Sprint(credential.Secret{}); got != credential.Redacted {
 		t.Errorf("an empty one prints %s", got)
 	}

@@ -48,8 +48,9 @@ func (a Account) Only(kinds []Kind) Account {
 	return a
 }
 
-// Wire returns the account as it is sent at now. Each expiry is what remains,
-// added to now's wall clock, so that it can be read against that clock alone.
+// Wire returns the account in the form in which it is sent at now. Each expiry is the
+// life that remains, added to the wall clock of now. So the receiver needs no other
+// clock to compute the life that remains.
 func (a Account) Wire(now Instant) *wxbrokerv1.Account {
 	out := &wxbrokerv1.Account{
 		Appid:  a.AppID,
@@ -79,8 +80,8 @@ func (a Account) Wire(now Instant) *wxbrokerv1.Account {
 	return out
 }
 
-// FromWire reads an account that arrived at now in a message sent at sent by
-// the sender's clock. Kinds and grants that it does not know are left out.
+// FromWire reads an account that arrived at now, in a message that was sent at sent by
+// the sender's clock. It leaves out kinds and grants that it does not know.
 func FromWire(in *wxbrokerv1.Account, sent time.Time, now Instant) (Account, error) {
 	if in.GetAppid() == "" {
 		return Account{}, errors.New("an account has no appid")

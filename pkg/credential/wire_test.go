@@ -30,14 +30,15 @@ func sentAccount(t *testing.T, now credential.Instant) credential.Account {
 func TestRemainingLifeSurvivesClocksThatDisagree(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
-		receiver time.Duration // how far its wall clock is from the sender's
+		receiver time.Duration // how far the receiver's wall clock is from the sender's
 		stepped  time.Duration // how far the sender's was stepped before it sent
 	}{
 		{"clocks agree", 0, 0},
 		{"receiver a day ahead", 24 * time.Hour, 0},
 		{"receiver a day behind", -24 * time.Hour, 0},
 		{"receiver in 1970", -50 * 365 * 24 * time.Hour, 0},
-		// Set back, the monotonic clock knows better and that is what is sent.
+		// If the wall clock is set back, the monotonic clock counts, and what is sent
+		// follows it.
 		{"sender's clock was set back", 24 * time.Hour, -time.Hour},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -105,7 +106,7 @@ func TestKindsOnTheWire(t *testing.T) {
 	}
 }
 
-// newerKind is one that this build does not know.
+// newerKind is a kind that this build does not know.
 const newerKind = wxbrokerv1.CredentialKind(99)
 
 func TestFromWireSkipsUnknownKinds(t *testing.T) {
@@ -113,7 +114,7 @@ func TestFromWireSkipsUnknownKinds(t *testing.T) {
 	message := sentAccount(t, now).Wire(now)
 	message.Kinds = append([]wxbrokerv1.CredentialKind{newerKind, 0}, message.GetKinds()...)
 	message.Calls = append([]wxbrokerv1.CallGrant{99, 0}, message.GetCalls()...)
-	// Not even its form is known, so nothing about it is malformed.
+	// Its form is not known either, so nothing in it counts as malformed.
 	message.Credentials = append([]*wxbrokerv1.Credential{{Kind: newerKind}, {}}, message.GetCredentials()...)
 	got, err := credential.FromWire(message, now.Wall(), now)
 	if err != nil {
@@ -217,7 +218,7 @@ func TestOnly(t *testing.T) {
 			if got.AppID != whole.AppID || !slices.Equal(got.SignHosts, whole.SignHosts) {
 				t.Error("appid or sign_hosts are not the account's")
 			}
-			// Every stream narrows the same shared account.
+			// All streams call Only on the same shared account.
 			if !slices.Equal(whole.Kinds, everyKind) || len(whole.Credentials) != 2 || whole.Credentials[1].Kind != credential.JSAPITicket {
 				t.Errorf("the account itself was changed to %+v", whole)
 			}
