@@ -6,8 +6,8 @@ import (
 	"net/http"
 )
 
-// Refusal is what an error looks like on the wire. ErrCode repeats the HTTP
-// status, for who looks at the body alone.
+// Refusal is the body of an error. ErrCode repeats the HTTP status, for clients that
+// look at the body alone.
 type Refusal struct {
 	ErrCode int    `json:"errcode"`
 	ErrMsg  string `json:"errmsg"`
@@ -18,7 +18,7 @@ func Refuse(w http.ResponseWriter, status int, message string) {
 	Answer(w, status, Refusal{ErrCode: status, ErrMsg: message})
 }
 
-// Answer answers with JSON that nobody may keep.
+// Answer answers with JSON that no cache may keep.
 func Answer(w http.ResponseWriter, status int, answer any) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json; charset=utf-8")
@@ -27,8 +27,8 @@ func Answer(w http.ResponseWriter, status int, answer any) {
 	w.WriteHeader(status)
 	body := new(bytes.Buffer)
 	encoder := json.NewEncoder(body)
-	encoder.SetEscapeHTML(false) // it is JSON, nosniff: a URL may keep its ampersands
+	encoder.SetEscapeHTML(false) // with nosniff nobody takes it for HTML: a URL may keep its ampersands
 	_ = encoder.Encode(answer)   //nolint:errchkjson // every answer is a struct of ours
-	// No newline at the end: some of WeChat's SDKs take it for part of a string.
+	// No newline at the end: some SDKs for WeChat take it for part of a string.
 	_, _ = w.Write(bytes.TrimSuffix(body.Bytes(), []byte("\n"))) // fails only when the caller is gone
 }

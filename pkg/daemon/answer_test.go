@@ -9,8 +9,8 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 )
 
-// TestAnswers: JSON that nobody keeps, and that no browser takes for anything
-// else, whatever is in it.
+// TestAnswers: no cache keeps the JSON, and no browser takes it for anything else,
+// whatever is in it.
 func TestAnswers(t *testing.T) {
 	header := http.Header{
 		"Content-Type": {"application/json; charset=utf-8"}, "Cache-Control": {"no-store"}, "X-Content-Type-Options": {"nosniff"},

@@ -29,9 +29,9 @@ type Running struct {
 	Stdout, Stderr io.Writer
 }
 
-// Main runs the command of line, a struct as kong understands it, that args
-// choose. It returns the process's exit code: 0, 1 when the command failed, 2
-// when args are wrong.
+// Main runs the command that args choose. line is a struct with all commands, as kong
+// understands it. Main returns the process's exit code: 0, 1 when the command failed,
+// 2 when args are wrong.
 func (p Program) Main(line any, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -59,7 +59,7 @@ func (p Program) Main(line any, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	err = parsed.Run(Running{ctx, p.Name, p.Version, stdout, stderr})
-	if _, isTold := errors.AsType[told](err); err != nil && !isTold {
+	if _, isTold := errors.AsType[toldError](err); err != nil && !isTold {
 		fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
 	}
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package daemon is what broker and edge do alike as long-running programs:
-// listen on an address of the operator's choice with a cap on how many
-// connections are open, serve HTTP until they are told to stop, answer probes
-// and scrapes, and know their version.
+// Package daemon has what broker and edge have in common as long-running programs.
+// They listen on an address of the operator's choice, with a cap on the number of
+// open connections. They serve HTTP until they are told to stop, and answer probes
+// and scrapes. They run a command line, log, and know their version.
 package daemon

@@ -16,18 +16,19 @@ const (
 	readTimeout  = 10 * time.Second
 	writeTimeout = 20 * time.Second
 	idleTimeout  = 2 * time.Minute
-	// maxHeader bounds the request line and headers, in bytes. It is far above
-	// any sound request: what is merely too long should reach the handler, which
-	// says so better than net/http.
+	// maxHeader bounds the request line and headers, in bytes. It is far above any
+	// sound request: one that is merely too long should reach the handler, which says
+	// so better than net/http does.
 	maxHeader = 512 << 10
 	// drain is how long requests under way may take once the program stops.
 	drain = 5 * time.Second
-	// silence is how long a connection may have asked nothing by then.
+	// silence is how long a connection on which nothing was ever asked stays open once
+	// the program stops: its first request may be on the way.
 	silence = 500 * time.Millisecond
 )
 
-// ServeHTTP serves handler on listener until ctx ends, then lets requests
-// under way finish for a few seconds and returns nil.
+// ServeHTTP serves handler on listener until ctx ends. Then it lets requests under way
+// finish, for a few seconds at most, and returns nil.
 func ServeHTTP(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
 	silent := new(silentConns)
 	server := &http.Server{
@@ -37,14 +38,15 @@ func ServeHTTP(ctx context.Context, listener net.Listener, handler http.Handler,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		// Else one stalled upload takes all that a connection may have on its way.
+		// Without these bounds one stalled upload would use up the whole receive window
+		// of its connection.
 		HTTP2:    &http.HTTP2Config{MaxReceiveBufferPerStream: 128 << 10, MaxReceiveBufferPerConnection: 4 << 20, WriteByteTimeout: writeTimeout},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		ConnState: func(conn net.Conn, state http.ConnState) {
 			silent.note(conn, state)
 			note(conn, state)
 		},
-		// Else net/http itself answers `OPTIONS *`, which handler has a say in.
+		// Else net/http itself would answer `OPTIONS *`, which is the handler's to answer.
 		DisableGeneralOptionsHandler: true,
 	}
 	stopped := make(chan struct{})
@@ -66,9 +68,9 @@ func ServeHTTP(ctx context.Context, listener net.Listener, handler http.Handler,
 	return nil
 }
 
-// silentConns are connections on which nothing was ever asked. Browsers and
-// clients open some to have them ready, and Shutdown would wait five seconds
-// for each, in case its first request is on the way.
+// silentConns are connections on which nothing was ever asked. Browsers and other
+// clients open some to have them ready. Shutdown would wait five seconds for each,
+// since its first request might be on the way.
 type silentConns struct {
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}

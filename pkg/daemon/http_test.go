@@ -41,7 +41,7 @@ func serve(t *testing.T, handler http.HandlerFunc) *site {
 	return s
 }
 
-// answer is what came back of a request.
+// answer is what a request brought back.
 type answer struct {
 	body string
 	err  error
@@ -119,12 +119,12 @@ func TestRequestThatTakesTooLongIsCutOff(t *testing.T) {
 func TestSilentConnectionDoesNotDelayTheStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t, slow(0))
-		silent, err := s.listener.Dial() // as browsers do, to have one ready
+		silent, err := s.listener.Dial() // as browsers do, to have a connection ready
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer silent.Close()
-		// One that was used and is kept for the next request.
+		// A connection that was used and is kept for the next request.
 		if a := <-s.ask(); a.err != nil {
 			t.Fatal(a.err)
 		}

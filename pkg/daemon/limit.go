@@ -18,9 +18,9 @@ const idleBeforeEvicted = 15 * time.Second
 // before it may be closed in favour of a new one, however busy it looks.
 const slowFirstRequest = 2 * time.Second
 
-// Connections caps how many connections each of a program's listeners holds
-// open, so that who opens many and sends nothing takes no file descriptors and
-// memory from the others. It is a prometheus.Collector of
+// Connections caps how many connections each of a program's listeners holds open. So
+// a client that opens many and sends nothing takes no file descriptors and memory
+// from the others. It is a prometheus.Collector of
 //
 //	<program>_connections{listener}
 //	<program>_connections_limit{listener}
@@ -68,24 +68,30 @@ const OpsConnections = 100
 // time; name is its label in the metrics. It belongs below TLS, where a
 // connection counts from its first packet on.
 //
-// A connection that arrives when there are so many takes the place of another:
-// of the oldest one on which nothing was ever received, else of the one that
-// has been silent longest, if that is at least fifteen seconds, else, under
-// [ServeHTTP], of the one that has been idle between two requests longest,
-// however short that is, else of the oldest one whose first request, or call (see
-// [Await]), has been on the way for more than two seconds. When all are in use
-// it is closed at once; an HTTP request that has arrived is always answered. So Accept never waits for
-// a place, and who hoards connections keeps nobody out.
+// A connection that arrives at a full listener takes the place of another. The
+// first of these that there is loses its place:
+//
+//  1. the oldest connection on which nothing was ever received;
+//  2. the connection that has been silent longest, if for fifteen seconds at least;
+//  3. under [ServeHTTP], the connection that has been idle between two requests
+//     longest, however short that is;
+//  4. the oldest connection whose first request, or call (see [Await]), has been on
+//     the way for more than two seconds.
+//
+// When all connections are in use, the new one is closed at once. An HTTP request
+// that has arrived is always answered. So Accept never waits for a place, and a
+// client that hoards connections keeps nobody out.
 func (c *Connections) Limit(name string, l net.Listener, maximum int) net.Listener {
 	c.limit.WithLabelValues(name).Set(float64(maximum))
-	return &limited{
+	return &limitedListener{
 		Listener: l, maximum: maximum, started: time.Now(),
 		gauge: c.open.WithLabelValues(name), refused: c.refused.WithLabelValues(name), evicted: c.evicted.WithLabelValues(name),
 		open: make(map[*limitedConn]struct{}),
 	}
 }
 
-type limited struct {
+// limitedListener is what Limit returns.
+type limitedListener struct {
 	net.Listener
 	maximum          int
 	started          time.Time // what connections count from
@@ -93,12 +99,12 @@ type limited struct {
 	refused, evicted prometheus.Counter
 
 	mu       sync.Mutex
-	accepted uint64 // how many, to tell the older from the younger
+	accepted uint64 // number of connections so far, which tells the older from the younger
 	open     map[*limitedConn]struct{}
 }
 
 // Accept returns the next connection that there is a place for.
-func (l *limited) Accept() (net.Conn, error) {
+func (l *limitedListener) Accept() (net.Conn, error) {
 	for {
 		raw, err := l.Listener.Accept()
 		if err != nil {
@@ -109,11 +115,11 @@ func (l *limited) Accept() (net.Conn, error) {
 		switch {
 		case !ok:
 			l.refused.Inc()
-			_ = raw.Close() // it is refused: nobody to tell
+			_ = raw.Close() // it is refused: nobody needs the error
 			continue
 		case evicted != nil:
 			l.evicted.Inc()
-			_ = evicted.Close() // who serves it is told by its next read
+			_ = evicted.Close() // its server learns that from the next read
 		}
 		return conn, nil
 	}
@@ -121,7 +127,7 @@ func (l *limited) Accept() (net.Conn, error) {
 
 // admit gives conn a place. It returns the connection that lost it, if any,
 // and false when there is no place.
-func (l *limited) admit(conn *limitedConn) (evicted *limitedConn, ok bool) {
+func (l *limitedListener) admit(conn *limitedConn) (evicted *limitedConn, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.open) >= l.maximum {
@@ -137,9 +143,9 @@ func (l *limited) admit(conn *limitedConn) (evicted *limitedConn, ok bool) {
 	return evicted, true
 }
 
-// dispensable returns the connection that a new one may replace, nil if all
-// are in use. It looks at each, which only a full listener has to do.
-func (l *limited) dispensable() *limitedConn {
+// dispensable returns the connection that a new one may replace, nil if all are in
+// use. It looks at every connection, but only when the listener is full.
+func (l *limitedListener) dispensable() *limitedConn {
 	var unused, silent, idle, slow *limitedConn
 	now := time.Since(l.started)
 	longest := now - idleBeforeEvicted
@@ -171,7 +177,7 @@ func older(one, other *limitedConn) *limitedConn {
 }
 
 // remove gives back the place of conn, if it still has one. l.mu is held.
-func (l *limited) remove(conn *limitedConn) {
+func (l *limitedListener) remove(conn *limitedConn) {
 	if _, has := l.open[conn]; has {
 		delete(l.open, conn)
 		l.gauge.Dec()

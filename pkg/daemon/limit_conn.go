@@ -12,10 +12,10 @@ import (
 // limitedConn is a connection that notes when it was used.
 type limitedConn struct {
 	net.Conn
-	listener *limited
+	listener *limitedListener
 	number   uint64        // counts up in the order of acceptance
 	opened   time.Duration // when it was accepted, since the listener's start
-	received atomic.Bool   // whether a byte ever was
+	received atomic.Bool   // whether a byte was ever received
 	last     atomic.Int64  // when a byte was last read or written, in ns since the listener's start
 	phase    atomic.Int32  // see note and Await
 	idle     atomic.Int64  // when it last began to be idle between HTTP requests, as last
@@ -26,14 +26,14 @@ func (c *limitedConn) active() { c.last.Store(int64(time.Since(c.listener.starte
 
 // What a connection is doing, as far as its server says.
 const (
-	firstRequest    int32 = iota + 1 // it has yet to bring one
-	requestUnderWay                  // one has arrived and is being answered
+	firstRequest    int32 = iota + 1 // no request has arrived yet
+	requestUnderWay                  // a request has arrived and is being answered
 	betweenRequests
 )
 
-// note notes what an HTTP server says of conn, as it was accepted. Headers that
-// are arriving do not count as a request yet, or a trickle of them would hold a
-// place.
+// note takes note of a state that an HTTP server reports of conn, a connection as it
+// was accepted. Headers that are still arriving do not count as a request, or a
+// trickle of them would hold a place.
 func note(conn net.Conn, state http.ConnState) {
 	if secured, ok := conn.(*tls.Conn); ok {
 		conn = secured.NetConn()
@@ -55,9 +55,9 @@ func note(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// Await is for a server that is not [ServeHTTP]: it says that a connection, as
-// its listener gave it, has yet to bring a call that counts, and returns what
-// says that it has.
+// Await is for a server that is not [ServeHTTP]. The server calls it with a
+// connection, as its listener gave it, that has not brought a call that counts yet. It
+// calls arrived when such a call has arrived.
 func Await(conn net.Conn) (arrived func()) {
 	limited, ok := conn.(*limitedConn)
 	if !ok {
@@ -88,9 +88,9 @@ func (c *limitedConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// CloseWrite tells the other side that nothing more comes. net/http does so
-// before it closes a connection on a request that it refused unread, since
-// what closes at once may take the answer back.
+// CloseWrite tells the other side that nothing more comes. net/http does so before it
+// closes a connection whose request it refused without reading it. If the connection
+// were closed at once, the answer could be lost.
 func (c *limitedConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -98,13 +98,13 @@ func (c *limitedConn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// Close closes the connection and gives back its place, once: whom the listener
-// evicts is closed by its server as well.
+// Close closes the connection and gives back its place. Only the first call does
+// something: a connection that the listener evicts is closed by its server as well.
 func (c *limitedConn) Close() error {
 	if c.closing.Swap(true) {
 		return nil
 	}
-	err := c.Conn.Close() // before its place is given away: what is scarce are file descriptors
+	err := c.Conn.Close() // before its place is given away: file descriptors are scarce
 	c.listener.mu.Lock()
 	defer c.listener.mu.Unlock()
 	c.listener.remove(c)

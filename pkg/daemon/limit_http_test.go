@@ -31,11 +31,12 @@ type busyPort struct {
 	secure *tls.Config // of clients, nil for plain text
 }
 
-// temporary accepts connections whose timeouts are temporary, as those of the
-// system are and those of bufconn are not: TLS would take them for the end.
-type temporary struct{ net.Listener }
+// temporaryListener accepts connections whose timeouts count as temporary errors, as
+// those of the system do. Those of bufconn do not, and TLS would take them for the end
+// of the connection.
+type temporaryListener struct{ net.Listener }
 
-func (l temporary) Accept() (net.Conn, error) {
+func (l temporaryListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	return temporaryConn{conn}, err
 }
@@ -50,12 +51,12 @@ func (c temporaryConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// serveFew serves handler in a bubble: over TLS, with HTTP/2 or not, or in
-// plain text without protocols.
+// serveFew serves handler in a bubble, over TLS with these protocols, or in plain text
+// without any.
 func serveFew(t *testing.T, room int, handler http.HandlerFunc, protocols ...string) *busyPort {
 	t.Helper()
 	p := &busyPort{t: t, raw: bufconn.Listen(64 << 10), url: "http://edge", limits: daemon.NewConnections("wxtest")}
-	listener := p.limits.Limit("test", temporary{p.raw}, room)
+	listener := p.limits.Limit("test", temporaryListener{p.raw}, room)
 	if len(protocols) > 0 {
 		ca := tlstest.NewCA(t, "ours")
 		pair := ca.Issue(t)
@@ -81,7 +82,7 @@ func serveFew(t *testing.T, room int, handler http.HandlerFunc, protocols ...str
 	return p
 }
 
-// client returns one with a connection of its own, which it keeps.
+// client returns a client that keeps a connection of its own.
 func (p *busyPort) client() *http.Client {
 	transport := &http.Transport{
 		DialContext:     func(ctx context.Context, _, _ string) (net.Conn, error) { return p.raw.DialContext(ctx) },
@@ -102,9 +103,9 @@ func (p *busyPort) ask(client *http.Client, path string) (protocol string, err e
 	return response.Proto, err
 }
 
-// TestBusyIdlersKeepNobodyOut: who fills a server with connections and asks
-// something on each every now and then is in nobody's way, and nobody's answer
-// is cut off for a newcomer, however long it takes.
+// TestBusyIdlersKeepNobodyOut: a client fills a server with connections and asks
+// something on each of them now and then. It is in nobody's way. No answer is cut off
+// for a newcomer, however long the answer takes.
 func TestBusyIdlersKeepNobodyOut(t *testing.T) {
 	for _, tt := range []struct {
 		name, speaks string
@@ -136,7 +137,7 @@ func TestBusyIdlersKeepNobodyOut(t *testing.T) {
 				}()
 				ctx, leave := context.WithCancel(t.Context())
 				var idlers sync.WaitGroup
-				// No two ask at the same moment, so who is idle then is no matter of luck.
+				// No two ask at the same moment, so it is certain which of them is idle then.
 				for _, every := range []time.Duration{211 * time.Millisecond, 223 * time.Millisecond, 227 * time.Millisecond} {
 					idler := p.client()
 					idlers.Go(func() {
@@ -162,8 +163,8 @@ func TestBusyIdlersKeepNobodyOut(t *testing.T) {
 	}
 }
 
-// TestIdleBeforeSlow: who is slow may yet ask something, and who is idle has its
-// answer.
+// TestIdleBeforeSlow: an idle connection loses its place before a slow one. The slow
+// one may still bring its request; the idle one has its answer.
 func TestIdleBeforeSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := serveFew(t, 2, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "here") })
@@ -191,7 +192,8 @@ func TestIdleBeforeSlow(t *testing.T) {
 	})
 }
 
-// TestWhoIsIdleLongestMakesRoom: since its last answer, not since it connected.
+// TestWhoIsIdleLongestMakesRoom: the time counts from the last answer, not from the
+// connection's start.
 func TestWhoIsIdleLongestMakesRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const room = 3

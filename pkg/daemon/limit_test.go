@@ -114,7 +114,7 @@ func (p *port) play(t *testing.T, step string) {
 	}
 }
 
-// left names the connections that are open, as their clients see them.
+// left names the connections that their clients see open.
 func (p *port) left() string {
 	var open []string
 	for name, client := range p.clients {
@@ -167,8 +167,8 @@ func TestWhoMakesRoom(t *testing.T) {
 	}
 }
 
-// TestLimitUnderGRPC: a server that everybody else's silent connections filled
-// answers a call, and a client whose connection made room calls again.
+// TestLimitUnderGRPC: a server is full of other clients' silent connections. It still
+// answers a call. A client whose connection made room can call again.
 func TestLimitUnderGRPC(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const room = 3
@@ -205,7 +205,8 @@ func TestLimitUnderGRPC(t *testing.T) {
 	})
 }
 
-// TestIdleConnectionsKeepNobodyOut: on a real port, one more than the limit.
+// TestIdleConnectionsKeepNobodyOut: on a real port, with one connection more than the
+// limit.
 func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 	const room = 3
 	c := daemon.NewConnections("wxtest")
@@ -232,7 +233,8 @@ func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 	if err != nil || string(body) != "here" {
 		t.Errorf("answered %q, %v", body, err)
 	}
-	// The last idle one took the first one's place, and the client the second's.
+	// The last idle connection took the place of the first, and the client's took that
+	// of the second.
 	if got, want := metric(t, c, "http"), [4]int{room, room, 0, 2}; got != want {
 		t.Errorf("open, limit, refused and evicted are %v, want %v", got, want)
 	}
@@ -245,8 +247,8 @@ func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 	}
 }
 
-// TestManyAtOnce: connections that come, speak and go all at once, closed by
-// both the limit and whoever serves them.
+// TestManyAtOnce: connections come, speak and go all at once. The limit and their
+// server close them.
 func TestManyAtOnce(t *testing.T) {
 	const room, clients, rounds = 8, 32, 50
 	c := daemon.NewConnections("wxtest")
@@ -294,13 +296,13 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
-// reluctant accepts connections that take their time to close.
-type reluctant struct {
+// reluctantListener accepts connections that take their time to close.
+type reluctantListener struct {
 	net.Listener
 	may chan struct{} // closed when they may
 }
 
-func (l reluctant) Accept() (net.Conn, error) {
+func (l reluctantListener) Accept() (net.Conn, error) {
 	_, server := net.Pipe()
 	return reluctantConn{server, l.may}, nil
 }
@@ -315,13 +317,13 @@ func (c reluctantConn) Close() error {
 	return c.Conn.Close()
 }
 
-// TestEachMakesRoomOnce: not for a second newcomer while it is being closed for
-// the first.
+// TestEachMakesRoomOnce: a connection that is being closed for one newcomer does not
+// make room for a second.
 func TestEachMakesRoomOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := daemon.NewConnections("wxtest")
 		may := make(chan struct{})
-		l := c.Limit("test", reluctant{bufconn.Listen(1), may}, 2)
+		l := c.Limit("test", reluctantListener{bufconn.Listen(1), may}, 2)
 		for range 4 {
 			go func() {
 				if _, err := l.Accept(); err != nil {
@@ -344,8 +346,9 @@ func TestLimitPassesErrorsOn(t *testing.T) {
 	}
 }
 
-// TestLimitedConnectionsClose: by half, which net/http looks for, to get an
-// answer through to who is still sending; and as often as one likes.
+// TestLimitedConnectionsClose: a connection can be closed by half, which net/http uses
+// to get an answer through to a client that is still sending. It can be closed more
+// than once.
 func TestLimitedConnectionsClose(t *testing.T) {
 	l := daemon.NewConnections("wxtest").Limit("test", mustListen(t, "127.0.0.1:0"), 1)
 	client, err := net.Dial("tcp", l.Addr().String())
@@ -379,9 +382,9 @@ func TestLimitedConnectionsClose(t *testing.T) {
 	}
 }
 
-// TestSlowFirstRequests: who fills an HTTP server with requests that never
-// quite arrive keeps nobody out, over TLS or not. Who waits for an answer keeps
-// its place.
+// TestSlowFirstRequests: a client that fills an HTTP server with requests that never
+// quite arrive keeps nobody out, with TLS or without. A client that waits for an
+// answer keeps its place.
 func TestSlowFirstRequests(t *testing.T) {
 	const maximum = 4
 	for _, secured := range []bool{false, true} {
@@ -460,7 +463,7 @@ func TestSlowFirstRequests(t *testing.T) {
 				if err == nil {
 					break
 				}
-				if time.Since(start) > 8*time.Second { // ten is how long a request may take anyway
+				if time.Since(start) > 8*time.Second { // a request may take ten in any case
 					t.Fatalf("a newcomer is not served: %v", err)
 				}
 			}

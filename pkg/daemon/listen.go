@@ -79,8 +79,8 @@ func IsLoopbackHost(host string) bool {
 }
 
 // Listen opens the address. A unix socket that a dead process left behind is
-// replaced; one that answers is in use. A new socket is its owner's alone: who
-// may reach it besides is for the caller to say afterwards.
+// replaced; a socket that answers is in use. A new socket is its owner's alone; the
+// caller may give others access afterwards.
 func (a Address) Listen(ctx context.Context) (net.Listener, error) {
 	listen := new(net.ListenConfig).Listen
 	if a.IsUnix() {
@@ -99,12 +99,12 @@ func (a Address) Listen(ctx context.Context) (net.Listener, error) {
 	return listener, nil
 }
 
-// umask is held while the process's umask is another than it was started with.
+// umask is held while the process's umask is not the one that it was started with.
 var umask sync.Mutex
 
-// listenUnix makes a socket of mode 0600. With a chmod after the listen anybody
-// could connect in between, so the umask sees to it. It is the whole process's:
-// a file that is made elsewhere in this moment is its owner's alone as well.
+// listenUnix makes a socket of mode 0600. It does so by the umask: with a chmod after
+// the listen, anybody could connect in between. The umask is the whole process's. So a
+// file that is made elsewhere at this moment is its owner's alone as well.
 func listenUnix(ctx context.Context, network, path string) (net.Listener, error) {
 	umask.Lock()
 	defer umask.Unlock()

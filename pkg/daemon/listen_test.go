@@ -101,8 +101,8 @@ func TestListenOnAFreshSocket(t *testing.T) {
 	}
 }
 
-// TestASocketIsItsOwnersAlone: from the first moment, whatever the umask, which
-// is what it was afterwards.
+// TestASocketIsItsOwnersAlone from the first moment, whatever the umask. The umask is
+// the same afterwards.
 func TestASocketIsItsOwnersAlone(t *testing.T) {
 	before := syscall.Umask(0)
 	defer syscall.Umask(before)
@@ -144,7 +144,7 @@ func TestListenRefusesALiveSocket(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "in use by another program") || !strings.Contains(err.Error(), path) {
 		t.Errorf("got %v, want what is in use", err)
 	}
-	// The attempt to find out left a connection behind.
+	// Listen has connected to find out whether somebody listens.
 	probe, err := live.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -183,7 +183,7 @@ func TestListenRemovesOnlyASocketThatRefuses(t *testing.T) {
 			}
 			t.Cleanup(func() { _ = l.Close() })
 		}},
-		// A dial that was cancelled says nothing about who listens.
+		// A dial that was cancelled does not say whether somebody listens.
 		{"live socket, asked when ctx has ended", ended, func(t *testing.T, path string) { mustListen(t, "unix:"+path) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -14,14 +14,14 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/logqueue"
 )
 
-// LogFlags are the command line's say in logging.
+// LogFlags are the flags for logging.
 type LogFlags struct {
 	LogLevel  string `default:"info" env:"${env}_LOG_LEVEL" enum:"debug,info,warn,error" help:"Least severity that is logged: ${enum} (${default})." placeholder:"LEVEL"`
 	LogFormat string `default:"text" env:"${env}_LOG_FORMAT" enum:"text,json" help:"Form of log lines: ${enum} (${default})." placeholder:"FORMAT"`
 }
 
-// Serve runs serve with a log that never holds it up, and with the metrics of
-// that log. Why serve failed is the last line, in the format of the others: in
+// Serve runs serve with a log that never holds it up, and with the metrics of that
+// log. If serve fails, the last line says why, in the format of the other lines. In
 // text it is written for a person at a terminal.
 func (f LogFlags) Serve(r Running, serve func(log *slog.Logger, metrics prometheus.Collector) error) error {
 	// When the log's reader is gone its lines are lost. That is no reason to die.
@@ -38,7 +38,7 @@ func (f LogFlags) Serve(r Running, serve func(log *slog.Logger, metrics promethe
 	default:
 		fmt.Fprintf(queue, "%s: %v\n", r.Program, err)
 	}
-	return told{err}
+	return toldError{err}
 }
 
 const (
@@ -46,10 +46,10 @@ const (
 	failed     = "the command failed"
 )
 
-// told is an error of a command that the log has told already.
-type told struct{ error }
+// toldError is an error of a command that is in the log already.
+type toldError struct{ error }
 
-func (t told) Unwrap() error { return t.error }
+func (t toldError) Unwrap() error { return t.error }
 
 func (f LogFlags) handler(w io.Writer) slog.Handler {
 	levels := map[string]slog.Level{"debug": slog.LevelDebug, "warn": slog.LevelWarn, "error": slog.LevelError}

@@ -46,7 +46,7 @@ func TestLogFlags(t *testing.T) {
 	}
 }
 
-// TestFailureIsTheLastLine in the format of the others, and is told once.
+// TestFailureIsTheLastLine: it is in the format of the other lines, and is logged once.
 func TestFailureIsTheLastLine(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -70,7 +70,7 @@ func TestFailureIsTheLastLine(t *testing.T) {
 			var out bytes.Buffer
 			program := daemon.Program{Name: "wxtest", Env: "WXTEST"}
 			if code := program.Main(&struct {
-				Serve failing `cmd:""`
+				Serve failingCommand `cmd:""`
 			}{}, tt.args, &out, &out); code != tt.code {
 				t.Errorf("exit code %d, want %d", code, tt.code)
 			}
@@ -87,10 +87,10 @@ func TestFailureIsTheLastLine(t *testing.T) {
 	}
 }
 
-// failing is a command that logs a line and fails.
-type failing struct{ daemon.LogFlags }
+// failingCommand is a command that logs a line and fails.
+type failingCommand struct{ daemon.LogFlags }
 
-func (f failing) Run(r daemon.Running) error {
+func (f failingCommand) Run(r daemon.Running) error {
 	return f.Serve(r, func(log *slog.Logger, _ prometheus.Collector) error {
 		log.Info("begins")
 		return errors.Join(errors.New("the first thing"), errors.New("the second thing"))

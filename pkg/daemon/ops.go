@@ -29,10 +29,10 @@ func Registry(program, version string) *prometheus.Registry {
 // Probe says what is wrong, nil for nothing.
 type Probe func() error
 
-// Ops answers probes and scrapes: GET /healthz says whether the program is
-// stuck and has to be restarted, /readyz whether it can be of use now (200, or
-// 503 with the error's text), /metrics what is registered. It is read-only and
-// must show no secret, so it may be plaintext on any address.
+// Ops answers probes and scrapes. GET /healthz says whether the program is stuck and
+// has to be restarted, /readyz whether it can be of use now: 200, or 503 with the
+// error's text. /metrics shows what is registered. Ops is read-only and must show no
+// secret, so it may be plaintext on any address.
 func Ops(metrics *prometheus.Registry, healthy, ready Probe) http.Handler {
 	routes := map[string]http.Handler{
 		"/healthz": healthy.handler("ok", "not healthy: "),
@@ -61,6 +61,6 @@ func (p Probe) handler(good, bad string) http.Handler {
 			return
 		}
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = io.WriteString(w, good+"\n") // a prober that went away is not our trouble
+		_, _ = io.WriteString(w, good+"\n") // fails only when the prober is gone
 	})
 }

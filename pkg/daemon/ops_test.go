@@ -51,7 +51,7 @@ func TestOps(t *testing.T) {
 			if rec.Code != tt.status || !strings.Contains(rec.Body.String(), tt.body) {
 				t.Errorf("got %d %q, want %d with %q", rec.Code, rec.Body, tt.status, tt.body)
 			}
-			// A cached probe would answer for a program that is gone.
+			// A cached answer would speak for a program that is gone.
 			if got := rec.Header().Get("Cache-Control"); got != "no-store" {
 				t.Errorf("Cache-Control is %q", got)
 			}
@@ -70,7 +70,7 @@ func TestVersion(t *testing.T) {
 	if got := daemon.Version("v1.2.3"); got != "v1.2.3" {
 		t.Errorf("what was linked in is not the version, but %q", got)
 	}
-	// What the toolchain knows of a test binary differs; it is never nothing.
+	// What the toolchain knows of a test binary differs, but it is never empty.
 	if got := daemon.Version(""); got == "" || got == "(devel)" {
 		t.Errorf("the version is %q", got)
 	}

@@ -81,7 +81,7 @@ func closedAfter(conn net.Conn) time.Duration {
 	return time.Since(began)
 }
 
-// Whoever is slow, at whatever point, is not waited for.
+// The server does not wait for a slow client, at whatever point the client is slow.
 func TestSlowClientsOverTLS(t *testing.T) {
 	say := func(t *testing.T, conn net.Conn, what string) net.Conn {
 		t.Helper()
@@ -147,7 +147,7 @@ func TestSlowClientsOverTLS(t *testing.T) {
 	}
 }
 
-// What is no HTTP, or far too much of it, keeps nobody else from being served.
+// Input that is no HTTP, or far too much of it, keeps nobody else from being served.
 func TestNonsenseDoesNotDisturb(t *testing.T) {
 	megabyte := "GET / HTTP/1.1\r\nHost: edge\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n"
 	for _, tt := range []struct{ name, sent, answered string }{
@@ -180,8 +180,8 @@ func TestNonsenseDoesNotDisturb(t *testing.T) {
 	}
 }
 
-// TestAnswersThatNobodyTakes are cut off: whoever asks and does not read holds
-// no connection for ever, however much it asks.
+// TestAnswersThatNobodyTakes are cut off: a client that asks and does not read cannot
+// hold a connection for ever, however much it asks.
 func TestAnswersThatNobodyTakes(t *testing.T) {
 	const get = "GET / HTTP/1.1\r\nHost: edge\r\n\r\n"
 	// ask asks over HTTP/2, with room for so much of the answer.
@@ -235,7 +235,7 @@ func TestAnswersThatNobodyTakes(t *testing.T) {
 				if len(cut) == 0 {
 					t.Fatal("it is still being sent")
 				}
-				if after := <-cut; after < 20*time.Second || after > 26*time.Second { // TLS may say goodbye for five
+				if after := <-cut; after < 20*time.Second || after > 26*time.Second { // TLS may take five for its farewell
 					t.Errorf("it was cut off after %v", after)
 				}
 				if more := closedAfter(conn); more > 0 {

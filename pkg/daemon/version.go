@@ -2,8 +2,9 @@ package daemon
 
 import "runtime/debug"
 
-// Version returns what the linker was told, or else what the Go toolchain
-// knows of the main module: a tag, a pseudo-version, or a revision.
+// Version returns linked, the version that the linker was given. If that is empty, it
+// returns what the Go toolchain knows of the main module: a tag, a pseudo-version, or
+// a revision.
 func Version(linked string) string {
 	if linked != "" {
 		return linked
