@@ -1,12 +1,12 @@
-// Package audit tells who was given what, and who was refused: one log line for
-// each, and a count. Its program decides what else is in a line; a credential
-// never is.
+// Package audit tells who was given what, and who was refused. Each event is counted
+// and has a log line. The program decides what else is in a line; a credential never
+// is.
 //
-// The count is exact, whatever becomes of the lines. Lines can be missing for
-// two reasons, and the log says so both times: refusals that come too fast are
-// suppressed, and a line is lost when nobody reads the log and its queue is full
-// (see package logqueue). The next line that gets through says how many lines of
-// which app, action and outcome were lost.
+// The count is exact, whatever becomes of the lines. Lines can be missing for two
+// reasons, and the log tells of both. Refusals that come too fast are suppressed: the
+// next line says how many. A line is lost when nobody reads the log and its queue is
+// full, or when it cannot be written (see package logqueue): the next line that gets
+// through says how many, by app, action and outcome, and a metric counts them.
 package audit
 
 import (
@@ -23,20 +23,20 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/logqueue"
 )
 
-// Outcome is what came of it.
+// Outcome is what came of an action.
 type Outcome string
 
 // The outcomes.
 const (
 	Granted Outcome = "granted"
-	Refused Outcome = "refused" // the caller may not
-	Revoked Outcome = "revoked" // it had it, and no longer may
-	Failed  Outcome = "failed"  // it may, and there was another reason
+	Refused Outcome = "refused" // the caller may not do it
+	Revoked Outcome = "revoked" // the caller had it until now, and no longer may
+	Failed  Outcome = "failed"  // the caller may do it, and it failed for another reason
 )
 
-// Line is one line.
+// Line is one event, and the line that tells of it.
 type Line struct {
-	// Who is the app or key, "" for a stranger: who may do nothing.
+	// Who is the app or key; "" is a stranger, who may do nothing.
 	Who     string
 	Action  string // what was to be done
 	Outcome Outcome
@@ -45,13 +45,12 @@ type Line struct {
 }
 
 const (
-	// refusalsPerSecond is how many refusals of one and the same, or of all
-	// strangers together, are logged a second in the long run, refusalsAtOnce how
-	// many together: who may not do something should not be able to fill a disk
-	// either.
+	// refusalsPerSecond is how many refusals are logged a second in the long run, for
+	// each app or key, and for all strangers together. refusalsAtOnce is how many may
+	// come at once. So a caller who is refused cannot fill a disk.
 	refusalsPerSecond = 1
 	refusalsAtOnce    = 200
-	// maxText bounds a text, in bytes: strangers have a say in some.
+	// maxText bounds a text, in bytes, because some texts come from strangers.
 	maxText = 512
 )
 
@@ -65,17 +64,17 @@ type Log struct {
 	count, lost *prometheus.CounterVec
 
 	mu       sync.Mutex
-	refusals map[string]*rate.Limiter // by who: names of the configuration's, and ""
-	missing  missing
+	refusals map[string]*rate.Limiter // by who: names in the configuration, and ""
+	missing  missingLines
 }
 
-// missing are the lines that no line has told of yet.
-type missing struct {
+// missingLines are the missing lines that no line has told of yet.
+type missingLines struct {
 	suppressed int
 	lost       map[subject]int
 }
 
-// subject is what lines are counted by.
+// subject is who, action and outcome: lines are counted by it.
 type subject struct {
 	who, action string
 	outcome     Outcome
@@ -84,8 +83,8 @@ type subject struct {
 // String returns WHO/ACTION/OUTCOME; a stranger has no name.
 func (s subject) String() string { return s.who + "/" + s.action + "/" + string(s.outcome) }
 
-// New returns a Log of program that writes to log. Who is what it calls whoever
-// acts: app, or local_key.
+// New returns a Log of program that writes to log. Who is the name of the attribute and
+// label for whoever acts: app, or local_key.
 func New(log *slog.Logger, program, who string) *Log {
 	counter := func(name, help string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: program + name, Help: help}, []string{who, "action", "outcome"})
@@ -128,8 +127,8 @@ func (l *Log) Write(ctx context.Context, line Line) {
 
 func (s subject) labels() []string { return []string{s.who, s.action, string(s.outcome)} }
 
-// attributes are what a line says of those that are missing.
-func (m missing) attributes() []slog.Attr {
+// attributes are what a line says of the lines that are missing.
+func (m missingLines) attributes() []slog.Attr {
 	var list []slog.Attr
 	if m.suppressed > 0 {
 		list = append(list, slog.Int("suppressed", m.suppressed))
@@ -145,8 +144,9 @@ func (m missing) attributes() []slog.Attr {
 	return list
 }
 
-// lose takes note that a line is lost, and with it what it said of others.
-func (l *Log) lose(about subject, before missing) {
+// lose takes note that a line is lost. The missing lines that it told of are then not
+// told of either.
+func (l *Log) lose(about subject, before missingLines) {
 	l.lost.WithLabelValues(about.labels()...).Inc()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -160,8 +160,8 @@ func (l *Log) lose(about subject, before missing) {
 	l.missing.lost[about]++
 }
 
-// Texts returns pairs of key and value as attributes, without the empty ones,
-// and none of them long.
+// Texts returns pairs of key and value as attributes. It leaves out empty values and
+// cuts long ones.
 func Texts(pairs ...string) []slog.Attr {
 	var attributes []slog.Attr
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -179,9 +179,9 @@ func cut(s string) string {
 	return strings.ToValidUTF8(s[:maxText], "") + "…"
 }
 
-// admit reports whether a line may be written now, and what it is to say of
-// those before it that are missing.
-func (l *Log) admit(line Line) (before missing, ok bool) {
+// admit reports whether a line may be written now. before are the missing lines that
+// it has to tell of.
+func (l *Log) admit(line Line) (before missingLines, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if line.Who == "" || line.Outcome == Refused {
@@ -192,9 +192,9 @@ func (l *Log) admit(line Line) (before missing, ok bool) {
 		}
 		if !limiter.AllowN(time.Now(), 1) {
 			l.missing.suppressed++
-			return missing{}, false
+			return missingLines{}, false
 		}
 	}
-	before, l.missing = l.missing, missing{}
+	before, l.missing = l.missing, missingLines{}
 	return before, true
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/audit"
 )
 
-// withoutTime logs to out what does not depend on when.
+// withoutTime returns a logger to out whose lines have no time.
 func withoutTime(out io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
@@ -67,9 +67,9 @@ wxtest_audit_total{action="watch",app="web",outcome="granted"} 3
 	}
 }
 
-// TestRefusalsFillNoDisk: they are counted, and so much of them told, of each by
-// itself, and of strangers whatever came of it; what is granted is always told
-// of.
+// TestRefusalsFillNoDisk: all events are counted. Of each app, a limited number of
+// refusals is logged; of strangers, a limited number of lines whatever the outcome. What
+// an app is granted is always logged.
 func TestRefusalsFillNoDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
@@ -97,7 +97,7 @@ func TestRefusalsFillNoDisk(t *testing.T) {
 			{10 * time.Second, 1000, "", audit.Refused, 10, ""},
 			{time.Minute, 1, "", audit.Failed, 1, "suppressed=990"},
 			{0, 1, "web", audit.Refused, 1, ""},
-			{0, 1000, "", audit.Failed, 59, ""}, // what a minute has given back, but one
+			{0, 1000, "", audit.Failed, 59, ""}, // a minute gives back 60, and one is used
 			{0, 1000, "", audit.Granted, 0, ""},
 			{0, 1000, "", audit.Revoked, 0, ""},
 			{0, 1000, "web", audit.Failed, 1000, "suppressed=2941"},
@@ -111,7 +111,7 @@ func TestRefusalsFillNoDisk(t *testing.T) {
 				t.Errorf("%+v: %.200s", step, out.String())
 			}
 		}
-		// Whoever watches the count sees what the log does not say.
+		// The count has what the log leaves out.
 		want := `# HELP wxtest_audit_total What was granted and refused, by app (empty for strangers), action and outcome.
 # TYPE wxtest_audit_total counter
 wxtest_audit_total{action="watch",app="",outcome="failed"} 1001

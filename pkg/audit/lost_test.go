@@ -15,7 +15,7 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/logqueue"
 )
 
-// disk is where the log is written to. It can be full.
+// disk takes the log. It can be full.
 type disk struct {
 	full bool
 	out  bytes.Buffer
@@ -28,8 +28,8 @@ func (d *disk) Write(p []byte) (int, error) {
 	return d.out.Write(p)
 }
 
-// TestLostLines: what was lost is counted exactly, and the next line that gets
-// through says so, also of what another lost line was to say.
+// TestLostLines: lost lines are counted exactly. The next line that gets through tells of
+// them, and also of the lines that a lost line would have told of.
 func TestLostLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := new(disk)

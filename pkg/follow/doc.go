@@ -1,6 +1,6 @@
 // Package follow reads files that somebody else writes, and notices when they
-// change. Whoever renews them, be it cert-manager, kubelet or a person, need
-// not tell the program.
+// change. Whoever renews them (cert-manager, kubelet or a person) need not tell the
+// program.
 //
 // [Group.Run] reads all files every two seconds and compares their content. There
 // is nothing to configure. A file may be written in place, renamed into place,
@@ -15,6 +15,6 @@
 // logged. This holds for files that were emptied or deleted too: that shuts
 // nobody out and lets nobody in.
 //
-// What a group's user is given are the bytes that were compared. It must not
-// read the files again: they may have changed since.
+// The user of a group is given the bytes that were compared. It must not read the
+// files again: they may have changed since.
 package follow

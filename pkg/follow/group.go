@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// Group is files that mean something only together; it can be a single one.
+// Group is one file, or several that mean something only together.
 type Group struct {
 	// What they are, for log lines and errors: "TLS files", say.
 	What string
@@ -16,8 +16,7 @@ type Group struct {
 	Limit int64
 }
 
-// Contents are what the files held at one look, not necessarily of one
-// generation.
+// Contents are what the files held at one look. They may be of different generations.
 type Contents struct {
 	// Files are in the order of the paths, zero where one is skipped.
 	Files []File

@@ -75,8 +75,8 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-// pour makes a pipe that has no end. Whoever opens it all the same does not wait
-// for its writer, nor for more.
+// pour makes a pipe that is always written to. So code that opens it by mistake does not
+// hang, neither in opening nor in reading.
 func pour(t *testing.T, path string) {
 	t.Helper()
 	if err := syscall.Mkfifo(path, 0o600); err != nil {

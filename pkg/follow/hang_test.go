@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// No test can have a file system that hangs, so these replace the reading alone.
+// These tests have no file system that hangs. They replace the reading alone.
 func TestAFileSystemThatHangs(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -33,7 +33,7 @@ func TestAFileSystemThatHangs(t *testing.T) {
 				if _, err := within(ctx, "file", hang); !errors.Is(err, tt.says) || time.Since(start) != tt.takes {
 					t.Errorf("%v after %v, want %v after %v", err, time.Since(start), tt.says, tt.takes)
 				}
-				for range 10 { // who tries again holds no second thread
+				for range 10 { // further attempts hold no second thread
 					if _, err := within(t.Context(), "file", hang); !errors.Is(err, errHangs) {
 						t.Errorf("again: %v", err)
 					}

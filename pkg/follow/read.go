@@ -33,10 +33,9 @@ const readTimeout = 5 * time.Second
 // system answers. So no second one is begun.
 var hanging sync.Map
 
-// Read reads a regular file of at most limit bytes. An empty file is an error:
-// that is how a file begins which is being written. Read never waits for a
-// pipe's writer, and for a file system only until ctx ends or five seconds have
-// passed.
+// Read reads a regular file of at most limit bytes. An empty file is an error, since a
+// file that is being written begins empty. Read never waits for a pipe's writer. It
+// waits for a file system only until ctx ends or five seconds have passed.
 func Read(ctx context.Context, path string, limit int64) (File, error) {
 	return within(ctx, path, func() (File, error) { return read(path, limit) })
 }
@@ -65,7 +64,7 @@ func within(ctx context.Context, path string, read func() (File, error)) (File, 
 	}
 	hanging.Store(path, nil)
 	select {
-	case r := <-done: // at this very moment: the path may have been deleted before it was stored
+	case r := <-done: // read returned at this very moment, maybe before the path was stored
 		hanging.Delete(path)
 		return r.file, r.err
 	default:
@@ -74,9 +73,9 @@ func within(ctx context.Context, path string, read func() (File, error)) (File, 
 }
 
 func read(path string, limit int64) (File, error) {
-	// What is not regular is not even opened, where that can be known: opening
-	// a device can do something. Without O_NONBLOCK the opening of a pipe that
-	// has taken the file's place since would wait for a writer.
+	// A file that is not regular is not even opened, as far as that can be known:
+	// opening a device can have effects. A pipe may take the file's place after the
+	// check. Without O_NONBLOCK, opening it would wait for a writer.
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:

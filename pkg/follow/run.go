@@ -15,15 +15,15 @@ const (
 	patience = 10 * time.Second
 )
 
-// Run looks at the files until ctx ends, and calls use with content that has
-// settled and is not in use yet; inUse is the fingerprint of what is. What use
-// accepts is in use from then on; use logs that it has changed.
+// Run looks at the files until ctx ends, and calls use with content that has settled
+// and is not in use yet. inUse is the fingerprint of the content in use. Content that
+// use accepts is in use from then on; use logs the change.
 //
-// An error of use leaves what was in use. It names the file and quotes nothing
-// of it. Use is then asked again at each look, since its reason may lie outside
-// the files; and once more when the files are back to what is in use, so that it
-// can forget its error. Trouble that lasts is logged once for each cause, and
-// its end too.
+// If use returns an error, the old content stays in use. The error has to name the
+// file and quote nothing of it. Run calls use again at each look, since the cause may
+// lie outside the files. It calls use once more when the files are back to the content
+// in use, so that use can forget its error. Trouble that lasts is logged once for each
+// cause, and its end too.
 func (g Group) Run(ctx context.Context, log *slog.Logger, inUse Fingerprint, use func(Contents) error) {
 	w := watcher{group: g, log: log.With("files", g.What), inUse: inUse, use: use}
 	ticker := time.NewTicker(interval)
@@ -47,7 +47,7 @@ type watcher struct {
 	refused bool        // use has refused something since it accepted what is in use
 	last    Fingerprint // what the last look found, zero if a file could not be read
 	since   time.Time   // when the files stopped being usable, or zero
-	told    string      // what was logged last about that
+	told    string      // the trouble that was logged last
 }
 
 func (w *watcher) look(ctx context.Context, now time.Time) {
@@ -67,7 +67,7 @@ func (w *watcher) look(ctx context.Context, now time.Time) {
 
 var errUnsettled = errors.New("they keep changing")
 
-// next takes into use what is new and has settled.
+// next takes content into use that is new and has settled.
 func (w *watcher) next(ctx context.Context) error {
 	found, err := w.group.Read(ctx)
 	if err != nil {
@@ -89,15 +89,15 @@ func (w *watcher) next(ctx context.Context) error {
 	return err
 }
 
-// complain logs trouble that lasts, once for each cause. It says nothing of
-// files that were wrong and are being written again.
+// complain logs trouble that lasts, once for each cause. While files that were wrong
+// are being written again, it logs nothing.
 func (w *watcher) complain(now time.Time, err error) {
 	if w.since.IsZero() {
 		w.since = now
 	}
 	wait := patience
 	if errors.Is(err, errUnsettled) {
-		wait *= 2 // after a long gap, the second half deserves its second look
+		wait *= 2 // the second half of a slow change needs a second look as well
 		if w.told != "" {
 			return
 		}

@@ -26,9 +26,9 @@ type world struct {
 
 	mu      sync.Mutex
 	out     bytes.Buffer
-	refuses func(string) error // what is no good
-	asked   int                // how often use was
-	used    []string           // what was taken, "first second"
+	refuses func(string) error // the error of use for a content
+	asked   int                // how often use was called
+	used    []string           // contents that use accepted, as "first second"
 }
 
 func inBubble(t *testing.T, test func(*testing.T, *world)) {
@@ -80,7 +80,7 @@ func (w *world) refuse(f func(string) error) {
 	w.refuses = f
 }
 
-// pass lets time pass, and everything that was due happen.
+// pass lets time pass, and waits until everything that was due has happened.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -89,7 +89,7 @@ func pass(d time.Duration) {
 // settled is long enough for a change to be in use: two looks and a bit.
 const settled = 5 * time.Second
 
-// takes checks what was taken into use since the last call.
+// takes checks which contents were taken into use since the last call.
 func (w *world) takes(want ...string) {
 	w.t.Helper()
 	w.mu.Lock()
@@ -100,8 +100,8 @@ func (w *world) takes(want ...string) {
 	w.used = nil
 }
 
-// says checks the lines that were logged since the last call: that there are
-// so many, and what words are in each.
+// says checks the lines that were logged since the last call: their number, and that
+// each contains its words.
 func (w *world) says(want ...string) {
 	w.t.Helper()
 	w.mu.Lock()
@@ -119,7 +119,7 @@ func (w *world) says(want ...string) {
 	}
 }
 
-// Two looks in a row have to find the same, so that half of a change is not
+// Two looks in a row have to find the same content, so that half of a change is not
 // taken for the whole.
 func TestChangeIsTakenOnce(t *testing.T) {
 	for _, gap := range []time.Duration{0, time.Second, 3 * time.Second, 9900 * time.Millisecond} {
@@ -167,17 +167,17 @@ func TestLooksInARow(t *testing.T) {
 		if err := os.Remove(w.first); err != nil {
 			t.Fatal(err)
 		}
-		pass(2 * time.Second) // one that finds nothing
+		pass(2 * time.Second) // this one finds nothing
 		write(t, w.first, "2")
-		pass(2 * time.Second) // and one that is the first again
+		pass(2 * time.Second) // so this one counts as the first again
 		w.takes()
 		pass(2 * time.Second)
 		w.takes("2 1")
 	})
 }
 
-// Kubernetes swaps a link to a directory, others rename. What the file system
-// says of times is not asked.
+// Kubernetes swaps a link to a directory, others rename files. The times of the file
+// system do not matter.
 func TestWaysToReplace(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -224,7 +224,7 @@ func TestWaysToReplace(t *testing.T) {
 	}
 }
 
-// What is in use is compared with, not what was there at the start.
+// Content is compared with what is in use, not with what was there at the start.
 func TestBackToTheStart(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		write(t, w.first, "2")

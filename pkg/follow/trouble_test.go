@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// What was in use stays in use. That is told once, and that it is over too.
+// What was in use stays in use. The trouble is logged once, and its end too.
 func TestUnusableFiles(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -39,7 +39,7 @@ func TestUnusableFiles(t *testing.T) {
 				pass(5 * time.Minute)
 				w.says()
 
-				write(t, w.second, "1") // what was there before is no change, but for who refused one
+				write(t, w.second, "1") // the content in use is no change, except after content that use refused
 				pass(settled)
 				if tt.name == "no good" {
 					w.takes("1 1")
@@ -62,7 +62,7 @@ func TestUnusableFiles(t *testing.T) {
 	}
 }
 
-// Who mends one thing must learn of the next.
+// A person who mends one fault has to learn of the next.
 func TestAnotherFaultIsNews(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.refuse(func(content string) error { return fmt.Errorf("no good: %.3s", content) })
@@ -72,7 +72,7 @@ func TestAnotherFaultIsNews(t *testing.T) {
 		write(t, w.first, "three")
 		pass(settled)
 		w.says("no good: thr")
-		for i := range 30 { // and a script that runs wild is no flood
+		for i := range 30 { // a script that runs wild does not flood the log
 			write(t, w.first, fmt.Sprint("three", i))
 			pass(3 * time.Second)
 		}
@@ -80,7 +80,7 @@ func TestAnotherFaultIsNews(t *testing.T) {
 	})
 }
 
-// There may be more to it than what is in the files.
+// use may accept the same content later: the cause may lie outside the files.
 func TestUseIsAskedAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.refuse(func(string) error { return errors.New("another file is missing") })
@@ -98,7 +98,7 @@ func TestUseIsAskedAgain(t *testing.T) {
 	})
 }
 
-// Files that change at each look are told of as well.
+// Files that change at each look are logged as well.
 func TestEndlessWriting(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		for i := range 40 {

@@ -26,14 +26,14 @@ func (q *Queue) Logger(format Format) *slog.Logger {
 
 type auditKey struct{}
 
-// Audit marks the line that is logged with the returned context as an audit
-// line. If it is lost, lost is called, on any goroutine.
+// Audit returns a context. The line that is logged with it is an audit line. If that
+// line is lost, lost is called, on any goroutine.
 func Audit(ctx context.Context, lost func()) context.Context {
 	return context.WithValue(ctx, auditKey{}, lost)
 }
 
-// handler puts formatted lines into the queue. Those that With and WithGroup
-// make share the formatter.
+// handler puts formatted lines into the queue. Handlers that WithAttrs and WithGroup
+// make of it share its formatter.
 type handler struct {
 	slog.Handler
 	formatter *formatter
@@ -78,7 +78,7 @@ func (h handler) WithGroup(name string) slog.Handler {
 	return h
 }
 
-// levelOf returns the level that a line counts as.
+// levelOf returns the index in levels of the level that a line counts as.
 func levelOf(l slog.Level) int {
 	for i := len(levels) - 1; i > 0; i-- {
 		if l >= levels[i] {

@@ -6,14 +6,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// dropped counts the ordinary lines that were dropped.
-type dropped struct {
+// dropCounter counts the ordinary lines that were dropped.
+type dropCounter struct {
 	*prometheus.CounterVec
 	level [4]prometheus.Counter
 }
 
-func newDropped(program string) dropped {
-	d := dropped{CounterVec: prometheus.NewCounterVec(prometheus.CounterOpts{
+func newDropCounter(program string) dropCounter {
+	d := dropCounter{CounterVec: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: program + "_log_lines_dropped_total",
 		Help: "Log lines that were dropped because whoever reads the log did not keep up, by level. Audit lines are not among them.",
 	}, []string{"level"})}

@@ -10,13 +10,13 @@ import (
 const (
 	// capacity bounds each of the two queues, in bytes.
 	capacity = 1 << 20
-	// overhead is what a line takes besides its text, in bytes, about.
+	// overhead is about how many bytes a line takes besides its text.
 	overhead = 100
 	// flushTimeout bounds how long Close waits for the reader of the log.
 	flushTimeout = time.Second
 )
 
-// levels are the levels that lines are counted by, the first to be dropped
+// levels are the levels that lines are counted by. Lines of the first are dropped
 // first.
 var levels = []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
 
@@ -37,7 +37,7 @@ func (l line) size() int { return len(l.text) + overhead }
 // Queue writes lines to the log. Make it with New. It is a prometheus.Collector.
 type Queue struct {
 	out     io.Writer
-	dropped dropped
+	dropped dropCounter
 
 	mu           sync.Mutex
 	changed      sync.Cond // a line has come, or the queue was closed
@@ -46,8 +46,8 @@ type Queue struct {
 	ordinarySize int // bytes that wait there
 	auditSize    int
 	number       uint64              // of lines so far
-	missing      counts              // dropped and not told of yet
-	notice       func(counts) []byte // formats the line that tells of them, nil for none
+	missing      counts              // lines that were dropped and not told of yet
+	notice       func(counts) []byte // formats the line that tells of them, nil for no such line
 	failing      bool                // the last line could not be written
 	closed       bool
 
@@ -56,7 +56,7 @@ type Queue struct {
 
 // New returns a Queue of program that writes to out. Close ends it.
 func New(program string, out io.Writer) *Queue {
-	q := &Queue{out: out, dropped: newDropped(program), ended: make(chan struct{})}
+	q := &Queue{out: out, dropped: newDropCounter(program), ended: make(chan struct{})}
 	q.changed.L = &q.mu
 	go q.writeOut()
 	return q
@@ -68,7 +68,7 @@ func (q *Queue) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// add adds a line, or drops it or others.
+// add adds a line. If there is no room, it drops that line or others.
 func (q *Queue) add(l line) {
 	q.mu.Lock()
 	fits := !q.closed && q.makeRoom(l)
@@ -125,9 +125,9 @@ func pop(from *[]line) line {
 	return first
 }
 
-// next waits for a line to be written: the oldest audit line, else one that
-// tells how many were dropped, else the oldest ordinary line. It is false once
-// the queue is closed and empty.
+// next waits for a line that is to be written, and returns it: the oldest audit line,
+// else the line that tells how many were dropped, else the oldest ordinary line. It
+// returns false once the queue is closed and empty.
 func (q *Queue) next() (line, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -171,7 +171,7 @@ func (q *Queue) writeOut() {
 	}
 }
 
-// written takes note of what came of writing a line.
+// written takes note of whether a line could be written.
 func (q *Queue) written(l line, err error) {
 	q.mu.Lock()
 	q.failing = err != nil

@@ -118,8 +118,8 @@ func TestLinesPassInOrder(t *testing.T) {
 	})
 }
 
-// TestNobodyWaits: whoever logs goes on while nobody reads, and what does not fit
-// is dropped by severity and age, counted, and told of.
+// TestNobodyWaits: whoever logs goes on while nobody reads. Lines that do not fit are
+// dropped by severity and age. They are counted, and a line tells of them.
 func TestNobodyWaits(t *testing.T) {
 	inBubble(t, func(t *testing.T, l *log) {
 		l.reader.set(true, false)
@@ -158,8 +158,8 @@ func TestNobodyWaits(t *testing.T) {
 	})
 }
 
-// TestMemoryIsBounded: a line larger than the queue finds no room, and takes none
-// from others.
+// TestMemoryIsBounded: a line larger than the queue finds no room, and drops no more
+// severe line.
 func TestMemoryIsBounded(t *testing.T) {
 	inBubble(t, func(t *testing.T, l *log) {
 		l.reader.set(true, false)
@@ -197,7 +197,7 @@ func TestAuditLines(t *testing.T) {
 		if len(lines) != kept+2 || !strings.Contains(lines[kept+1], "msg=before") {
 			t.Errorf("read %d lines", len(lines))
 		}
-		for i, line := range lines[1 : kept+1] { // the first that came, in order, before what is older
+		for i, line := range lines[1 : kept+1] { // the first that came, in order, before an older ordinary line
 			if !strings.Contains(line, fmt.Sprintf("msg=audit n=%d ", i)) {
 				t.Fatalf("line %d is %.30s", i, line)
 			}
@@ -214,8 +214,8 @@ func TestAuditLines(t *testing.T) {
 	})
 }
 
-// TestTheReaderIsGone: lines that cannot be written are dropped like others, and
-// the count of them is told once somebody reads again.
+// TestTheReaderIsGone: lines that cannot be written are dropped like others. A line
+// tells how many once somebody reads again.
 func TestTheReaderIsGone(t *testing.T) {
 	inBubble(t, func(t *testing.T, l *log) {
 		l.reader.set(false, true)
