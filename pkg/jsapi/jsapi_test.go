@@ -11,19 +11,19 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/jsapi"
 )
 
-// published holds values that WeChat and other SDKs published.
-type published struct {
+// vectors are signatures that WeChat and other SDKs published.
+type vectors struct {
 	JSAPI []struct{ ID, Ticket, Noncestr, Timestamp, URL, Signature string }
 	Card  []map[string]string
 }
 
-func readPublished(t *testing.T) published {
+func readPublished(t *testing.T) vectors {
 	t.Helper()
 	raw, err := os.ReadFile("testdata/signatures.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var p published
+	var p vectors
 	if err := json.Unmarshal(raw, &p); err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestSignUsesAFreshNonceAndTheGivenSecond(t *testing.T) {
 	}
 }
 
-func TestSignWithRefusesWhatSmuggles(t *testing.T) {
+func TestSignWithRefusesNoncesThatCarryAnotherURL(t *testing.T) {
 	page, err := jsapi.ParseURL("https://shop.example.com/")
 	if err != nil {
 		t.Fatal(err)

@@ -20,11 +20,11 @@ type PageURL struct {
 	port   string // as written, "" where there is none
 }
 
-// ParseURL says whether raw is a URL that a browser can have as a page's
-// address: absolute, http or https, with a host, at most [MaxURLLen] bytes of
-// UTF-8. It refuses what could mean one host to us and another to a browser: user
-// information, backslashes, control characters, escapes or spaces in the
-// host, spaces. It changes nothing but to drop the fragment.
+// ParseURL returns raw as a PageURL if a browser can have it as a page's address:
+// absolute, http or https, with a host, at most [MaxURLLen] bytes of UTF-8. It refuses
+// what could mean one host to us and another to a browser: user information,
+// backslashes, control characters, escapes or spaces in the host, spaces. It drops the
+// fragment and changes nothing else.
 func ParseURL(raw string) (PageURL, error) {
 	if raw == "" {
 		return PageURL{}, errors.New("url is missing")
@@ -39,7 +39,7 @@ func ParseURL(raw string) (PageURL, error) {
 	return parse(signed)
 }
 
-// parse is ParseURL for what has only characters that may be there.
+// parse is ParseURL for a text whose characters are checked and whose fragment is gone.
 func parse(signed string) (PageURL, error) {
 	rest, ok := cutScheme(signed)
 	if !ok {

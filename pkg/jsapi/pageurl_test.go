@@ -87,8 +87,8 @@ func TestEffectivePort(t *testing.T) {
 	}
 }
 
-// FuzzParseURL: whatever is accepted is the input up to its fragment, and the
-// standard library, which parses less strictly, sees the same host in it.
+// FuzzParseURL: an accepted URL is the input up to its fragment. The standard library,
+// which parses less strictly, sees the same host in it.
 func FuzzParseURL(f *testing.F) {
 	for _, seed := range []string{
 		"https://shop.example.com/a?b=1#c", "http://[::1]:80/", "https://u@h/", `https://a\b/`, "https:///x", "//x", "https://h:0/",
@@ -106,7 +106,7 @@ func FuzzParseURL(f *testing.F) {
 		}
 		std, err := url.Parse(signed)
 		if err != nil {
-			return // stricter than we are on escapes in the path; the host is ours to judge
+			return // it is stricter on escapes in the path; this test is about the host
 		}
 		if std.User != nil || (std.Scheme != "http" && std.Scheme != "https") {
 			t.Fatalf("%q was accepted", raw)

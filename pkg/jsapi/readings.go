@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// Readings yields every URL whose page could use a signature of u: u itself,
-// and then what follows each `&url=` in it, if that is an address of a web page.
-// WeChat signs with nothing escaped, and a page may give wx.config any text for
-// its timestamp. So https://a/?x&url=https://b/ with the timestamp 1 and
-// https://b/ with the timestamp `1&url=https://a/?x` have one signature. Who may
-// sign for some hosts only has to look at all of them. ok is false for what
-// begins like an address and is none that ParseURL takes.
+// Readings yields every URL whose page could use a signature of u: u itself, and then
+// what follows each `&url=` in it, if that is an address of a web page. WeChat signs
+// with nothing escaped, and a page may give wx.config any text for its timestamp. So
+// https://a/?x&url=https://b/ with the timestamp 1 and https://b/ with the timestamp
+// `1&url=https://a/?x` have the same signature. Whoever may sign only for some hosts
+// has to check all of these URLs. ok is false for a text that begins like an address
+// but that ParseURL would refuse.
 func (u PageURL) Readings() iter.Seq2[PageURL, bool] {
 	return func(yield func(reading PageURL, ok bool) bool) {
 		if !yield(u, true) {
@@ -29,9 +29,9 @@ func (u PageURL) Readings() iter.Seq2[PageURL, bool] {
 	}
 }
 
-// isWebAddress reports whether a browser would take s for the address of a web
-// page. It takes https:b for https://b, but an escaped slash for no slash: it
-// would be part of the host, and no host has one.
+// isWebAddress reports whether a browser would take s for the address of a web page. A
+// browser reads https:b as https://b. It does not read an escaped slash as a slash:
+// that would be part of the host, and no host has one.
 func isWebAddress(s string) bool {
 	for _, scheme := range []string{"https:", "http:"} {
 		if len(s) >= len(scheme) && strings.EqualFold(s[:len(scheme)], scheme) {

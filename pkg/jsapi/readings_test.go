@@ -54,7 +54,7 @@ func TestReadings(t *testing.T) {
 				if err != nil || again != reading {
 					t.Errorf("%q is read as %+v, %v", reading, again, err)
 				}
-				for range page.Readings() { // who has seen enough may leave
+				for range page.Readings() { // a caller may stop early
 					break
 				}
 			}

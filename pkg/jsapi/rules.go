@@ -27,8 +27,8 @@ func isNonceChar(c byte) bool {
 // maxTimestampLen keeps a timestamp exact as a JavaScript number (2^53).
 const maxTimestampLen = 15
 
-// ParseTimestamp reads a timestamp, seconds since 1970: 1 to 15 digits with no
-// leading zero, so that the number wx.config gets prints as what was signed.
+// ParseTimestamp reads a timestamp, seconds since 1970: 1 to 15 digits without a
+// leading zero. So the number that wx.config gets prints as the text that was signed.
 func ParseTimestamp(s string) (int64, error) {
 	if s == "" || len(s) > maxTimestampLen {
 		return 0, fmt.Errorf("timestamp has %d characters: 1 to %d digits are allowed", len(s), maxTimestampLen)

@@ -46,7 +46,7 @@ const (
 	urlKey       = "&url="
 )
 
-// appendPrefix appends what is the same for every signature with one ticket.
+// appendPrefix appends the part that all signatures with one ticket begin with.
 func appendPrefix(b []byte, ticket string) []byte {
 	b = append(b, ticketKey...)
 	b = append(b, ticket...)

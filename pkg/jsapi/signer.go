@@ -33,16 +33,15 @@ func NewSigner(appID, ticket string) *Signer {
 	return &Signer{appID: appID, prefix: string(appendPrefix(nil, ticket))}
 }
 
-// Sign signs page with a fresh nonce and the second of now. It fills Config
-// but for what is not signed: Debug and the two lists.
+// Sign signs page with a fresh nonce and the second of now. It fills all of Config but
+// Debug and the two lists, which are not signed.
 func (s *Signer) Sign(page PageURL, now time.Time) Config {
 	var nonce [nonceLen]byte
 	return s.sign(page, appendNonce(nonce[:0]), now.Unix())
 }
 
-// SignWith is Sign with a nonce and a timestamp (seconds since 1970) that the
-// caller chose. It refuses a nonce that is not [CheckNonce]'s form and a
-// negative timestamp.
+// SignWith is Sign with a nonce and a timestamp (seconds since 1970) that the caller
+// chose. It refuses a nonce that [CheckNonce] refuses, and a negative timestamp.
 func (s *Signer) SignWith(page PageURL, noncestr string, timestamp int64) (Config, error) {
 	if err := CheckNonce(noncestr); err != nil {
 		return Config{}, err
