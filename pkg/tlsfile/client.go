@@ -7,28 +7,28 @@ import (
 	"fmt"
 )
 
-// Client returns the configuration of a client that presents the current
-// certificate, if there is one, and holds the server against the current CAs
-// and against serverName, a DNS name or an IP address.
+// Client returns the configuration of a client that presents the current certificate,
+// if there is one. It verifies the server's certificate with the current CAs and for
+// serverName, a DNS name or an IP address.
 //
-// The name is fixed here, and a client without one refuses every server. It is
-// not taken from the handshake, although gRPC and net/http would fill it in:
-// what a handshake says of the name is empty when it is an IP address, and a
-// certificate that is verified for no name is good for any.
+// The name is fixed here, and a client without a name refuses every server. The name
+// is not taken from the handshake, although gRPC and net/http would fill it in there:
+// for an IP address the name in a handshake is empty, and a certificate that is
+// verified for no name is good for any.
 func (s *Source) Client(serverName string) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		ServerName: serverName,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			// Not withheld when the server does not list its CA: "unknown
+			// It is presented even if the server does not list its CA: the error "unknown
 			// authority" tells more than "no certificate".
 			if pair := s.current.Load().pair; pair != nil {
 				return pair, nil
 			}
 			return new(tls.Certificate), nil
 		},
-		// RootCAs cannot follow a file, so verify does what crypto/tls would do
-		// with them, on every connection.
+		// RootCAs cannot follow a file. So verify does, on every connection, what
+		// crypto/tls would do with RootCAs.
 		InsecureSkipVerify: true, //nolint:gosec // VerifyConnection verifies
 		VerifyConnection: func(state tls.ConnectionState) error {
 			return s.verify(state.PeerCertificates, serverName)
@@ -36,10 +36,10 @@ func (s *Source) Client(serverName string) *tls.Config {
 	}
 }
 
-// verify holds a server's certificate against the current CAs: that a chain
-// leads there, that nothing on it has expired or may not be used for a server,
-// and that it is for this name. crypto/tls has checked by then that the server
-// has the key.
+// verify verifies a server's certificate with the current CAs: that a chain leads to
+// one of them, that each certificate of the chain is valid now and may be used for a
+// server, and that the certificate is for this name. crypto/tls has checked before that
+// the server has the key.
 func (s *Source) verify(presented []*x509.Certificate, serverName string) error {
 	switch {
 	case serverName == "":

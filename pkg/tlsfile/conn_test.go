@@ -47,8 +47,8 @@ func (s *Source) mustServer(t testing.TB, protocols ...string) *tls.Config {
 	return config
 }
 
-// dial connects, and asks something: a client that is refused learns it only
-// when it reads.
+// dial connects, and asks something: a refused client learns of that only when it
+// reads.
 func (s site) dial(t *testing.T, config *tls.Config) (*tls.Conn, error) {
 	t.Helper()
 	raw, err := s.listener.DialContext(t.Context())
@@ -64,7 +64,7 @@ func ask(conn *tls.Conn) error {
 	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		return err
 	}
-	// Who refuses us may have closed already. Reading tells why.
+	// A server that refuses us may have closed already. Reading tells why.
 	_, _ = conn.Write([]byte("?"))
 	answer := make([]byte, 1)
 	if _, err := io.ReadFull(conn, answer); err != nil {
@@ -76,7 +76,7 @@ func ask(conn *tls.Conn) error {
 	return nil
 }
 
-// refused checks why nothing came of a connection; says "" means it must work.
+// refused checks the error of a connection. With says "" the connection must work.
 func refused(t *testing.T, err error, says string) {
 	t.Helper()
 	switch {
@@ -198,7 +198,7 @@ func TestServerHoldsTheClientAgainst(t *testing.T) {
 			refused(t, source.VerifyClient(presented), tt.later)
 		})
 	}
-	t.Run("who asks for none takes none", func(t *testing.T) {
+	t.Run("a server that asks for no certificate gets none", func(t *testing.T) {
 		open := load(t, lay(t, ours.Issue(t)))
 		client := load(t, lay(t, tlstest.Pair{}, ours))
 		_, err := serve(t, open.mustServer(t)).dial(t, client.Client("192.0.2.1"))
@@ -206,9 +206,9 @@ func TestServerHoldsTheClientAgainst(t *testing.T) {
 	})
 }
 
-// TestServerSeesVerifiedChains: what gRPC and others read of a client is what
-// crypto/tls verified, not only what was presented; and nothing of one that
-// presented nothing.
+// TestServerSeesVerifiedChains: gRPC and others see the chain that crypto/tls has
+// verified, not only what the client presented. For a client that presented nothing
+// they see none.
 func TestServerSeesVerifiedChains(t *testing.T) {
 	ours := tlstest.NewCA(t, "ours")
 	source := load(t, lay(t, ours.Issue(t), ours))
@@ -271,8 +271,8 @@ func TestOldVersionsAreRefused(t *testing.T) {
 	refused(t, err, "protocol version")
 }
 
-// TestNoSessionIsResumed: neither of our server, by a client that would, nor by
-// our client, of a server that would.
+// TestNoSessionIsResumed, neither with our server and a client that would, nor with our
+// client and a server that would.
 func TestNoSessionIsResumed(t *testing.T) {
 	ours := tlstest.NewCA(t, "ours")
 	source := load(t, lay(t, ours.Issue(t), ours))
@@ -302,8 +302,8 @@ func TestNoSessionIsResumed(t *testing.T) {
 	}
 }
 
-// TestSystemCAs: a client without a CA file trusts the system's, which know
-// nothing of ours.
+// TestSystemCAs: a client without a CA file trusts the system's CAs, and ours is not
+// among them.
 func TestSystemCAs(t *testing.T) {
 	source := load(t, lay(t, tlstest.NewCA(t, "ours").Issue(t)))
 	_, err := serve(t, source.mustServer(t)).dial(t, load(t, Files{}).Client("192.0.2.1"))
@@ -316,7 +316,7 @@ func TestServerNeedsACertificate(t *testing.T) {
 	}
 }
 
-// TestHandshakesReadNoFile, nor does the client need them.
+// TestHandshakesReadNoFile, neither at the server nor at the client.
 func TestHandshakesReadNoFile(t *testing.T) {
 	ours := tlstest.NewCA(t, "ours")
 	files := lay(t, ours.Issue(t), ours)

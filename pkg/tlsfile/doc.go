@@ -1,9 +1,8 @@
-// Package tlsfile keeps the TLS material of a server or client as it is on
-// disk: a certificate with its key, and the CAs that the other side is held
-// against. Whoever renews the files, be it cert-manager, kubelet or a person,
-// need not tell the program, and no connection is dropped for it: each new
-// handshake uses what is current, and connections that are open go on with
-// what they began with.
+// Package tlsfile keeps the TLS material of a server or client as it is on disk: a
+// certificate with its key, and the CAs that the other side's certificate is verified
+// with. Whoever renews the files (cert-manager, kubelet or a person) need not tell the
+// program. No connection is dropped for it: each new handshake uses the current
+// material, and open connections go on with the material that they began with.
 //
 // # Noticing a change
 //
@@ -15,9 +14,9 @@
 //
 // # What is checked when
 //
-// Both sides speak TLS 1.3 and nothing older, and neither resumes sessions: a
-// resumed one would rest on a certificate that was checked against the CAs of
-// its day. So each connection is checked in full against the CAs that are
-// current when it is made. Connections that were made before are not ended
-// when a CA goes: who wants that bounded gives connections a lifetime.
+// Both sides speak TLS 1.3 and nothing older. Neither resumes sessions: a resumed
+// session would rest on a certificate that was checked against earlier CAs. So each
+// connection is checked in full against the CAs that are current when it is made. A
+// connection that is open does not end when a CA goes. To bound that, give connections
+// a lifetime.
 package tlsfile

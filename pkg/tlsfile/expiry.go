@@ -6,8 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Expiry returns when the current certificate expires, and when the first of
-// the CAs does. What there is none of has the zero time.
+// Expiry returns when the current certificate expires, and when the first of the CAs
+// expires. The time is zero if there is no certificate, or no CA.
 func (s *Source) Expiry() (certificate, authority time.Time) {
 	m := s.current.Load()
 	if m.pair != nil {
@@ -21,13 +21,13 @@ func (s *Source) Expiry() (certificate, authority time.Time) {
 	return certificate, authority
 }
 
-// Collector returns what tells Prometheus of Expiry:
+// Collector returns a collector of metrics that show Expiry to Prometheus:
 //
 //	<program>_tls_certificate_expiry_timestamp_seconds{use}
 //	<program>_tls_ca_expiry_timestamp_seconds{use}
 //
-// What there is none of is absent. The label says what the program uses this
-// source for, since it may have several.
+// A metric is absent if there is no certificate, or no CA. The label says what the
+// program uses this source for, since it may have several sources.
 func (s *Source) Collector(program, use string) prometheus.Collector {
 	desc := func(name, help string) *prometheus.Desc {
 		return prometheus.NewDesc(program+name, help, nil, prometheus.Labels{"use": use})
@@ -39,7 +39,7 @@ func (s *Source) Collector(program, use string) prometheus.Collector {
 	}
 }
 
-// expiries collects when what a source has expires.
+// expiries collects when the certificate and the CAs of a source expire.
 type expiries struct {
 	source                 *Source
 	certificate, authority *prometheus.Desc

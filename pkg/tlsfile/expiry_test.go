@@ -52,8 +52,8 @@ func gathered(t *testing.T, registry *prometheus.Registry) []string {
 	return lines
 }
 
-// TestCollector: a program has several sources, and says of each only what it
-// has.
+// TestCollector: a program has several sources, and shows for each only what that
+// source has.
 func TestCollector(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		authority := tlstest.NewCA(t, "ours")

@@ -12,11 +12,11 @@ type Files struct {
 	// intermediates, and Key its private key, without a passphrase. A server
 	// needs them; a client without them is anonymous.
 	Cert, Key string
-	// CA holds the CAs that the other side's certificate must come from. A
-	// server that has it asks clients for a certificate and turns away who
-	// presents another; one that has not asks for none. A client trusts these
-	// instead of the system's CAs, not beside them: who has a CA of their own
-	// for the broker does not want every public CA to vouch for it.
+	// CA holds the CAs that the other side's certificate must come from. A server with
+	// this file asks clients for a certificate, and turns a client away that presents
+	// one from another CA. A server without the file asks for no certificate. A client
+	// trusts these CAs instead of the system's, not beside them: an organisation with a
+	// CA of its own for the broker does not want every public CA to vouch for it.
 	CA string
 }
 
@@ -42,7 +42,7 @@ const (
 	caFile
 )
 
-// group returns the files as they are read and followed.
+// group returns the files as a group that can be read and followed.
 func (f Files) group() follow.Group {
 	return follow.Group{What: "TLS files", Paths: []string{certFile: f.Cert, keyFile: f.Key, caFile: f.CA}, Limit: maxFile}
 }

@@ -77,7 +77,7 @@ func TestLoad(t *testing.T) {
 			source, warnings, err := Load(t.Context(), Files{put("tls.crt", tt.cert), put("tls.key", tt.key), put("ca.crt", tt.ca)})
 			said := ""
 			if err != nil {
-				said = strings.ReplaceAll(err.Error(), dir, "") // which has the test's name in it
+				said = strings.ReplaceAll(err.Error(), dir, "") // the directory has the test's name in it
 			}
 			if (err == nil) != (tt.says == "") || !strings.Contains(said, tt.says) {
 				t.Errorf("error %v, want %q", err, tt.says)
@@ -99,14 +99,14 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-func TestLoadOfWhatIsNoFile(t *testing.T) {
+func TestLoadRefusesWhatIsNoRegularFile(t *testing.T) {
 	dir := t.TempDir()
 	pipe := filepath.Join(dir, "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// It has no end: whoever opens it all the same waits neither for its writer nor
-	// for more.
+	// It is always written to: code that opens it by mistake does not hang, neither in
+	// opening nor in reading.
 	writer, err := os.OpenFile(pipe, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -172,8 +172,8 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// FuzzParse: no content crashes it, what is taken can be served with, and no
-// error quotes a key.
+// FuzzParse: no content crashes parse, a server can use what it accepts, and no error
+// quotes a key.
 func FuzzParse(f *testing.F) {
 	authority := tlstest.NewCA(f, "ours")
 	pair := authority.Issue(f)

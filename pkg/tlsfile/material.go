@@ -9,10 +9,10 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/follow"
 )
 
-// material is what the files mean: all of it parses and matches. It is never
-// changed, only replaced.
+// material is the parsed content of the files: all of it parses, and its parts match.
+// It is never changed, only replaced.
 type material struct {
-	read        follow.Fingerprint  // of what it was made of
+	read        follow.Fingerprint  // of the files' content
 	pair        *tls.Certificate    // nil without a certificate of our own
 	authorities []*x509.Certificate // the CAs, none or at least one
 	pool        *x509.CertPool      // the same; nil means the system's, as in crypto/x509
@@ -51,7 +51,7 @@ func (f Files) parse(c follow.Contents) (*material, error) {
 	return m, nil
 }
 
-// warnings are what an operator should mend, though it may work for now.
+// warnings says what an operator should mend, though it may work for now.
 func (m *material) warnings(f Files, now time.Time) []string {
 	var found []string
 	if m.exposed {
@@ -70,7 +70,7 @@ func (m *material) warnings(f Files, now time.Time) []string {
 	return found
 }
 
-// untimely says how a certificate is not valid now, if it is not.
+// untimely says why a certificate is not valid now, "" if it is.
 func untimely(cert *x509.Certificate, now time.Time) string {
 	switch {
 	case now.After(cert.NotAfter):

@@ -12,9 +12,9 @@ import (
 // The errors of this file name no path and quote nothing of a file that may
 // hold a key.
 
-// blocks returns the PEM blocks of a file. Unlike pem.Decode it does not pass
-// over what looks like a block and is none: a CA file that was written only in
-// part would be read as one with fewer CAs.
+// blocks returns the PEM blocks of a file. pem.Decode skips text that looks like a
+// block and is none. blocks returns an error for that: otherwise a CA file that was
+// written only in part would be read as one with fewer CAs.
 func blocks(raw []byte) ([]*pem.Block, error) {
 	var found []*pem.Block
 	for rest := raw; ; {
@@ -30,7 +30,7 @@ func blocks(raw []byte) ([]*pem.Block, error) {
 	return found, nil
 }
 
-// certificates returns all certificates of a file, of which there must be one.
+// certificates returns all certificates of a file. There must be at least one.
 func certificates(raw []byte) ([]*x509.Certificate, error) {
 	found, err := blocks(raw)
 	if err != nil {
@@ -59,9 +59,9 @@ func certificates(raw []byte) ([]*x509.Certificate, error) {
 	}
 }
 
-// checkKey says what is wrong with a key file, in more helpful words than
-// crypto/tls has, and in none that are of the file: crypto/tls names the types
-// of blocks that it passes over.
+// checkKey says what is wrong with a key file. Its words are more helpful than those of
+// crypto/tls, and none of them comes from the file: crypto/tls names the types of
+// blocks that it skips.
 func checkKey(raw []byte) error {
 	found, err := blocks(raw)
 	if err != nil {

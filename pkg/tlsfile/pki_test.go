@@ -25,8 +25,8 @@ func mustKey(t testing.TB, raw []byte) *ecdsa.PrivateKey {
 	return key.(*ecdsa.PrivateKey)
 }
 
-// lay writes files into a directory of their own. What is nil is left out, and
-// without a path.
+// lay writes files into a directory of their own. A file whose content is nil is left
+// out and has no path.
 func lay(t testing.TB, pair tlstest.Pair, authorities ...*tlstest.CA) Files {
 	t.Helper()
 	dir := t.TempDir()
@@ -56,7 +56,7 @@ func write(t testing.TB, path string, content []byte) {
 	}
 }
 
-// load loads what has nothing wrong with it.
+// load loads files that have nothing wrong with them.
 func load(t testing.TB, f Files) *Source {
 	t.Helper()
 	s, warnings, err := Load(t.Context(), f)

@@ -19,8 +19,8 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
 )
 
-// TestGRPC: one source on both sides of gRPC, with streams that live through
-// replacements.
+// TestGRPC: one source serves both sides of gRPC, and streams live through the
+// replacement of its files.
 func TestGRPC(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		authority := tlstest.NewCA(t, "ours")
@@ -87,8 +87,7 @@ func TestGRPC(t *testing.T) {
 	})
 }
 
-// TestHTTP: the protocols that are asked for are what is spoken, however the
-// server is started.
+// TestHTTP: the server speaks the protocols that it was given, however it is started.
 func TestHTTP(t *testing.T) {
 	authority := tlstest.NewCA(t, "ours")
 	source := load(t, lay(t, authority.Issue(t)))

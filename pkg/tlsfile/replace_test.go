@@ -8,8 +8,8 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
 )
 
-// TestReplacedCA: from the next connection on the new CA counts, on both
-// sides; the connections that there are go on.
+// TestReplacedCA: from the next connection on the new CA counts, on both sides. Open
+// connections go on.
 func TestReplacedCA(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before, after := tlstest.NewCA(t, "before"), tlstest.NewCA(t, "after")
@@ -28,7 +28,7 @@ func TestReplacedCA(t *testing.T) {
 			return conn
 		}
 		open := dial(oldClient, "")
-		dial(newClient, "unknown authority") // the server's is not of its CA
+		dial(newClient, "unknown authority") // the server's certificate is not from the client's CA
 
 		write(t, serverFiles.CA, after.PEM) // clients first
 		pass(settled)
@@ -43,10 +43,10 @@ func TestReplacedCA(t *testing.T) {
 		dial(oldClient, "x509: certificate signed by unknown authority")
 		refused(t, ask(open), "")
 
-		write(t, oldFiles.CA, after.PEM) // the client learns of the server's,
+		write(t, oldFiles.CA, after.PEM) // the client learns of the server's CA
 		pass(settled)
 		dial(oldClient, "unknown certificate authority")
-		pair = after.Issue(t) // and gets one that the server takes
+		pair = after.Issue(t) // and gets a certificate that the server accepts
 		write(t, oldFiles.Cert, pair.Cert)
 		write(t, oldFiles.Key, pair.Key)
 		pass(settled)
@@ -55,7 +55,7 @@ func TestReplacedCA(t *testing.T) {
 	})
 }
 
-// TestManyReplacements under connections that live on.
+// TestManyReplacements while connections live on.
 func TestManyReplacements(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		authority := tlstest.NewCA(t, "ours")

@@ -10,10 +10,10 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/follow"
 )
 
-// judged is how often certificates are held against the clock.
+// judged is how often the certificates' times are compared with the clock.
 const judged = time.Minute
 
-// Run follows the files until ctx ends. Only one may run at a time.
+// Run follows the files until ctx ends. Run must not run twice at the same time.
 func (s *Source) Run(ctx context.Context, log *slog.Logger) {
 	var following sync.WaitGroup
 	defer following.Wait()
@@ -24,7 +24,7 @@ func (s *Source) Run(ctx context.Context, log *slog.Logger) {
 				return err
 			}
 			if m.read == s.current.Load().read {
-				return nil // back to what is in use, after something that could not be
+				return nil // back to the content in use, after content that could not be used
 			}
 			log.Info("the TLS files have changed, using the new ones from now on", m.attributes()...)
 			s.current.Store(m)
@@ -44,7 +44,7 @@ func (s *Source) Run(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// warn logs what was not so before.
+// warn logs the warnings that are new.
 func (s *Source) warn(log *slog.Logger) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -26,7 +26,7 @@ func run(t *testing.T, s *Source) *journal {
 	return log
 }
 
-// pass lets time pass, and everything that was due happen.
+// pass lets time pass, and waits until everything that was due has happened.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -35,7 +35,8 @@ func pass(d time.Duration) {
 // settled is long enough for a change to be in use: two looks and a bit.
 const settled = 5 * time.Second
 
-// serial tells which certificate is in use, by those who would present it.
+// serial returns the serial number of the certificate that servers and clients would
+// present now.
 func (s *Source) serial() string {
 	return s.handshake(nil).Certificates[0].Leaf.SerialNumber.Text(16)
 }
@@ -69,8 +70,8 @@ func (j *journal) says(t *testing.T, words ...string) {
 	}
 }
 
-// TestKubernetesSwap: a volume of Kubernetes has each generation in a
-// directory, and links by which all files change at once.
+// TestKubernetesSwap: a Kubernetes volume has a directory for each generation, and links
+// through which all files change at once.
 func TestKubernetesSwap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		volume := t.TempDir()
@@ -144,7 +145,7 @@ func TestRewriteInPlace(t *testing.T) {
 	}
 }
 
-// TestSameTimeAndSize: what the file system says of a file is not asked.
+// TestSameTimeAndSize: the file system's times and sizes do not matter.
 func TestSameTimeAndSize(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		authority := tlstest.NewCA(t, "ours")
@@ -173,8 +174,8 @@ func TestSameTimeAndSize(t *testing.T) {
 	})
 }
 
-// TestHalfOfTheCAs: a CA file that is being written is for a moment a sound
-// one with fewer CAs. Nobody is shut out meanwhile.
+// TestHalfOfTheCAs: a CA file that is being written is, for a moment, a sound file with
+// fewer CAs. Nobody is shut out meanwhile.
 func TestHalfOfTheCAs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second, third := tlstest.NewCA(t, "first"), tlstest.NewCA(t, "second"), tlstest.NewCA(t, "third")

@@ -7,17 +7,17 @@ import (
 	"slices"
 )
 
-// Server returns the configuration of a server that presents the current
-// certificate and, if there is a CA file, asks clients for one. A client that
-// presents one which is not from a current CA, or not good for a client, is
-// turned away. A client may present none: what it may do then, or whether it
-// says in another way who it is, is for the server to decide, which finds what
-// was verified in tls.ConnectionState.VerifiedChains.
+// Server returns the configuration of a server that presents the current certificate.
+// If there is a CA file, the server asks clients for a certificate. It turns a client
+// away whose certificate is not from a current CA, or not good for a client. A client
+// may present no certificate: then the server has to decide what the client may do, or
+// who it is by another proof. The server finds the verified certificates in
+// tls.ConnectionState.VerifiedChains.
 //
-// Protocols are what the server offers by ALPN. They are asked for here
-// because each handshake gets a configuration of its own, which does not see
-// what is added to this one later, as net/http does: give an HTTP server "h2"
-// and "http/1.1", or it will speak only the latter. gRPC adds its "h2" itself.
+// Protocols are those that the server offers by ALPN. They are needed here because each
+// handshake gets a configuration of its own. Protocols that are added to the returned
+// configuration later, as net/http does, are not in it. So give an HTTP server "h2"
+// and "http/1.1", or it speaks only the latter. gRPC adds its "h2" itself.
 func (s *Source) Server(protocols ...string) (*tls.Config, error) {
 	if s.files.Cert == "" {
 		return nil, errors.New("a TLS server needs a certificate file and a key file")
@@ -25,7 +25,7 @@ func (s *Source) Server(protocols ...string) (*tls.Config, error) {
 	protocols = slices.Clone(protocols)
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
-		NextProtos: protocols, // for who looks whether it is offered
+		NextProtos: protocols, // for code that checks whether a protocol is offered
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 			return s.handshake(protocols), nil
 		},
@@ -33,10 +33,9 @@ func (s *Source) Server(protocols ...string) (*tls.Config, error) {
 	}, nil
 }
 
-// handshake returns the configuration of one handshake of a server. What is
-// checked is so left to crypto/tls, which does it as for any server, tells
-// clients why they were refused, and lists the CAs for those that have a choice
-// of certificates.
+// handshake returns the configuration of one handshake of a server. So crypto/tls does
+// the checks as for any server. It tells clients why they were refused, and lists the
+// CAs for clients that can choose between certificates.
 func (s *Source) handshake(protocols []string) *tls.Config {
 	m := s.current.Load()
 	config := &tls.Config{
@@ -51,8 +50,8 @@ func (s *Source) handshake(protocols []string) *tls.Config {
 	return config
 }
 
-// VerifyClient holds a client's certificate against the CAs of now, as a new
-// connection would: one that is open may be older than they are.
+// VerifyClient verifies a client's certificate with the present CAs, as a handshake
+// would. It is for open connections, which may be older than the CAs.
 func (s *Source) VerifyClient(presented []*x509.Certificate) error {
 	if len(presented) == 0 {
 		return errors.New("the client presented no certificate")

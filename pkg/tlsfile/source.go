@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Source is TLS material that may change while it is in use. Any number of
-// servers and clients may take their configuration from one, and all of them
-// follow it. Without [Source.Run] it stays as it was loaded.
+// Source is TLS material that may change while it is in use. Any number of servers and
+// clients may take their configuration from one Source, and all of them follow its
+// changes. Without [Source.Run] it stays as it was loaded.
 type Source struct {
 	files   Files
 	current atomic.Pointer[material]
@@ -19,10 +19,9 @@ type Source struct {
 	warned []string // what Load returned, then what Run found last
 }
 
-// Load reads the files. Warnings are what an operator should mend though it
-// may work for now: a key that every user can read, a certificate that has
-// expired. Files without any path are a client's that is anonymous and trusts
-// the system's CAs.
+// Load reads the files. Warnings say what an operator should mend though it may work
+// for now: a key that every user can read, a certificate that has expired. Files
+// without any path are for a client that is anonymous and trusts the system's CAs.
 func Load(ctx context.Context, files Files) (source *Source, warnings []string, err error) {
 	if err := files.check(); err != nil {
 		return nil, nil, err

@@ -14,8 +14,8 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
 )
 
-// TestUnusableFiles: what was in use stays in use, whatever becomes of the
-// files; it is logged once, and that it is over too.
+// TestUnusableFiles: what was in use stays in use, whatever becomes of the files. The
+// trouble is logged once, and its end too.
 func TestUnusableFiles(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -91,7 +91,7 @@ func remove(t *testing.T, path string) {
 	}
 }
 
-// TestAnotherFaultIsNews: who mends one thing must learn of the next.
+// TestAnotherFaultIsNews: a person who mends one fault has to learn of the next.
 func TestAnotherFaultIsNews(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		authority := tlstest.NewCA(t, "ours")
@@ -104,7 +104,7 @@ func TestAnotherFaultIsNews(t *testing.T) {
 		write(t, files.Key, []byte("garbage"))
 		pass(settled)
 		log.says(t, "no private key")
-		for i := range 30 { // and a script that runs wild is no flood
+		for i := range 30 { // a script that runs wild does not flood the log
 			write(t, files.Key, fmt.Appendf(nil, "garbage %d", i))
 			pass(3 * time.Second)
 		}
@@ -120,7 +120,7 @@ func TestAnotherFaultIsNews(t *testing.T) {
 	})
 }
 
-// TestEndlessWriting: files that change at each look are told of as well.
+// TestEndlessWriting: files that change at each look are logged as well.
 func TestEndlessWriting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		authority := tlstest.NewCA(t, "ours")
@@ -134,8 +134,8 @@ func TestEndlessWriting(t *testing.T) {
 	})
 }
 
-// TestWarningsWhileRunning: what Load warned of is not said again, what comes
-// up later is.
+// TestWarningsWhileRunning: a warning of Load is not logged again. A warning that arises
+// later is.
 func TestWarningsWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		authority := tlstest.NewCA(t, "ours")
@@ -209,7 +209,7 @@ func TestNoKeyInTheLog(t *testing.T) {
 	})
 }
 
-// leak returns what of a key file's lines is in text.
+// leak returns 16 bytes of a key file that are in text, "" for none.
 func leak(text string, key []byte) string {
 	for line := range strings.Lines(string(key)) {
 		line = strings.TrimSpace(line)

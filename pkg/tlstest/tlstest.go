@@ -1,5 +1,5 @@
-// Package tlstest makes certificates for tests. In a synctest bubble they must
-// be made there, where the time is another.
+// Package tlstest makes certificates for tests. Certificates for a synctest bubble have
+// to be made inside it, because the time is different there.
 package tlstest
 
 import (
@@ -22,10 +22,10 @@ import (
 type CA struct {
 	Cert *x509.Certificate
 	Key  *ecdsa.PrivateKey
-	PEM  []byte // the certificate, as its file has it
+	PEM  []byte // the certificate as it is in a file
 }
 
-// Pair is a certificate with its key, as their files have them.
+// Pair is a certificate with its key, as they are in files.
 type Pair struct {
 	Cert, Key []byte
 	Leaf      *x509.Certificate
@@ -63,7 +63,7 @@ func (c *CA) Issue(t testing.TB, alter ...func(*x509.Certificate)) Pair {
 	return issue(t, c, alter)
 }
 
-// SelfSigned returns one that no CA vouches for.
+// SelfSigned returns a certificate that no CA vouches for.
 func SelfSigned(t testing.TB) Pair {
 	t.Helper()
 	return issue(t, nil, nil)
