@@ -1,6 +1,6 @@
-// Package uplink is how a program reaches the broker: whether over TLS, with
-// which certificate and token, and what its command line says of that.
+// Package uplink is how a program reaches the broker: the flags of its command line,
+// TLS or plain text, and the certificate and the token that it presents.
 //
-// Plain text is for a broker on the same machine. Towards any other the
-// connection is TLS, unless plain text is asked for by name.
+// Plain text is for a broker on the same machine. To any other broker the connection
+// is TLS, unless plain text is asked for by name.
 package uplink

@@ -14,15 +14,15 @@ import (
 	"google.golang.org/grpc/credentials"
 )
 
-// explained are the credentials of TLS, whose errors say what to do.
-type explained struct {
+// tlsCredentials are credentials for TLS. Their errors say what to do.
+type tlsCredentials struct {
 	credentials.TransportCredentials
-	ownCAs bool // that is, not the system's
-	proves bool // who this is, with a certificate
+	ownCAs bool // the CAs are those of --ca-file, not the system's
+	proves bool // this side presents a certificate
 }
 
-// ClientHandshake is that of TLS.
-func (e explained) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+// ClientHandshake is the handshake of TLS.
+func (e tlsCredentials) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	conn, info, err := e.TransportCredentials.ClientHandshake(ctx, authority, raw)
 	var record tls.RecordHeaderError
 	var unknown x509.UnknownAuthorityError
@@ -45,18 +45,18 @@ func (e explained) ClientHandshake(ctx context.Context, authority string, raw ne
 	if e.proves {
 		why = refusedCertificate
 	}
-	return &unheard{Conn: conn, why: why}, info, nil
+	return &explainingConn{Conn: conn, why: why}, info, nil
 }
 
 // Clone returns a copy.
-func (e explained) Clone() credentials.TransportCredentials {
+func (e tlsCredentials) Clone() credentials.TransportCredentials {
 	e.TransportCredentials = e.TransportCredentials.Clone()
 	return e
 }
 
-// refusedCertificate explains an error of a connection on which the broker has
-// said nothing after the handshake. With TLS 1.3 a client is done before the
-// broker has seen its certificate, so this is where a refusal shows.
+// refusedCertificate explains an error of a connection on which the broker has said
+// nothing after the handshake. With TLS 1.3 the handshake of a client ends before the
+// broker has seen the client's certificate. So a refusal shows here.
 func refusedCertificate(err error) error {
 	var alert *net.OpError
 	switch {
@@ -68,7 +68,7 @@ func refusedCertificate(err error) error {
 	return err
 }
 
-// hungUpOverTLS is refusedCertificate where this side has shown none.
+// hungUpOverTLS is refusedCertificate for a side that has presented no certificate.
 func hungUpOverTLS(err error) error {
 	if isReset(err) {
 		return errHungUpOverTLS
@@ -76,47 +76,49 @@ func hungUpOverTLS(err error) error {
 	return err
 }
 
-// isReset reports whether the other side has reset the connection. The system
-// says ECONNRESET once, to whoever reads or writes first, and EPIPE to whoever
-// writes after that.
+// isReset reports whether the other side has reset the connection. The first read or
+// write after a reset gets ECONNRESET from the system. Later writes get EPIPE.
 func isReset(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
-// These take the place of the system's words, as errHungUp does. errRefused is
-// for a broker whose alert did not arrive.
+// These replace the system's errors, as errHungUp does. errRefused is for a broker whose
+// TLS alert did not arrive.
 var (
 	errHungUpOverTLS = errors.New("the broker hung up right after the handshake: its log may say why")
 	errRefused       = errors.New("the broker hung up right after the handshake: it may have refused this side's certificate: see --cert-file")
 )
 
-// plain are the credentials of plain text. Where the broker wants TLS instead,
-// it hangs up without a word, and the error says what that may mean.
-type plain struct {
+// plainCredentials are credentials for plain text. A broker that wants TLS hangs up on
+// plain text without a word. The error says what that may mean.
+type plainCredentials struct {
 	credentials.TransportCredentials
 }
 
-// ClientHandshake is that of plain text, which consists of nothing.
-func (p plain) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+// ClientHandshake is the handshake of plain text: nothing is exchanged.
+func (p plainCredentials) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	conn, info, err := p.TransportCredentials.ClientHandshake(ctx, authority, raw)
 	if err != nil {
 		return nil, nil, err
 	}
-	return &unheard{Conn: conn, why: hungUp}, info, nil
+	return &explainingConn{Conn: conn, why: hungUp}, info, nil
 }
 
 // Clone returns a copy.
-func (p plain) Clone() credentials.TransportCredentials { return plain{p.TransportCredentials.Clone()} }
+func (p plainCredentials) Clone() credentials.TransportCredentials {
+	return plainCredentials{p.TransportCredentials.Clone()}
+}
 
-// unheard is a connection on which the broker may not have said anything yet.
-type unheard struct {
+// explainingConn is a connection that explains its errors until the broker has said
+// something on it.
+type explainingConn struct {
 	net.Conn
-	heard atomic.Bool
+	heard atomic.Bool       // the broker has said something
 	why   func(error) error // explains an error
 }
 
 // Read reads from the connection.
-func (u *unheard) Read(b []byte) (int, error) {
+func (u *explainingConn) Read(b []byte) (int, error) {
 	n, err := u.Conn.Read(b)
 	if n > 0 && !u.heard.Load() { // storing each time would cost more
 		u.heard.Store(true)
@@ -125,12 +127,12 @@ func (u *unheard) Read(b []byte) (int, error) {
 }
 
 // Write writes to the connection.
-func (u *unheard) Write(b []byte) (int, error) {
+func (u *explainingConn) Write(b []byte) (int, error) {
 	n, err := u.Conn.Write(b)
 	return n, u.explain(err)
 }
 
-func (u *unheard) explain(err error) error {
+func (u *explainingConn) explain(err error) error {
 	if err == nil || u.heard.Load() {
 		return err
 	}
@@ -145,6 +147,6 @@ func hungUp(err error) error {
 	return err
 }
 
-// errHungUp takes the place of the system's words, which differ from one time
-// to the next: who tries again and again logs what is new.
+// errHungUp replaces the system's errors, which differ from one attempt to the next. A
+// client that tries again and again logs only errors that are new.
 var errHungUp = errors.New("the broker hung up without a word: if it speaks TLS, give --ca-file or --server-name")

@@ -14,8 +14,8 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/tlsfile"
 )
 
-// Flags are the command line's say in how to reach the broker. They are
-// embedded in a command that has a --broker.
+// Flags are the flags that say how to reach the broker. They are embedded in a command
+// that has a flag --broker.
 type Flags struct {
 	CAFile         string `name:"ca-file" default:"" env:"${env}_CA_FILE" type:"path" placeholder:"FILE" help:"CAs in PEM form, one of which must have signed the broker's certificate. Those of the system if not given."`
 	CertFile       string `name:"cert-file" default:"" env:"${env}_CERT_FILE" type:"path" placeholder:"FILE" help:"Client certificate in PEM form, intermediates after it, that says to the broker who this is."`
@@ -36,7 +36,7 @@ func (f Flags) Open(ctx context.Context, broker string) (*Link, error) {
 	if f.wantsTLS() || !address.IsLocal() && !f.InsecureBroker {
 		err = link.secure(ctx, f, address)
 	} else {
-		link.dial = []grpc.DialOption{grpc.WithTransportCredentials(plain{insecure.NewCredentials()})}
+		link.dial = []grpc.DialOption{grpc.WithTransportCredentials(plainCredentials{insecure.NewCredentials()})}
 		if !address.IsLocal() {
 			link.warnings = append(link.warnings, "insecure: credentials cross the network from the broker in plain text, and the token to it, if there is one")
 		}
@@ -55,7 +55,7 @@ func (f Flags) wantsTLS() bool {
 	return f.CAFile != "" || f.CertFile != "" || f.KeyFile != "" || f.ServerName != ""
 }
 
-// secure makes l one over TLS.
+// secure makes l a link over TLS.
 func (l *Link) secure(ctx context.Context, f Flags, address daemon.Address) error {
 	if f.InsecureBroker {
 		return errors.New("--insecure-broker asks for plain text to the broker, but --ca-file, --cert-file, --key-file and --server-name ask for TLS: leave out the one or the others")
@@ -75,13 +75,13 @@ func (l *Link) secure(ctx context.Context, f Flags, address daemon.Address) erro
 		return fmt.Errorf("the connection to the broker: %w", err)
 	}
 	l.tls, l.warnings = source, warnings
-	l.dial = []grpc.DialOption{grpc.WithTransportCredentials(explained{
+	l.dial = []grpc.DialOption{grpc.WithTransportCredentials(tlsCredentials{
 		TransportCredentials: credentials.NewTLS(source.Client(name)), ownCAs: f.CAFile != "", proves: f.CertFile != "",
 	})}
 	return nil
 }
 
-// identify makes l send the token of a file.
+// identify makes l send the token that is in a file.
 func (l *Link) identify(ctx context.Context, path string) error {
 	source := tokenFile{path: path, secure: l.tls != nil}
 	_, exposed, err := source.read(ctx)

@@ -115,7 +115,7 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// The flags of a command, each with its variable. An empty variable is none.
+// The flags of a command, each with its variable. An empty variable counts as not set.
 func TestCommandLine(t *testing.T) {
 	parse := func(t *testing.T, args ...string) uplink.Flags {
 		t.Helper()

@@ -18,8 +18,8 @@ type Link struct {
 	tls      *tlsfile.Source // nil for plain text
 }
 
-// Dial returns what a connection needs: what secures it, and the token that
-// goes with each call.
+// Dial returns the options that a connection needs: its transport credentials, and the
+// token that goes with each call.
 func (l *Link) Dial() []grpc.DialOption { return slices.Clone(l.dial) }
 
 // Warnings returns what an operator should mend though it works for now.
@@ -28,8 +28,8 @@ func (l *Link) Warnings() []string { return slices.Clone(l.warnings) }
 // TLS returns the TLS material, nil for plain text.
 func (l *Link) TLS() *tlsfile.Source { return l.tls }
 
-// Run follows the TLS files until ctx ends. Who connects once and is done does
-// without it. The token needs nobody to follow it.
+// Run follows the TLS files until ctx ends. A program that connects only once does not
+// need Run. The token file needs no following: it is read for each call.
 func (l *Link) Run(ctx context.Context, log *slog.Logger) {
 	if l.tls != nil {
 		l.tls.Run(ctx, log)

@@ -22,7 +22,7 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/uplink"
 )
 
-// What goes wrong between two that do not agree says what to do about it.
+// If the two sides do not agree, the error says what to do.
 func TestWhatTheBrokerIsHeldAgainst(t *testing.T) {
 	dir := t.TempDir()
 	ca := tlstest.NewCA(t, "ours")
@@ -69,8 +69,8 @@ func TestWhatTheBrokerIsHeldAgainst(t *testing.T) {
 	}
 }
 
-// A broker that turns a client certificate away says so after the handshake,
-// by an alert or without a word.
+// A broker that refuses a client certificate shows it after the handshake, by an alert
+// or by hanging up.
 func TestCertificateThatIsRefused(t *testing.T) {
 	ca, other := tlstest.NewCA(t, "ours"), tlstest.NewCA(t, "other")
 	caFile := ca.Write(t, t.TempDir())
@@ -83,7 +83,7 @@ func TestCertificateThatIsRefused(t *testing.T) {
 		name   string
 		broker *broker
 		shows  *tlstest.Pair
-		says   string // "" for being let in
+		says   string // "" if the client is let in
 	}{
 		{"a good one", demanding, new(ca.Issue(t)), ""},
 		{"none", demanding, nil, ""},
@@ -145,9 +145,9 @@ func hangsUp(t *testing.T, certFile, keyFile string) *broker {
 	}}
 }
 
-// heardLate returns the same broker, over connections that never say
-// ECONNRESET: the system says it once, and whether a read or a write hears it is
-// a matter of luck. Who writes after that hears EPIPE.
+// heardLate returns the same broker, over connections that return EPIPE where the system
+// returns ECONNRESET. The system returns ECONNRESET once, and it is a matter of luck
+// whether a read or a write gets it. Later writes get EPIPE.
 func heardLate(b *broker) *broker {
 	return &broker{dial: func(ctx context.Context) (net.Conn, error) {
 		conn, err := b.dial(ctx)
@@ -174,7 +174,7 @@ func tooLate(err error) error {
 	return err
 }
 
-// A connection that breaks later is nothing to explain.
+// A connection that breaks later needs no explanation.
 func TestBrokerThatStops(t *testing.T) {
 	b := serve(t, tlsfile.Files{})
 	conn := b.connect(t, open(t, uplink.Flags{}, "127.0.0.1:7600"))
@@ -190,7 +190,7 @@ func TestBrokerThatStops(t *testing.T) {
 	}
 }
 
-// The client certificate is the one that the files hold when it connects.
+// The client presents the certificate that the files hold when it connects.
 func TestRunFollowsTheFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()

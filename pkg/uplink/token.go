@@ -14,15 +14,15 @@ import (
 // maxToken bounds a token, in bytes. Kubernetes' have about a thousand.
 const maxToken = 16 << 10
 
-// tokenFile sends what a file holds as a bearer token. It is read for each
-// call, so that a token which kubelet replaced is used at once.
+// tokenFile sends the content of a file as a bearer token. The file is read for each
+// call, so that a token which kubelet has replaced is used at once.
 type tokenFile struct {
 	path   string
 	secure bool // whether the connection is TLS
 }
 
-// GetRequestMetadata returns the header with the token. Its error is one that a
-// caller tries again after: the file may be back by then.
+// GetRequestMetadata returns the header with the token. After its error a caller tries
+// again: the file may be back by then.
 func (t tokenFile) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
 	token, _, err := t.read(ctx)
 	if err != nil {
@@ -31,9 +31,9 @@ func (t tokenFile) GetRequestMetadata(ctx context.Context, _ ...string) (map[str
 	return map[string]string{"authorization": "Bearer " + token}, nil
 }
 
-// RequireTransportSecurity reports whether gRPC must refuse to send the token
-// in plain text. It may where the connection is plain text anyhow: what comes
-// back is worth as much.
+// RequireTransportSecurity reports whether gRPC must refuse to send the token in plain
+// text. On a connection in plain text the token may be sent: the credentials that come
+// back are worth as much as the token.
 func (t tokenFile) RequireTransportSecurity() bool { return t.secure }
 
 // read returns the token. No error quotes what is in the file.

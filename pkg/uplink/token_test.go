@@ -74,8 +74,8 @@ func TestFormOfTheToken(t *testing.T) {
 	}
 }
 
-// Each call has the token of its moment, and while there is none the call can
-// be tried again: the connection stays.
+// Each call carries the token that the file holds then. While there is no token the call
+// can be tried again: the connection stays.
 func TestTokenIsReadForEachCall(t *testing.T) {
 	dir := t.TempDir()
 	ca := tlstest.NewCA(t, "ours")
@@ -138,7 +138,7 @@ func TestNoTokenWithoutAFile(t *testing.T) {
 	}
 }
 
-// Whatever else is done with it, a token for TLS does not go out in plain text.
+// A token for TLS is never sent in plain text, whatever a caller does with the options.
 func TestTokenForTLSOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
 	writeToken(t, path, "first")

@@ -32,8 +32,8 @@ type Options struct {
 	Name, Version string
 	Clock         credential.Clock
 	Log           *slog.Logger
-	// Apply is called from Run with every new state, before the broker is told
-	// that it is in use. The accounts are in order of appid and complete.
+	// Apply is called from Run with every new state. After that the broker is told that
+	// the state is in use. The accounts are complete and in order of appid.
 	Apply func([]credential.Account)
 }
 
@@ -47,14 +47,13 @@ type Client struct {
 // New returns a Client. It does nothing until Run.
 func New(o Options) *Client { return &Client{Options: o} }
 
-// Connected reports whether the broker is being heard: a stream is open and
-// has brought a state.
+// Connected reports whether a stream is open and has brought a state.
 func (c *Client) Connected() bool { return c.connected.Load() }
 
 const (
 	firstRetry = 100 * time.Millisecond
-	// lastRetry bounds how long an edge stays unaware that the broker is back.
-	// gRPC's own bound, two minutes, would leave it in the dark.
+	// lastRetry bounds the back-off, and so how long an edge does not notice that the
+	// broker is back. gRPC's own bound of two minutes is too long for that.
 	lastRetry = 5 * time.Second
 )
 
@@ -71,9 +70,8 @@ func (c *Client) Run(ctx context.Context) {
 		if heard {
 			retry, said = firstRetry, ""
 		}
-		// The broker does not know who this is, any more or at all, or has nothing
-		// for it: a revoked edge must not go on with what it held. What else may
-		// go wrong takes nothing away.
+		// The broker does not know this edge (any more), or grants it nothing. A revoked
+		// edge must not go on with what it held. No other failure takes anything away.
 		if code := status.Code(err); code == codes.PermissionDenied || code == codes.Unauthenticated {
 			c.dropAll()
 		}
@@ -89,8 +87,8 @@ func (c *Client) Run(ctx context.Context) {
 	}
 }
 
-// level returns how loud the end of a stream is: an error once, not at every
-// try, and the broker's regular end of a stream not at all.
+// level returns the level at which the end of a stream is logged. An error is logged
+// once, not at every try. The regular end of a stream is only logged at debug level.
 func (c *Client) level(err error, said string) slog.Level {
 	switch {
 	case errors.Is(err, io.EOF) || reason(err) == said:

@@ -54,7 +54,7 @@ func TestSteppedWallClockOpensTheStreamAnew(t *testing.T) {
 }
 
 func TestMessageThatWaitedWhileTheProcessStoodStillIsNotBelieved(t *testing.T) {
-	// It was sent long before it is read, so it cannot be dated.
+	// The message was sent long before it is read, so nobody knows how old it is.
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, nil)
 		w.setOnApply(func() { time.Sleep(20 * time.Second) }) // as if stopped

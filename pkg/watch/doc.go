@@ -1,15 +1,15 @@
-// Package watch is the client of the broker's stream: it keeps a current copy
-// of the credentials that the broker grants, across broken connections,
-// broker restarts and clocks that jump.
+// Package watch is the client of the broker's stream. It keeps a current copy of the
+// credentials that the broker grants, across broken connections, restarts of the
+// broker and clocks that jump.
 //
-// What it holds only ever moves forward: a credential is replaced by one of
-// the same or a higher version, and is dropped when the broker says so, never
-// because the broker is away or has nothing to offer just now. A broker that
-// refuses the caller, PERMISSION_DENIED or UNAUTHENTICATED, says so of everything
-// at once; the client goes on asking.
+// What the client holds only moves forward: a credential is replaced by one of the same
+// or a higher version. It is dropped when the broker says so. It is not dropped because
+// the broker is away or has no such credential just now. If the broker refuses the
+// caller, with PERMISSION_DENIED or UNAUTHENTICATED, the client drops everything at
+// once, and goes on asking.
 //
-// The broker tells how long a credential still lives, not until when, so an
-// edge whose clock is wrong counts right. That holds while the process and its
-// clocks run evenly; when they do not, the stream is opened anew to be told
-// again.
+// A state carries the expiry of each credential and the broker's clock. The client
+// computes the life that remains, so an edge whose clock is wrong counts right. That
+// holds while the process and its clocks run evenly. When they do not, the client opens
+// a new stream, to be told the remaining life afresh.
 package watch

@@ -84,16 +84,16 @@ func TestOtherEndsDropNothing(t *testing.T) {
 	}
 }
 
-// longest and soon are the bounds of the design: a broker that is back is
-// noticed within five seconds, and the regular end of a stream hardly at all.
+// longest and soon are the bounds of the design: a broker that is back is noticed within
+// five seconds, and after the regular end of a stream the next one comes soon.
 const (
 	longest = 5 * time.Second
 	soon    = 200 * time.Millisecond
 )
 
 func TestBackoffGrowsAndIsResetByAMessage(t *testing.T) {
-	// An accepted stream alone, even one that is ended regularly, is no sign
-	// that the broker is well.
+	// A stream that is accepted and brings no state does not reset the back-off, even if
+	// it ends regularly: it is no sign that the broker is well.
 	for _, tt := range []struct {
 		name string
 		end  error
@@ -155,7 +155,7 @@ func TestSilentBrokerIsLeft(t *testing.T) {
 		if w.client.Connected() {
 			t.Error("connected though nothing was said")
 		}
-		// One that has said something may be silent for as long as it likes.
+		// A broker that has sent a state may be silent for as long as it likes.
 		s, _ = w.next()
 		s.tell(t, 1, nil)
 		time.Sleep(10 * time.Minute)
@@ -233,7 +233,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			// That no goroutine is left is what synctest itself checks.
+			// synctest itself checks that no goroutine is left.
 			synctest.Test(t, func(t *testing.T) {
 				w := start(t, nil)
 				tt.when(t, w)
@@ -253,7 +253,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 }
 
 func TestBrokerThatSpeaksAndEndsFirst(t *testing.T) {
-	// It breaks the protocol: no reason for an edge to fail with it.
+	// This broker breaks the protocol. The edge must not fail for that.
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, func(o *watch.Options) {
 			// So that the stream is over before the subscription is sent.

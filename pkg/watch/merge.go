@@ -2,9 +2,9 @@ package watch
 
 import "github.com/wxbroker/wxbroker/pkg/credential"
 
-// merge returns what is held once next arrived: next, but with every
-// credential that held has newer, or that next may have and has not. What next
-// may not have is gone.
+// merge returns what is held once next has arrived. That is next, with two exceptions:
+// a credential that held has in a newer version stays, and so does one whose kind next
+// lists without a credential. Kinds and accounts that next does not list are gone.
 func merge(held, next []credential.Account) []credential.Account {
 	var merged []credential.Account
 	for _, account := range next {

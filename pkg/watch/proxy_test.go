@@ -17,7 +17,7 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// sayer is a broker that says one state to everybody.
+// sayer is a broker that sends everybody the same state.
 type sayer struct {
 	wxbrokerv1.UnimplementedCredentialServiceServer
 }
@@ -30,9 +30,8 @@ func (sayer) Watch(stream wxbrokerv1.CredentialService_WatchServer) error {
 	return nil
 }
 
-// TestProxyIsNotForTheBroker, whatever the environment says. Nobody asks a proxy
-// for an address of this machine, so the broker is called by one that does not
-// look like it.
+// TestProxyIsNotForTheBroker, whatever the environment says. No library asks a proxy for
+// a loopback address. So the broker is called by an address that does not look like one.
 func TestProxyIsNotForTheBroker(t *testing.T) {
 	var lc net.ListenConfig
 	listen := func() net.Listener {
@@ -59,7 +58,7 @@ func TestProxyIsNotForTheBroker(t *testing.T) {
 			_ = conn.Close()
 		}
 	}()
-	// It is read once in a process. Here nobody else has it read, nor a proxy.
+	// A process reads these variables once. No other test here has them read.
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
 		t.Setenv(name, "http://"+proxy.Addr().String())
 	}

@@ -46,7 +46,7 @@ func TestStatesOnlyMoveForward(t *testing.T) {
 	}
 	tests := []struct {
 		name string
-		next []*wxbrokerv1.Account // after both
+		next []*wxbrokerv1.Account // the state that follows both()
 		held []string
 	}{
 		{
@@ -81,11 +81,11 @@ func TestStatesOnlyMoveForward(t *testing.T) {
 					w := start(t, nil)
 					s, _ := w.next()
 					s.tell(t, 1, list(both()), "wx1 jsapi_ticket 5", "wx1 access_token 5")
-					if reconnect { // to a broker that counts its states anew
+					if reconnect { // to a broker whose revisions begin anew
 						s.ended <- nil
 						s, _ = w.next()
 					}
-					var versions []string // the acknowledgement says what is held, not what was sent
+					var versions []string // an acknowledgement has what is held, not what was sent
 					for _, h := range tt.held {
 						versions = append(versions, h[:strings.LastIndexByte(h, ' ')])
 					}
@@ -99,7 +99,7 @@ func TestStatesOnlyMoveForward(t *testing.T) {
 }
 
 func TestWhatWasDroppedMayComeBackOlder(t *testing.T) {
-	// Nothing is held any more, so there is nothing to go back from.
+	// Nothing is held any more, so an older version is no step back.
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, nil)
 		s, _ := w.next()

@@ -21,20 +21,20 @@ const (
 	connectTimeout = 3 * time.Second
 	// firstState bounds how long the first state may take.
 	firstState = 10 * time.Second
-	// pulse is how often the loop looks at the clocks, and uneven how far they
-	// may part, or the loop may be late, before what it was told is stale.
+	// pulse is how often the loop looks at the clocks. uneven is how far the clocks may
+	// part, or how late the loop may be, before a new stream is opened.
 	pulse  = 2 * time.Second
 	uneven = 5 * time.Second
 	// maxState bounds a message, in bytes: several hundred accounts.
 	maxState = 4 << 20
 )
 
-// errUneven ends a stream whose messages can no longer be dated.
+// errUneven ends a stream for whose messages the remaining lives cannot be computed.
 var errUneven = errors.New("the clock was stepped or this process was suspended: asking anew how long the credentials live")
 
-// DialOptions are those of every connection from an edge to its broker, the
-// stream's and others. Their keepalive has to agree with what the broker
-// enforces: see the broker's rpc package.
+// DialOptions are the options of every connection from an edge to its broker, for the
+// stream and for other calls. Their keepalive has to agree with the policy that the
+// broker enforces: see the broker's rpc package.
 func DialOptions() []grpc.DialOption {
 	retry := backoff.DefaultConfig
 	retry.MaxDelay = lastRetry
@@ -48,9 +48,9 @@ func DialOptions() []grpc.DialOption {
 	}
 }
 
-// follow opens one stream and applies what it brings until it breaks. heard
-// reports whether it brought anything. Each stream has a connection of its
-// own, so that a connection's failure and back-off are never inherited.
+// follow opens one stream, and applies the states that it brings until it breaks. heard
+// reports whether it brought any. Each stream has a connection of its own, so that it
+// never inherits another connection's failure and back-off.
 func (c *Client) follow(ctx context.Context) (heard bool, err error) {
 	conn, err := grpc.NewClient(c.Target, append(DialOptions(), c.Dial...)...)
 	if err != nil {
@@ -64,8 +64,8 @@ func (c *Client) follow(ctx context.Context) (heard bool, err error) {
 		return false, err
 	}
 	subscription := &wxbrokerv1.WatchRequest{Request: &wxbrokerv1.WatchRequest_Subscription{Subscription: c.subscription()}}
-	_ = stream.Send(subscription) // of a failure, Recv will say why
-	states := make(chan received)
+	_ = stream.Send(subscription) // if it fails, Recv returns the error
+	states := make(chan message)
 	go receive(ctx, stream, states)
 
 	opened := c.Clock.Now()
@@ -73,16 +73,15 @@ func (c *Client) follow(ctx context.Context) (heard bool, err error) {
 	tick := time.NewTicker(pulse)
 	defer tick.Stop()
 	for {
-		var got received
+		var got message
 		select {
 		case <-ctx.Done():
 			return heard, ctx.Err()
 		case <-tick.C:
 		case got = <-states:
 		}
-		// Before anything is believed: has time run evenly? A message that
-		// waited in a buffer while the process stood still is older than it
-		// looks.
+		// Before a message is believed: has time run evenly? While the process stood
+		// still, a message may have waited in a buffer. It is older than it looks.
 		now := c.Clock.Now()
 		if opened.Parted(now) > uneven || last.Elapsed(now) > pulse+uneven {
 			return heard, errUneven
@@ -98,7 +97,7 @@ func (c *Client) follow(ctx context.Context) (heard bool, err error) {
 			heard = true
 			c.connected.Store(true)
 			if err := stream.Send(c.acknowledge(got.state.GetRevision())); err != nil {
-				continue // Recv will say why
+				continue // Recv returns the error
 			}
 		case !heard && opened.Elapsed(now) >= firstState:
 			return false, status.Error(codes.DeadlineExceeded, "the broker accepted the stream and then said nothing")
@@ -106,17 +105,17 @@ func (c *Client) follow(ctx context.Context) (heard bool, err error) {
 	}
 }
 
-// received is one message or the stream's end.
-type received struct {
+// message is one message of the stream, or its end.
+type message struct {
 	state *wxbrokerv1.WatchResponse
 	err   error
 }
 
-func receive(ctx context.Context, stream grpc.BidiStreamingClient[wxbrokerv1.WatchRequest, wxbrokerv1.WatchResponse], states chan<- received) {
+func receive(ctx context.Context, stream grpc.BidiStreamingClient[wxbrokerv1.WatchRequest, wxbrokerv1.WatchResponse], states chan<- message) {
 	for {
 		state, err := stream.Recv()
 		select {
-		case states <- received{state, err}:
+		case states <- message{state, err}:
 		case <-ctx.Done():
 			return
 		}
@@ -151,7 +150,7 @@ func (c *Client) heldVersions() []*wxbrokerv1.HeldVersion {
 	return held
 }
 
-// take makes a message that arrived at now the current state.
+// take makes a state that arrived at now the current one.
 func (c *Client) take(state *wxbrokerv1.WatchResponse, now credential.Instant) error {
 	if !state.GetServerTime().IsValid() {
 		return status.Error(codes.DataLoss, "the broker sent a state without its time")

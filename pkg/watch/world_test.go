@@ -27,8 +27,8 @@ const (
 	ticket = wxbrokerv1.CredentialKind_CREDENTIAL_KIND_JSAPI_TICKET
 )
 
-// world is a client in fake time and a broker that says what a test tells it
-// to. Its functions are for the test's own goroutine, which is in the bubble.
+// world is a client in fake time, and a broker that sends what a test tells it to. Its
+// functions are for the test's own goroutine, which is in the bubble.
 type world struct {
 	t      *testing.T
 	client *watch.Client
@@ -165,7 +165,7 @@ func (w *world) next() (*stream, *wxbrokerv1.Subscription) {
 	}
 }
 
-// checkOpen checks that s is what the client still listens to.
+// checkOpen checks that the client still listens to s.
 func (w *world) checkOpen(s *stream) {
 	w.t.Helper()
 	synctest.Wait()
@@ -221,7 +221,7 @@ func (s *stream) receive(t *testing.T) *wxbrokerv1.WatchRequest {
 	return request
 }
 
-// send sends a state without waiting for what becomes of it.
+// send sends a state and does not wait for the acknowledgement.
 func (s *stream) send(t *testing.T, revision uint64, accounts ...*wxbrokerv1.Account) {
 	t.Helper()
 	state := &wxbrokerv1.WatchResponse{Revision: revision, ServerTime: timestamppb.Now(), Accounts: accounts}
@@ -230,8 +230,8 @@ func (s *stream) send(t *testing.T, revision uint64, accounts ...*wxbrokerv1.Acc
 	}
 }
 
-// tell sends a state and checks that it is acknowledged with what is held,
-// each as "appid kind version".
+// tell sends a state and checks the acknowledgement: it has to list what is held, each
+// as "appid kind version".
 func (s *stream) tell(t *testing.T, revision uint64, accounts []*wxbrokerv1.Account, held ...string) {
 	t.Helper()
 	s.send(t, revision, accounts...)
@@ -254,7 +254,7 @@ func checkVersions(t *testing.T, in []*wxbrokerv1.HeldVersion, want ...string) {
 	}
 }
 
-// account returns one that may have a ticket and a token, with credentials.
+// account returns an account with credentials. Its kinds are ticket and token.
 func account(appid string, credentials ...*wxbrokerv1.Credential) *wxbrokerv1.Account {
 	return &wxbrokerv1.Account{Appid: appid, Kinds: []wxbrokerv1.CredentialKind{ticket, token}, Credentials: credentials}
 }
