@@ -75,7 +75,7 @@ func (a *account) allows(from netip.Addr) bool {
 }
 
 // findToken looks through both series.
-func (a *account) findToken(token string) *issued {
+func (a *account) findToken(token string) *issuedValue {
 	if v := a.tokens[Classic].find(token); v != nil {
 		return v
 	}

@@ -100,8 +100,8 @@ var messages = map[int]string{
 	codeCGIPathForbidden: "could not use this cgi_path,no permission",
 }
 
-// answer is what an API call comes to: a code, and the body that says so, which
-// is JSON unless there is a file.
+// answer is the answer to an API call: a code, and the body with that code. The body
+// is JSON unless it is a file.
 type answer struct {
 	code int
 	body []byte
@@ -129,13 +129,13 @@ func refuseSaying(code int, message string, now time.Time) answer {
 
 func grant(body any) answer { return answer{code: codeOK, body: encode(body)} }
 
-// status is how an answer begins that says how the call went.
+// status is the beginning of an answer: it says how the call went.
 type status struct {
 	Code    int    `json:"errcode"`
 	Message string `json:"errmsg"`
 }
 
-// granted is the whole success of a call that has nothing to tell.
+// granted is the whole answer to a successful call that has nothing else to tell.
 var granted = status{codeOK, "ok"}
 
 // encode cannot fail: everything it is given is a struct or a map of strings

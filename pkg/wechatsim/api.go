@@ -40,8 +40,8 @@ const (
 	PathOAuthCheck    = "/sns/auth"
 )
 
-// bodyLimit bounds what is read of a request; WeChat's own limit is unknown and
-// no honest request comes near.
+// bodyLimit bounds how much of a request is read. WeChat's own limit is unknown, and no
+// honest request comes near this one.
 const bodyLimit = 1 << 20
 
 // apis says who answers a path. The functions are called with the lock held.
@@ -72,8 +72,8 @@ var apis = map[string]func(*Sim, *call) answer{
 	PathOAuthCheck:    (*Sim).oauthCheck,
 }
 
-// call is an API request, read to its end: a fault that hangs learns that its
-// client left only when nothing is left to read.
+// call is an API request, read to its end. That is needed because a fault that hangs
+// learns that its client has left only when there is nothing left to read.
 type call struct {
 	path   string
 	method string
@@ -106,7 +106,7 @@ func readCall(r *http.Request) (*call, error) {
 	return c, nil
 }
 
-// decode reads the JSON body into q and returns the code that is wrong with it.
+// decode reads the JSON body into q. It returns the code for what is wrong with it.
 func (c *call) decode(q any) int {
 	switch {
 	case len(c.body) == 0:
@@ -127,7 +127,7 @@ func remoteAddress(remote string) netip.Addr {
 	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
 }
 
-// serveAPI reads the call, lets a fault have it, and otherwise answers it.
+// serveAPI reads the call. If a fault applies, the fault answers it.
 func (s *Sim) serveAPI(w http.ResponseWriter, r *http.Request) {
 	c, err := readCall(r)
 	if err != nil {

@@ -155,7 +155,7 @@ func (w *wechat) exchange(method, path, body string) (status int, header http.He
 	return res.StatusCode, res.Header, string(b), err
 }
 
-// handle calls the simulator without a connection, for what must be done often.
+// handle calls the simulator without a connection, for tests that call it often.
 func (w *wechat) handle(method, path, body string) *httptest.ResponseRecorder {
 	answer := httptest.NewRecorder()
 	w.ServeHTTP(answer, httptest.NewRequest(method, path, strings.NewReader(body)))

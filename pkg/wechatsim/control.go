@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// controlHandler serves the simulator's own paths. There is no CORS, and a
-// browser's requests from other sites are refused: a page somebody visits must
-// not be able to rotate tokens in a simulator on the same machine.
+// controlHandler serves the simulator's own paths. There is no CORS, and a browser's
+// requests from other sites are refused: a web page that a developer visits must not be
+// able to rotate tokens in a simulator on the same machine.
 func (s *Sim) controlHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.servePage)
@@ -126,7 +126,7 @@ func (s *Sim) stateAsked(r *http.Request) (State, error) {
 	return s.State(appid)
 }
 
-// faultJSON is a [Fault] as the control calls write it.
+// faultJSON is a [Fault] in the form that the control calls have.
 type faultJSON struct {
 	Kind      FaultKind `json:"kind"`
 	Path      string    `json:"path,omitempty"`

@@ -13,7 +13,7 @@ func action[T any](do func(T) error) http.Handler {
 	return question(func(q T) (json.RawMessage, error) { return done, do(q) })
 }
 
-// question decodes a JSON body and answers with what comes of it.
+// question decodes a JSON body and answers with the result of do.
 func question[T, R any](do func(T) (R, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var q T

@@ -1,9 +1,9 @@
-// Package wechatsim is a simulated WeChat: the calls of api.weixin.qq.com that
-// hand out an Official Account's access_token and its tickets, or tell and clear
-// the daily quotas of such calls; a judge that says whether WeChat would accept a
-// JS-SDK signature right now; and some of the calls that an account makes with its
-// token: template messages, temporary media, a user's OAuth, and one call each of
-// a few more families.
+// Package wechatsim is a simulated WeChat. It has the calls of api.weixin.qq.com that
+// hand out an Official Account's access_token and its tickets, and those that tell and
+// clear the daily quotas of such calls. It has some of the calls that an account makes
+// with its token: template messages, temporary media, a user's OAuth, and one call
+// each of a few more families. And it is a judge: it says whether WeChat would accept
+// a JS-SDK signature right now.
 //
 // It exists so that a test can ask WeChat instead of repeating the arithmetic of
 // the code it tests. For that reason it imports nothing of this project, and it
@@ -28,7 +28,7 @@
 // nothing of each other, one per endpoint ([Classic] and [Stable]), and two
 // series of tickets ([JSAPI] and [WxCard]). Every value in a series has a number,
 // counted from 1, a moment it was minted, an expiry of its own and a moment after
-// which WeChat refuses it; the last is earlier than the expiry when the value was
+// which WeChat refuses it. That moment is earlier than the expiry if the value was
 // replaced or killed. A classic call replaces the current token, and the replaced
 // one lives five minutes more at most. A stable call returns the current token
 // until its last minutes. A ticket is sticky in the same way.
@@ -40,23 +40,22 @@
 //
 // Each account remembers the template messages it sent and holds the media that
 // users or it itself sent, for three days. A user who agreed to a page
-// ([Sim.Authorize]) gives the account a code, which it exchanges for OAuth tokens
-// of that user's; those have nothing in common with the account's own. Every
-// openid and template_id exists that has the form [A-Za-z0-9_-]{1,64} and does not
-// begin with "unknown", and everybody follows the account who was not declared not
-// to ([Sim.SetSubscribed]).
+// ([Sim.Authorize]) gives the account a code. The account exchanges it for OAuth
+// tokens of that user, which have nothing in common with the account's own. An openid
+// or template_id exists if it has the form [A-Za-z0-9_-]{1,64} and does not begin with
+// "unknown". Everybody follows the account, except users for whom
+// [Sim.SetSubscribed] says otherwise.
 //
 // # What a test can do to it
 //
 // [Settings] holds every number; [Sim.Change] alters them while the simulator
 // runs. [Sim.Inject] makes calls fail: error codes, lost answers, hung or reset
 // connections, bodies that are no JSON. [Sim.RotateToken], [Sim.ForceToken],
-// [Sim.KillToken] and their like are the things other people do to an account
-// behind our back.
-// [Sim.AddMedia] makes a download of any size, whose bytes [Generated] tells.
-// [Sim.Verify], [Sim.TokenAlive] and [Sim.TicketAlive] judge; [Sim.Count],
-// [Sim.State], [Sim.Messages] and [Sim.Events] tell what happened. Everything may be called at
-// any time from any goroutine.
+// [Sim.KillToken] and their like do what other people do to an account without telling
+// us. [Sim.AddMedia] makes a download of any size; [Generated] returns its bytes.
+// [Sim.Verify], [Sim.TokenAlive] and [Sim.TicketAlive] judge. [Sim.Count],
+// [Sim.State], [Sim.Messages] and [Sim.Events] tell what happened. Everything may be
+// called at any time from any goroutine.
 //
 // # Time
 //
@@ -68,10 +67,10 @@
 //
 // Nothing documents which check comes first when several would fail, or which
 // failing calls count against a quota. Here a call counts once the caller has
-// proved itself (right secret and allowed address, or a live token). WeChat
-// limits calls per minute as well; the simulator does not, an injected 45011
-// does, and what [PathQuota] says of such limits is made up. The page's domain is
-// not compared with the account's registered domains.
+// proved itself (right secret and allowed address, or a live token). WeChat limits
+// calls per minute as well. The simulator does not: a test injects 45011 for that. What
+// [PathQuota] says of such limits is made up. The page's domain is not compared with
+// the account's registered domains.
 //
 // The allow-list guards the calls for the account's own tokens and
 // [PathClearQuota], nothing else. WeChat's page on it

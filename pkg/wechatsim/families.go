@@ -42,8 +42,8 @@ func (s *Sim) customSend(c *call) answer {
 // summaryDays is how many days one call may ask for.
 const summaryDays = 7
 
-// userSummary answers POST /datacube/getusersummary: nobody came and nobody left,
-// on any of seven days at most, of which yesterday in China may be the last.
+// userSummary answers POST /datacube/getusersummary for at most seven days, of which the
+// last may be yesterday in China: nobody came and nobody left on any of them.
 // Source: https://developers.weixin.qq.com/doc/subscription/api/wedata/user/api_getusersummary.md
 func (s *Sim) userSummary(c *call) answer {
 	a, refusal := s.bearer(c, http.MethodPost)

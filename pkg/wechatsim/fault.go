@@ -28,8 +28,8 @@ const (
 	FaultDelay FaultKind = "delay"
 	// FaultReset resets the connection: with RST where it is TCP.
 	FaultReset FaultKind = "reset"
-	// FaultTruncate lets the call take effect and sends half of the answer, a
-	// file's too.
+	// FaultTruncate lets the call take effect and sends half of the answer, also where
+	// that is a file.
 	FaultTruncate FaultKind = "truncate"
 	// FaultEmpty answers 200 with no body.
 	FaultEmpty FaultKind = "empty"
@@ -39,20 +39,20 @@ const (
 	// FaultHTML answers a web page, Body if set, with Status (default 200), as
 	// a gateway or a captive portal does.
 	FaultHTML FaultKind = "html"
-	// FaultLost lets the call take effect and resets the connection: the token
-	// is rotated, and nobody knows.
+	// FaultLost lets the call take effect and resets the connection: the token is
+	// rotated, and the caller does not learn of it.
 	FaultLost FaultKind = "lost"
 	// FaultRedirect sends the client to Location with Status (default 302).
 	FaultRedirect FaultKind = "redirect"
 	// FaultMalformed answers Body, by default broken JSON, as JSON.
 	FaultMalformed FaultKind = "malformed"
-	// FaultEcho answers Code (default 40013) with a message that repeats the
-	// request, secret and all.
+	// FaultEcho answers Code (default 40013) with a message that repeats the request
+	// with its secret.
 	FaultEcho FaultKind = "echo"
 )
 
-// Fault makes calls go wrong. Setting a field that its kind does not use is an
-// error, so that no test believes in a fault that does something else.
+// Fault makes calls go wrong. Setting a field that its kind does not use is an error,
+// so that no test relies on a fault that does something else.
 type Fault struct {
 	Kind FaultKind
 	// Path is the API to hit, one of the Path constants; empty hits all.
@@ -124,7 +124,7 @@ func (f Fault) validate() error {
 	return nil
 }
 
-// withDefaults fills in what the kind leaves open.
+// withDefaults sets the fields that have a default.
 func (f Fault) withDefaults() Fault {
 	switch f.Kind {
 	case FaultOversize:
@@ -155,9 +155,9 @@ func (f Fault) withDefaults() Fault {
 	return f
 }
 
-// Inject adds a fault behind those there are. Of the faults that match a call
-// the first applies; only a delay lets the ones behind it apply as well. The
-// error says what is wrong with the fault.
+// Inject adds a fault after the others. Of the faults that match a call the first
+// applies. Only a delay lets the faults after it apply as well. The error says what is
+// wrong with the fault.
 func (s *Sim) Inject(f Fault) error {
 	if err := f.validate(); err != nil {
 		return fmt.Errorf("wechatsim: fault: %w", err)
@@ -176,7 +176,7 @@ func (s *Sim) ClearFaults() {
 	s.faults = nil
 }
 
-// Faults returns the faults in force, Count being what is left of each.
+// Faults returns the faults in force. Count is how many calls each still hits.
 func (s *Sim) Faults() []Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -36,7 +36,7 @@ func (s *Sim) serveFault(w http.ResponseWriter, r *http.Request, c *call, f Faul
 		w.Header().Set("Location", f.Location)
 		w.WriteHeader(f.Status)
 	case FaultTruncate:
-		effect.write(&halved{ResponseWriter: w}, r)
+		effect.write(&halfWriter{ResponseWriter: w}, r)
 	case FaultOversize:
 		flood(w, f.Megabytes)
 	case FaultHang:
@@ -72,27 +72,27 @@ func (s *Sim) refuseAs(c *call, code int, message string) []byte {
 	return refuseSaying(code, message, now).body
 }
 
-// halved announces a whole answer and lets half of its body through. The server
-// closes the connection under an answer that falls short of its length.
-type halved struct {
+// halfWriter announces a whole answer and lets half of its body through. The server
+// closes the connection after an answer that is shorter than it announced.
+type halfWriter struct {
 	http.ResponseWriter
 	left int64 // bytes of the body still to come
 }
 
-func (h *halved) WriteHeader(status int) {
+func (h *halfWriter) WriteHeader(status int) {
 	whole, _ := strconv.ParseInt(h.Header().Get("Content-Length"), 10, 64)
 	h.left = whole / 2
 	h.ResponseWriter.WriteHeader(status)
 }
 
-func (h *halved) Write(b []byte) (int, error) {
+func (h *halfWriter) Write(b []byte) (int, error) {
 	if int64(len(b)) <= h.left {
 		h.left -= int64(len(b))
 		return h.ResponseWriter.Write(b)
 	}
 	n, _ := h.ResponseWriter.Write(b[:h.left])
 	h.left = 0
-	return n, io.ErrShortWrite // so that nobody reads on what nobody will get
+	return n, io.ErrShortWrite // so that the rest is not even read
 }
 
 func writeText(w http.ResponseWriter, status int, contentType, body string) {
@@ -101,22 +101,22 @@ func writeText(w http.ResponseWriter, status int, contentType, body string) {
 	fmt.Fprint(w, body)
 }
 
-// flood writes one JSON string without an end, and breaks off after so many
-// megabytes: whoever reads to the end has read too much already.
+// flood writes one JSON string without an end, and breaks off after so many megabytes.
+// A client that reads until then has read too much.
 func flood(w http.ResponseWriter, megabytes int) {
 	w.Header().Set("Content-Type", "application/json; encoding=utf-8")
 	fmt.Fprint(w, `{"errcode":0,"errmsg":"`)
 	chunk := bytes.Repeat([]byte("x"), 1<<16)
 	for range megabytes << 20 / len(chunk) {
 		if _, err := w.Write(chunk); err != nil {
-			break // the client had enough
+			break // the client left
 		}
 	}
 	panic(http.ErrAbortHandler)
 }
 
-// reset closes the connection under the answer. Where it cannot have the
-// connection (HTTP/2) it breaks off the stream.
+// reset closes the connection instead of answering. Over HTTP/2, where it cannot take
+// the connection, it breaks off the stream.
 func reset(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {

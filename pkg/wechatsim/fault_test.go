@@ -26,7 +26,7 @@ func overTCP(t *testing.T, onCall func(wechatsim.Call)) *wechat {
 	server := httptest.NewServer(sim)
 	t.Cleanup(server.Close)
 	client := &http.Client{
-		// A client that keeps connections repeats a GET that met a reset.
+		// A client with keep-alive repeats a GET after a reset.
 		Transport:     &http.Transport{DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -152,7 +152,7 @@ func TestHangEndsWhenTheClientLeaves(t *testing.T) {
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("error %v, want that the client left", err)
 			}
-			// The server closes only when its last request has ended.
+			// The server's Close returns only when its last request has ended.
 		})
 	}
 }

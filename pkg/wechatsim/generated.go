@@ -6,10 +6,10 @@ import (
 	"io"
 )
 
-// Generated returns the bytes of a media that was added with a size in place of
-// its content. They are worked out as they are read, so that a test compares a
-// download of any size and neither side holds it. Two media differ, and so does
-// every part of one, which shows bytes that were lost, repeated or mixed up.
+// Generated returns the bytes of a media that was added with a size in place of its
+// content. They are computed when they are read. So a test can compare a download of any
+// size, and neither side holds it in memory. Two media differ, and so do the parts of
+// one: lost, repeated or mixed up bytes are noticed.
 func Generated(mediaID string, size int64) *io.SectionReader {
 	h := fnv.New64a()
 	h.Write([]byte(mediaID))
@@ -30,7 +30,7 @@ func (g generator) ReadAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-// mix is the last step of SplitMix64, which makes neighbours unlike each other.
+// mix is the last step of SplitMix64. It makes neighbouring numbers unlike each other.
 func mix(x uint64) uint64 {
 	x *= 0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9

@@ -47,7 +47,7 @@ type history struct{ events []Event }
 
 func (h *history) add(e Event) {
 	if len(h.events) >= remembered {
-		h.events = slices.Delete(h.events, 0, 1) // a window that slides on would keep what it has left
+		h.events = slices.Delete(h.events, 0, 1) // reslicing would keep the old events in memory
 	}
 	h.events = append(h.events, e)
 }
@@ -74,8 +74,8 @@ func (s *Sim) Count(match Call) int {
 	return total
 }
 
-// note counts a call. It runs before the answer is written, so that whoever has
-// the answer finds the call counted.
+// note counts a call. It runs before the answer is written, so that a client that has
+// the answer finds its call counted.
 func (s *Sim) note(c *call, outcome string) {
 	s.mu.Lock()
 	noted := Call{AppID: s.attribute(c), API: c.path, Outcome: outcome}
@@ -104,7 +104,7 @@ func (s *Sim) attribute(c *call) string {
 			appid = q.AppID
 		}
 	case PathClearQuota:
-		q, _ := clearRequest(c) // what can be read of a malformed one will do
+		q, _ := clearRequest(c) // of a malformed request, the part that can be read is enough
 		appid = q.AppID
 	case PathOAuthToken, PathOAuthRefresh:
 		appid = c.query.Get("appid")

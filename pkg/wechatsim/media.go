@@ -42,12 +42,13 @@ var hdVoice = mediaKind{contentType: "voice/speex", extension: ".speex"}
 // Media is a file that a user sent to an account, or that the account uploaded.
 type Media struct {
 	Type MediaType
-	// FileName is what a download says; empty: the media_id and an extension.
+	// FileName is the name that a download has; if empty, the media_id and an extension.
 	FileName string
-	// ContentType is what a download says; empty: the usual one of the type.
+	// ContentType is the content type that a download has; if empty, the usual one of
+	// the type.
 	ContentType string
-	// Content is the file. Instead, Size is how many bytes of [Generated] it
-	// has, which may be more than fit into memory. One of the two must be given.
+	// Content is the file. Where Size is given instead, the file is so many bytes of
+	// [Generated], which may be more than fit into memory. One of the two must be given.
 	Content []byte
 	Size    int64
 	// HDVoice marks a voice that a page uploaded through the JS-SDK.
@@ -93,7 +94,7 @@ func (s *shelf) add(m *medium, now time.Time) {
 		delete(s.byID, old.id)
 		s.bytes -= len(old.Content)
 		if old == m {
-			break // it lives for no time at all
+			break // its lifetime is zero
 		}
 	}
 }
@@ -106,7 +107,7 @@ func (s *shelf) find(id string, now time.Time) *medium {
 	return nil
 }
 
-// count is how many live.
+// count returns how many media live.
 func (s *shelf) count(now time.Time) int {
 	n := 0
 	for _, m := range s.order {
@@ -143,8 +144,7 @@ func (s *Sim) AddMedia(appid string, m Media) (mediaID string, err error) {
 	return s.keepMedia(a, m, kind, s.now()), nil
 }
 
-// keepMedia takes a media into an account's store and fills in what it does not
-// say of itself.
+// keepMedia adds a media to an account's shelf and sets the fields that have a default.
 func (s *Sim) keepMedia(a *account, m Media, kind mediaKind, now time.Time) (mediaID string) {
 	id := randomText(64)
 	if m.FileName == "" {

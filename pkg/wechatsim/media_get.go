@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// mediaGet answers GET /cgi-bin/media/get: the file, or the address of a video.
-// WeChat turns what the JS-SDK uploaded into AMR of 8 kHz here; the simulator
-// sends every voice as it is. The address leads nowhere.
+// mediaGet answers GET /cgi-bin/media/get: the file, or the address of a video. WeChat
+// converts a voice that the JS-SDK uploaded into AMR of 8 kHz here. The simulator sends
+// every voice as it is. The address of a video leads nowhere.
 // Source: https://developers.weixin.qq.com/doc/service/api/material/temporary/api_getmedia
 func (s *Sim) mediaGet(c *call) answer {
 	m, refusal := s.medium(c)
@@ -91,8 +91,9 @@ func (d *download) serve(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(w, d.content) // an error means the client left; there is nobody to tell
 }
 
-// quoted writes a file name between quotes. All of it arrives as it was given,
-// directories and Chinese included, but for characters that no header can carry.
+// quoted writes a file name between quotes. The name arrives as it was given, with
+// directories and Chinese characters. Only characters that no header can carry are
+// replaced.
 var quoted = func() *strings.Replacer {
 	pairs := []string{`\`, `\\`, `"`, `\"`, "\x7f", "_"}
 	for control := range ' ' {

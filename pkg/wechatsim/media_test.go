@@ -195,8 +195,8 @@ func TestMediaThatMakesNoSense(t *testing.T) {
 	}
 }
 
-// same compares two readers without holding either, and returns how long they
-// are: less than they should be if one breaks off.
+// same compares two readers without holding either in memory. It returns how many bytes
+// are the same: fewer than expected if one breaks off.
 func same(a, b io.Reader) (int64, error) {
 	x, y := make([]byte, 1<<16), make([]byte, 1<<16)
 	for at := int64(0); ; {
@@ -244,7 +244,7 @@ func TestRanges(t *testing.T) {
 		honour bool
 		asked  string
 		status int
-		off, n int64 // of what comes
+		off, n int64 // the part that arrives: its offset and its length
 		ranged string
 	}{
 		{"ignored", false, "bytes=10-19", 200, 0, 1000, ""},

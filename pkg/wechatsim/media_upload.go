@@ -8,9 +8,10 @@ import (
 	"net/http"
 )
 
-// uploadLimit bounds what is read of an upload. It is well above the limit of
-// every type, so that a file too large is told so; one yet larger is told so
-// without being read to its end, and its connection is closed.
+// uploadLimit bounds how much of an upload is read. It is well above the limit of every
+// type, so that a file which is too large gets WeChat's answer. A file larger than
+// uploadLimit gets that answer too, but it is not read to its end, and its connection is
+// closed.
 const uploadLimit = 20 << 20
 
 // upload is the file of an upload call, read as it came in.
@@ -22,9 +23,9 @@ type upload struct {
 	content     []byte // no more than the type allows
 }
 
-// readUpload reads the form of an upload and keeps the file of its first field
-// "media", unless that is too large or of no known type. The error says that the
-// client left; a form that is none has no file.
+// readUpload reads the form of an upload. It keeps the file of the first field "media",
+// unless that is too large or of no known type. The error says that the client left. If
+// the body is no form, there is no file.
 func readUpload(r *http.Request, kind MediaType) (upload, error) {
 	source := &sourceReader{Reader: r.Body}
 	limited := io.LimitReader(source, uploadLimit)
@@ -65,7 +66,7 @@ func readForm(contentType string, body io.Reader, limit int64) upload {
 	}
 }
 
-// sourceReader remembers that a connection failed, which a form's reader words
+// sourceReader remembers that a connection failed. The reader of a form reports that
 // like a mistake in the form.
 type sourceReader struct {
 	io.Reader
@@ -80,8 +81,8 @@ func (s *sourceReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// mediaUpload answers POST /cgi-bin/media/upload. Formats are not looked at. A
-// field without a file name is no file, as people find out by 41005.
+// mediaUpload answers POST /cgi-bin/media/upload. It does not check formats. A field
+// without a file name is no file: WeChat answers 41005 then.
 // Source: https://developers.weixin.qq.com/doc/service/api/material/temporary/api_uploadtempmedia
 func (s *Sim) mediaUpload(c *call) answer {
 	a, refusal := s.bearer(c, http.MethodPost)

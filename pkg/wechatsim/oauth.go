@@ -12,16 +12,16 @@ const (
 	ScopeUserInfo = "snsapi_userinfo"
 )
 
-// How long the values of an authorization live. The code and the refresh token
-// are of WeChat's documents, the token of its answers.
+// How long the values of an authorization live. The lives of the code and of the refresh
+// token are in WeChat's documents, that of the token is in its answers.
 const (
 	codeLife    = 5 * time.Minute
 	oauthLife   = 7200 * time.Second
 	refreshLife = 30 * 24 * time.Hour
 )
 
-// keptAuthorizations is how many authorizations an account remembers; the values
-// of older ones are answered as if they had never been.
+// keptAuthorizations is how many authorizations an account remembers. Values of older
+// ones are answered as if they had never existed.
 const keptAuthorizations = 10000
 
 // authorization is what a user allowed an account: the code, and what it was
@@ -33,8 +33,8 @@ type authorization struct {
 	code     string
 	codeEnds time.Time
 
-	// access tokens, the current one last. A refresh makes a new one when that
-	// has expired; the expired ones tell 42001 from 40001.
+	// access tokens, the current one last. A refresh makes a new one when the current one
+	// has expired. The expired ones are kept to tell 42001 from 40001.
 	access      []oauthToken
 	refresh     string // empty until the code is exchanged
 	refreshEnds time.Time
@@ -120,8 +120,8 @@ func (a *account) authorized(match func(*authorization) bool) *authorization {
 	return nil
 }
 
-// findOAuth looks an OAuth access token up, dead or alive; the account is nil if
-// it never was or is forgotten.
+// findOAuth looks an OAuth access token up, dead or alive. The account is nil if the
+// token never existed or is forgotten.
 func (s *Sim) findOAuth(value string) (a *account, one *authorization, token oauthToken) {
 	for _, a = range s.accounts {
 		one = a.authorized(func(o *authorization) bool {

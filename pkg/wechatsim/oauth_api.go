@@ -31,7 +31,7 @@ func (o *authorization) answer() oauthAnswer {
 	token := o.access[len(o.access)-1]
 	return oauthAnswer{
 		Token:     token.value,
-		ExpiresIn: expiresIn{left: oauthLife}, // both calls leave the whole of it
+		ExpiresIn: expiresIn{left: oauthLife}, // after both calls the token has its whole life left
 		Refresh:   o.refresh,
 		OpenID:    o.user.OpenID,
 		Scope:     o.scope,
@@ -39,8 +39,8 @@ func (o *authorization) answer() oauthAnswer {
 }
 
 // oauthToken answers GET /sns/oauth2/access_token: a code works once and for five
-// minutes. The allow-list does not apply: whether WeChat's does, its documents
-// leave open (see the package's comment).
+// minutes. The allow-list does not apply. WeChat's documents do not say whether it does
+// (see the package's comment).
 // Source: https://developers.weixin.qq.com/doc/service/api/webdev/access/api_snsaccesstoken.html
 func (s *Sim) oauthToken(c *call) answer {
 	if c.method != http.MethodGet {
@@ -60,7 +60,7 @@ func (s *Sim) oauthToken(c *call) answer {
 	one := a.authorized(func(o *authorization) bool { return o.code == code })
 	switch {
 	case one == nil:
-		return refuseSNS(codeInvalidCode, c.now) // another account's too
+		return refuseSNS(codeInvalidCode, c.now) // also for another account's code
 	case one.refresh != "":
 		return refuseSNS(codeUsedCode, c.now)
 	case !c.now.Before(one.codeEnds):
@@ -77,9 +77,9 @@ func (s *Sim) oauthToken(c *call) answer {
 	return grant(body)
 }
 
-// oauthRefresh answers GET /sns/oauth2/refresh_token: a token that lives stays
-// and lives longer, one that has expired is followed by a new one. The refresh
-// token stays, and its 30 days run from the exchange of the code.
+// oauthRefresh answers GET /sns/oauth2/refresh_token. A live token stays the same and
+// gets a new life. An expired token is followed by a new one. The refresh token stays
+// the same, and its 30 days count from the exchange of the code.
 // Source: https://developers.weixin.qq.com/doc/service/api/webdev/access/api_snsrefreshtoken
 // and, for what becomes of the tokens,
 // https://developers.weixin.qq.com/doc/oplatform/Mobile_App/WeChat_Login/Authorized_API_call_UnionID.html
@@ -122,7 +122,7 @@ func (s *Sim) oauthUserInfo(c *call) answer {
 		return refuseSNS(codeUnauthorized, c.now)
 	}
 	u := one.user
-	u.Snapshot = false // is told with the tokens alone
+	u.Snapshot = false // only the answers with tokens have it
 	return grant(u)
 }
 

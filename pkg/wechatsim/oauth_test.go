@@ -152,7 +152,7 @@ func TestOAuthTokenExpiresAndIsRefreshed(t *testing.T) {
 		}
 		time.Sleep(7200*time.Second - time.Second)
 		good(first.Token, 0)
-		// Refreshed while it lives, it lives longer.
+		// A refresh of a live token gives it a new life.
 		again := w.refresh(first.Refresh)
 		if again.Token != first.Token || again.Refresh != first.Refresh || again.ExpiresIn != "7200" || again.OpenID != first.OpenID || again.Scope != first.Scope {
 			t.Errorf("refreshed while it lives: %+v, want %+v", again, first)
@@ -261,7 +261,7 @@ func TestOAuthRefusals(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := inMemory(t, wechatsim.Settings{})
-				w.authorize(somebody, wechatsim.ScopeBase) // which has no refresh token to be found by ""
+				w.authorize(somebody, wechatsim.ScopeBase) // its refresh token is "" still, and must not be found by that
 				r := w.do(tt.method, tt.path, "")
 				if r.Code != tt.code || !strings.HasPrefix(r.Message, tt.message+", rid: ") {
 					t.Errorf("%d %q, want %d %q", r.Code, r.Message, tt.code, tt.message)

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// The things other people do to an account. Each of these methods fails if
-// there is no such account, and those that end a value also if there is none.
+// What other people do to an account. Each of these methods fails if there is no such
+// account. Methods that end a value also fail if there is no value.
 
 // RotateToken fetches a classic token as somebody else who has the secret
 // would: the current one is replaced. No quota is spent and no call counted.
@@ -23,9 +23,9 @@ func (s *Sim) RotateToken(appid string) error {
 }
 
 // ForceToken forces a refresh of the stable token as somebody else who has the
-// secret would: the current one is dead at once, however young it is. No quota
-// is spent and no call counted, but WeChat's least time between two forced
-// refreshes runs from here: our own that comes sooner returns the current token.
+// secret would: the current one is dead at once, however young it is. No quota is
+// spent and no call counted. But WeChat's least time between two forced refreshes
+// begins here: a forced refresh of our own that comes sooner returns the current token.
 func (s *Sim) ForceToken(appid string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

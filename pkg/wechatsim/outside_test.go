@@ -36,7 +36,7 @@ func TestSomebodyElseForces(t *testing.T) {
 			t.Fatal("before there is any token: ", err)
 		}
 		classic, token := w.granted(w.classic()), w.granted(w.stable(false))
-		for range 2 { // nobody keeps the other's calls apart by 30 s
+		for range 2 { // the 30 s between forced refreshes do not apply to the other program
 			if err := w.ForceToken(appid); err != nil {
 				t.Fatal(err)
 			}

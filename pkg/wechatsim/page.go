@@ -12,8 +12,8 @@ var pageSource string
 
 var page = template.Must(template.New("page").Parse(pageSource))
 
-// servePage shows what this is and what happened, without any secret and
-// without asking anything of another host.
+// servePage shows what this program is and what happened. The page has no secret and
+// loads nothing from another host.
 func (s *Sim) servePage(w http.ResponseWriter, _ *http.Request) {
 	var view struct {
 		Accounts []State

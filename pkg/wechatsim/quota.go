@@ -2,7 +2,7 @@ package wechatsim
 
 import "time"
 
-// unlimited is what a quota that was switched off resolves to.
+// unlimited stands for a quota that was switched off.
 const unlimited = -1
 
 // The quotas, by the name they have in an account's state.
@@ -20,13 +20,13 @@ func day(now time.Time) int64 {
 	return (now.Unix() + 8*60*60) / (24 * 60 * 60)
 }
 
-// month numbers the months, which turn when those days do.
+// month numbers the months. They begin and end with those days.
 func month(now time.Time) int {
 	china := now.UTC().Add(8 * time.Hour)
 	return china.Year()*12 + int(china.Month())
 }
 
-// today returns the calls of today, which midnight has emptied.
+// today returns the calls of today. At midnight there are none.
 func (a *account) today(now time.Time) map[string]int {
 	if today := day(now); today != a.usedDay {
 		a.usedDay = today
@@ -35,8 +35,8 @@ func (a *account) today(now time.Time) map[string]int {
 	return a.used
 }
 
-// spend counts a call against a quota and says whether it was still within it.
-// A refused call is not counted, so that usage never reads above the quota.
+// spend counts a call against a quota and reports whether the call was within it. A
+// refused call is not counted, so that the usage is never above the quota.
 func (a *account) spend(name string, limit int, now time.Time) bool {
 	used := a.today(now)
 	if limit >= 0 && used[name] >= limit {
@@ -46,8 +46,8 @@ func (a *account) spend(name string, limit int, now time.Time) bool {
 	return true
 }
 
-// spendClear counts a clearing against the month and says whether it was still
-// within it.
+// spendClear counts a clearing against the month's limit and reports whether it was
+// within that.
 func (a *account) spendClear(limit int, now time.Time) bool {
 	if current := month(now); current != a.clearsMonth {
 		a.clearsMonth, a.clears = current, 0

@@ -10,10 +10,9 @@ import (
 // daily quota, or no limit to calls in a short time.
 const plenty = 1000000
 
-// dailyQuotas says which quota limits the calls of a path. Every API is
-// here but those under /sns/, which WeChat does not tell about.
-// The forced refreshes have no path of their own, so WeChat's answer never
-// shows how many of them are left.
+// dailyQuotas says which quota limits the calls of a path. It has every API but those
+// under /sns/, whose quotas WeChat does not tell. Forced refreshes have no path of their
+// own, so WeChat's answer never shows how many of them are left.
 var dailyQuotas = map[string]func(Settings) (name string, limit int){
 	PathToken:       func(set Settings) (string, int) { return quotaClassic, set.ClassicQuota },
 	PathStableToken: func(set Settings) (string, int) { return quotaStable, set.StableQuota },
@@ -36,8 +35,8 @@ var dailyQuotas = map[string]func(Settings) (name string, limit int){
 	PathMediaUpload: noQuota,
 }
 
-// noQuota is for calls that nobody counts by the day here: none reads as used.
-// WeChat limits some of them, by numbers that it tells each account.
+// noQuota is for calls that are not counted by the day here: the answer says that none
+// is used. WeChat limits some of them, by numbers that it tells each account.
 func noQuota(Settings) (name string, limit int) { return "", unlimited }
 
 type dailyQuota struct {
@@ -60,8 +59,8 @@ type quotaAnswer struct {
 	ComponentRateLimit rateLimit  `json:"component_rate_limit"`
 }
 
-// quota answers POST /cgi-bin/openapi/quota/get: how much of a daily quota the
-// account has used. To ask costs nothing.
+// quota answers POST /cgi-bin/openapi/quota/get: how much of a daily quota the account
+// has used. The call itself is not counted.
 // Source: https://developers.weixin.qq.com/doc/service/en/api/apimanage/api_getapiquota.html
 func (s *Sim) quota(c *call) answer {
 	a, refusal := s.bearer(c, http.MethodPost)
@@ -89,7 +88,7 @@ func (s *Sim) quota(c *call) answer {
 	}
 	used := a.today(c.now)[name]
 	rate := rateLimit{plenty, 60}
-	// What is left never reads below zero, though a limit that was lowered
-	// during the day can lie below what is used.
+	// The rest is never below zero. A limit that was lowered during the day can be
+	// below the number that is used.
 	return grant(quotaAnswer{codeOK, "ok", dailyQuota{limit, used, max(limit-used, 0)}, rate, rate})
 }

@@ -46,7 +46,7 @@ func TestQuotaReadsAsTheCallsWent(t *testing.T) {
 		w.used(token, wechatsim.PathToken, 2000, 2)
 		w.used(token, wechatsim.PathTicket, 4, 4)
 
-		// A limit that was lowered below what is used leaves nothing.
+		// If a limit is lowered below the number that is used, nothing is left.
 		w.Change(func(s *wechatsim.Settings) { s.ClassicQuota = 1 })
 		if q := w.quota(token, wechatsim.PathToken).Quota; q.Limit != 1 || q.Used != 2 || q.Remain != 0 {
 			t.Errorf("lowered: %+v", q)
@@ -68,7 +68,7 @@ func TestEveryAPIHasAQuotaToAskFor(t *testing.T) {
 		token := w.granted(w.stable(false))
 		for _, path := range wechatsim.Paths() {
 			if strings.HasPrefix(path, "/sns/") {
-				continue // WeChat tells nobody about these: see below
+				continue // WeChat does not tell the quotas of these: see below
 			}
 			if r := w.quota(token, path); r.Code != 0 || r.Quota.Limit <= 0 {
 				t.Errorf("%s: %d %q, limit %d", path, r.Code, r.Message, r.Quota.Limit)

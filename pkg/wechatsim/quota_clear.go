@@ -11,9 +11,10 @@ type clearQuotaRequest struct {
 	Secret string `json:"appsecret"`
 }
 
-// clearRequest reads appid and appsecret from the JSON body, as today's document
-// has it, and what is not there from the query, as an older one has it and the
-// example of both. The error says that there is a body and it is not such JSON.
+// clearRequest reads appid and appsecret from the JSON body, as WeChat's document of
+// today says. A value that is not in the body it reads from the query, as an older
+// document and the example of both say. The error says that there is a body and that it
+// is not such JSON.
 // Source (body): https://developers.weixin.qq.com/doc/service/en/api/apimanage/api_clearquotabyappsecret.html
 // Source (query): https://developers.weixin.qq.com/doc/channels/API/apimgnt/clearQuotaByAppSecret.html
 func clearRequest(c *call) (clearQuotaRequest, error) {
@@ -27,8 +28,8 @@ func clearRequest(c *call) (clearQuotaRequest, error) {
 	return q, err
 }
 
-// clearQuotaBySecret answers POST /cgi-bin/clear_quota/v2. It needs no token,
-// since whoever has used up the calls for tokens may have none.
+// clearQuotaBySecret answers POST /cgi-bin/clear_quota/v2. It needs no token, because an
+// account that has used up its calls for tokens may have none.
 func (s *Sim) clearQuotaBySecret(c *call) answer {
 	if c.method != http.MethodPost {
 		return refuse(codeRequirePOST, c.now)

@@ -17,8 +17,8 @@ const (
 	ticketChars = 86
 )
 
-// tokenForm is what our own tokens look like; anything else cannot have come
-// from here and is answered as malformed.
+// tokenForm is the form of the simulator's own tokens. Any other text cannot be one of
+// them and is answered as malformed.
 var tokenForm = regexp.MustCompile(`^8[0-9]_[A-Za-z0-9_-]{147}$`)
 
 func newToken() string {

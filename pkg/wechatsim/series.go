@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// kept is how many values a series remembers. The dead ones are worth keeping:
-// they tell an expired value from one that never was.
+// kept is how many values a series remembers. Dead values are remembered too, to tell
+// an expired value from one that never existed.
 const kept = 200
 
-// issued is one value that was handed out.
-type issued struct {
+// issuedValue is one value that was handed out.
+type issuedValue struct {
 	value   string
 	number  int
 	minted  time.Time
@@ -20,12 +20,12 @@ type issued struct {
 	stuck   bool      // refused, yet still handed out
 }
 
-func (v *issued) alive(now time.Time) bool { return now.Before(v.ends) }
+func (v *issuedValue) alive(now time.Time) bool { return now.Before(v.ends) }
 
-func (v *issued) expired(now time.Time) bool { return !now.Before(v.expires) }
+func (v *issuedValue) expired(now time.Time) bool { return !now.Before(v.expires) }
 
 // end makes the value refused from at on, unless it is refused sooner anyway.
-func (v *issued) end(at time.Time) {
+func (v *issuedValue) end(at time.Time) {
 	if at.Before(v.ends) {
 		v.ends = at
 	}
@@ -34,12 +34,12 @@ func (v *issued) end(at time.Time) {
 // series is all values of one kind for one account, oldest first.
 type series struct {
 	name   string
-	values []*issued
+	values []*issuedValue
 	minted int
 }
 
 // current is the newest value, dead or alive; nil before the first one.
-func (s *series) current() *issued {
+func (s *series) current() *issuedValue {
 	if len(s.values) == 0 {
 		return nil
 	}
@@ -48,7 +48,7 @@ func (s *series) current() *issued {
 
 // find returns the record of a value, nil if the series never had it or has
 // forgotten it.
-func (s *series) find(value string) *issued {
+func (s *series) find(value string) *issuedValue {
 	for _, v := range s.values {
 		if v.value == value {
 			return v
@@ -57,11 +57,11 @@ func (s *series) find(value string) *issued {
 	return nil
 }
 
-// mint appends a new value and returns it with those it pushed out of memory.
-// A live value is never forgotten, however many there are.
-func (s *series) mint(value string, now time.Time, lifetime time.Duration) (fresh *issued, forgotten []*issued) {
+// mint appends a new value. It returns that and the values that are forgotten for it. A
+// live value is never forgotten, however many there are.
+func (s *series) mint(value string, now time.Time, lifetime time.Duration) (fresh *issuedValue, forgotten []*issuedValue) {
 	s.minted++
-	fresh = &issued{
+	fresh = &issuedValue{
 		value:   value,
 		number:  s.minted,
 		minted:  now,
@@ -76,9 +76,9 @@ func (s *series) mint(value string, now time.Time, lifetime time.Duration) (fres
 	return fresh, forgotten
 }
 
-// sticky returns the current value if WeChat would hand it out again: it has
-// more than window left and is not refused, or is refused but stuck.
-func (s *series) sticky(now time.Time, window time.Duration) *issued {
+// sticky returns the current value if WeChat would hand it out again. That is so if it
+// has more than window left and is not refused, or if it is stuck.
+func (s *series) sticky(now time.Time, window time.Duration) *issuedValue {
 	v := s.current()
 	if v == nil || v.expires.Sub(now) <= window {
 		return nil

@@ -9,15 +9,16 @@ import (
 // None is no quota.
 const None = -1
 
-// Settings are the numbers WeChat works by. In every field zero means WeChat's
-// own value, and [None] (any negative value) switches the thing off.
+// Settings are the numbers that WeChat works with. In every field zero means WeChat's
+// own value, and [None] (any negative value) means that there is no such limit, life or
+// overlap.
 type Settings struct {
 	// TokenLifetime is how long an access token lives. WeChat: 7200 s.
 	TokenLifetime time.Duration
 	// TicketLifetime is how long a ticket lives. WeChat: 7200 s.
 	TicketLifetime time.Duration
-	// TokenOverlap is how long a replaced classic token lives on, never past
-	// its own expiry. WeChat: 5 minutes.
+	// TokenOverlap is how long a replaced classic token lives on, but not past its own
+	// expiry. WeChat: 5 minutes.
 	TokenOverlap time.Duration
 	// StableWindow is the last part of a stable token's life, in which a call
 	// gets a new token. WeChat: 5 minutes; a quarter of the lifetime where that
@@ -26,7 +27,7 @@ type Settings struct {
 	// TicketOverlap is the last part of a ticket's life, in which a call gets a
 	// new ticket; the default follows the rule of StableWindow.
 	TicketOverlap time.Duration
-	// ForceInterval is the least time between two forced refreshes; one that
+	// ForceInterval is the least time between two forced refreshes. A forced refresh that
 	// comes sooner returns the current token. WeChat: 30 s.
 	ForceInterval time.Duration
 
@@ -42,8 +43,9 @@ type Settings struct {
 	// TicketQuota limits ticket calls of both types together. WeChat says "very
 	// limited" and gives no number, so there is no limit by default.
 	TicketQuota int
-	// TemplateQuota limits template messages, those that are not sent twice
-	// included. WeChat: 100000, more for an account with many followers.
+	// TemplateQuota limits the calls that send template messages, also those whose message
+	// was sent before and is not sent again. WeChat: 100000, more for an account with many
+	// followers.
 	TemplateQuota int
 	// ClearsPerMonth is how often a month an account may clear its own quotas
 	// by calling the API; [Sim.ClearQuota] is not counted. WeChat: 10.
@@ -52,7 +54,7 @@ type Settings struct {
 	// MediaRanges makes a download honour the Range header. WeChat's documents
 	// do not mention it, so it is ignored by default: the whole file comes.
 	MediaRanges bool
-	// FreshTicketExpiry makes a repeated ticket come with the full lifetime as
+	// FreshTicketExpiry makes a ticket that is handed out again have the full lifetime as
 	// its expires_in, though less of it is left.
 	FreshTicketExpiry bool
 	// ExpiresInString writes expires_in as a JSON string instead of a number.
@@ -64,8 +66,8 @@ type Settings struct {
 	SeenAddress netip.Addr
 }
 
-// resolved replaces zeros by WeChat's values, and negative values by what
-// switches the thing off: no time at all, or no limit.
+// resolved replaces zeros by WeChat's values, and negative values by no time at all or
+// by no limit.
 func (s Settings) resolved() Settings {
 	s.TokenLifetime = duration(s.TokenLifetime, 7200*time.Second)
 	s.TicketLifetime = duration(s.TicketLifetime, 7200*time.Second)

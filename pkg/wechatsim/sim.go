@@ -24,8 +24,8 @@ type Config struct {
 	// Now is the simulator's only clock, time.Now if nil. It is called with the
 	// simulator's lock held and must not call back.
 	Now func() time.Time
-	// OnCall is told of each API call when its outcome is known and before it
-	// is answered, on the goroutine of the request. It may be nil.
+	// OnCall is called for each API call when its outcome is known and before it is
+	// answered, on the goroutine of the request. It may be nil.
 	OnCall func(Call)
 }
 
@@ -66,8 +66,8 @@ func New(c Config) *Sim {
 	return s
 }
 
-// Change alters the settings of a running simulator. What was minted before
-// keeps the expiry it was minted with. change must not call the simulator.
+// Change alters the settings of a running simulator. Values that were minted before keep
+// their expiry. change must not call the simulator.
 func (s *Sim) Change(change func(*Settings)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,8 +75,8 @@ func (s *Sim) Change(change func(*Settings)) {
 	s.history.add(Event{At: s.now(), Kind: EventChange, Detail: "settings"})
 }
 
-// AddAccount registers an account, or replaces one with the same appid, all its
-// credentials included.
+// AddAccount registers an account. An account with the same appid is replaced, with all
+// its credentials.
 func (s *Sim) AddAccount(a Account) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -21,7 +21,7 @@ type State struct {
 	Events      []Event        `json:"events"`   // oldest first
 }
 
-// Counter is how often calls to an API came out one way.
+// Counter is how many calls to an API had the same outcome.
 type Counter struct {
 	API     string `json:"api"`
 	Outcome string `json:"outcome"`
@@ -32,7 +32,7 @@ type Counter struct {
 // that still lives. Ages are in whole seconds.
 type Credential struct {
 	Series    string `json:"series"` // such as "classic token"
-	Number    int    `json:"number"` // how many of the series were minted up to it
+	Number    int    `json:"number"` // its number in the series, counted from 1
 	Current   bool   `json:"current"`
 	Alive     bool   `json:"alive"`
 	Age       int64  `json:"age_seconds"`

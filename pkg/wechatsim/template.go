@@ -27,16 +27,16 @@ type MiniProgram struct {
 	PagePath string `json:"pagepath,omitempty"`
 }
 
-// DataString fills in one place of a template.
+// DataString is the text for one place of a template.
 type DataString struct {
 	Value string `json:"value"`
 	Color string `json:"color,omitempty"`
 }
 
 const (
-	// firstMessage and messageStep keep every msgid odd and above 2^61, where a
-	// float64 holds multiples of 512 only: a program that reads a msgid as one
-	// never has the right number.
+	// firstMessage and messageStep keep every msgid odd and above 2^61. There a float64
+	// holds multiples of 512 only, so a program that reads a msgid as a float64 always
+	// has the wrong number.
 	firstMessage = 3000000000000000001
 	messageStep  = 2
 
@@ -47,7 +47,7 @@ const (
 	sameMessage = 10 * time.Minute
 )
 
-// mailbox is what an account sent.
+// mailbox holds the messages that an account sent.
 type mailbox struct {
 	messages []Message // oldest first, twice keptMessages at most
 	recent   map[string]Message
@@ -78,13 +78,14 @@ func (m *mailbox) add(q Message) {
 	}
 }
 
-// reentry is what makes two messages the same. A recipient has no space in it.
+// reentry returns a key that is equal for messages that count as the same. A recipient
+// has no space in it.
 func reentry(q Message) string { return q.ToUser + " " + q.ClientMsgID }
 
-// templateSend answers POST /cgi-bin/message/template/send. A message that has
-// the recipient and client_msg_id of an earlier one is not sent again for ten
-// minutes; WeChat does not say what it answers then, and here it is the msgid of
-// the first. It counts against the quota all the same.
+// templateSend answers POST /cgi-bin/message/template/send. A message with the recipient
+// and client_msg_id of an earlier one is not sent again for ten minutes. WeChat does not
+// say what it answers then; here it is the msgid of the first message. The call counts
+// against the quota all the same.
 // Source: https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage.html
 func (s *Sim) templateSend(c *call) answer {
 	a, refusal := s.bearer(c, http.MethodPost)
@@ -93,7 +94,7 @@ func (s *Sim) templateSend(c *call) answer {
 	}
 	var body struct {
 		Message
-		ID json.RawMessage `json:"msgid"` // these two are not the caller's to say
+		ID json.RawMessage `json:"msgid"` // the caller may not set these two
 		At json.RawMessage `json:"at"`
 	}
 	if code := c.decode(&body); code != codeOK {
@@ -126,7 +127,7 @@ func grantMessage(id int64) answer {
 }
 
 // Messages returns the last 10000 template messages of an account, oldest first,
-// nil for an unknown account. What a message holds must not be altered.
+// nil for an unknown account. The messages must not be altered.
 func (s *Sim) Messages(appid string) []Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()

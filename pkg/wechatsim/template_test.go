@@ -61,7 +61,7 @@ func TestEveryMessageIDIsItsOwnAndNoFloat(t *testing.T) {
 		w.AddAccount(wechatsim.Account{AppID: "wxother", Secret: secret})
 		other := w.granted(w.do("GET", classicPath("wxother", secret), ""))
 		seen := map[int64]bool{}
-		for range 600 { // in 512 steps a number meets a float64 again, if it can
+		for range 600 { // in 512 steps some number would be exact as a float64, if that were possible
 			for _, r := range []reply{
 				w.post(wechatsim.PathTemplateSend, template("o1", "")),
 				w.do("POST", wechatsim.PathTemplateSend+"?access_token="+other, template("o1", "")),

@@ -40,8 +40,8 @@ func (s *Sim) ticket(c *call) answer {
 	return grant(ticketAnswer{codeOK, "ok", v.value, expiresIn{left, set.ExpiresInString}})
 }
 
-// addresses answers the calls that list WeChat's own addresses. People use them
-// to try a token out, because they change nothing.
+// addresses answers the calls that list WeChat's own addresses. Programs use them to find
+// out whether a token is good, because they change nothing.
 func (s *Sim) addresses(c *call) answer {
 	a, refusal := s.bearer(c, http.MethodGet)
 	if a == nil {
@@ -53,8 +53,8 @@ func (s *Sim) addresses(c *call) answer {
 }
 
 // bearer returns the account whose live token a call carries, or why the call
-// is refused. Both kinds of token serve. method is the one the API wants, GET
-// or POST.
+// is refused. Both kinds of tokens are accepted. method is the method that the API
+// wants, GET or POST.
 func (s *Sim) bearer(c *call, method string) (*account, answer) {
 	token := c.query.Get("access_token")
 	switch {
@@ -77,9 +77,9 @@ func (s *Sim) bearer(c *call, method string) (*account, answer) {
 	return a, answer{}
 }
 
-// tokenCode tells a token that reached its own expiry from one that was ended
-// before it: WeChat says 42001 and 40001.
-func tokenCode(v *issued, now time.Time) int {
+// tokenCode returns the code for a dead token: 42001 if it reached its own expiry, 40001
+// if it was ended before that.
+func tokenCode(v *issuedValue, now time.Time) int {
 	switch {
 	case v.alive(now):
 		return codeOK

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// tokenRequest is what both token endpoints are asked, the classic one by query
-// and the stable one by JSON.
+// tokenRequest is a request to either token endpoint: the classic one takes it as a
+// query, the stable one as JSON.
 type tokenRequest struct {
 	GrantType    string `json:"grant_type"`
 	AppID        string `json:"appid"`
@@ -125,8 +125,8 @@ func (s *Sim) checkSecret(appid, secret string) (*account, int) {
 	return a, codeOK
 }
 
-// notAllowed is worded as WeChat words it, because people paste the address
-// from it into the allow-list. An IPv4 caller is named in both notations.
+// notAllowed returns WeChat's own words, because people paste the address in them into
+// the allow-list. An IPv4 caller is named in both notations.
 func notAllowed(c *call) string {
 	if c.from.Is4() {
 		return fmt.Sprintf("invalid ip %s ipv6 ::ffff:%s, not in whitelist", c.from, c.from)
@@ -136,7 +136,7 @@ func notAllowed(c *call) string {
 
 // mintClassic replaces the classic token and lets the old one live for the
 // overlap.
-func (s *Sim) mintClassic(a *account, set Settings, now time.Time) *issued {
+func (s *Sim) mintClassic(a *account, set Settings, now time.Time) *issuedValue {
 	if old := a.tokens[Classic].current(); old != nil {
 		old.end(now.Add(set.TokenOverlap))
 		s.history.add(Event{At: now, AppID: a.appid, Kind: EventReplace, Detail: a.tokens[Classic].name, Number: old.number})
@@ -145,14 +145,14 @@ func (s *Sim) mintClassic(a *account, set Settings, now time.Time) *issued {
 }
 
 // forceStable mints a stable token whatever the current one is like.
-func (s *Sim) forceStable(a *account, set Settings, now time.Time) *issued {
+func (s *Sim) forceStable(a *account, set Settings, now time.Time) *issuedValue {
 	a.lastForced = now
 	s.replaceStable(a, now)
 	return s.mintToken(a, Stable, set, now)
 }
 
-// replaceStable ends every stable token at once: a forced refresh is for tokens
-// that leaked, and the one before the current may still be in its last minutes.
+// replaceStable ends every stable token at once. A forced refresh is for tokens that
+// leaked, and the token before the current one may still be in its last minutes.
 func (s *Sim) replaceStable(a *account, now time.Time) {
 	for _, old := range a.tokens[Stable].values {
 		if old.alive(now) {
@@ -162,7 +162,7 @@ func (s *Sim) replaceStable(a *account, now time.Time) {
 	}
 }
 
-func (s *Sim) mintToken(a *account, api TokenAPI, set Settings, now time.Time) *issued {
+func (s *Sim) mintToken(a *account, api TokenAPI, set Settings, now time.Time) *issuedValue {
 	fresh, forgotten := a.tokens[api].mint(newToken(), now, set.TokenLifetime)
 	s.tokens[fresh.value] = a
 	for _, old := range forgotten {

@@ -14,7 +14,7 @@ func TestClassicTokenReplacesTheOneBefore(t *testing.T) {
 		name     string
 		settings wechatsim.Settings
 		before   time.Duration // between the first token and its replacement
-		lives    time.Duration // that the first one then has
+		lives    time.Duration // how long the first token lives after that
 		endsWith int
 	}{
 		{"five minutes of overlap", wechatsim.Settings{}, time.Hour, 5 * time.Minute, 40001},

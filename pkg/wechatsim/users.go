@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// User is somebody who uses WeChat, as an account sees them.
+// User is a person who uses WeChat, as an account sees them.
 type User struct {
 	OpenID     string   `json:"openid"`
 	UnionID    string   `json:"unionid,omitempty"` // empty: the account is bound to no open platform
@@ -18,22 +18,22 @@ type User struct {
 	Country    string   `json:"country"`
 	HeadImgURL string   `json:"headimgurl"`
 	Privilege  []string `json:"privilege"`
-	// Snapshot makes them the virtual user of a page that is open as a snapshot.
+	// Snapshot makes this the virtual user of a page that is open as a snapshot.
 	Snapshot bool `json:"snapshot,omitempty"`
 }
 
-// nameForm is what an openid or a template_id looks like. WeChat's own have 28
-// and 43 characters; tests may have shorter ones.
+// nameForm is the form of an openid or a template_id. WeChat's own have 28 and 43
+// characters; tests may use shorter ones.
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// known says whether an openid or a template_id is one that WeChat knows: every
-// one is that has the form and does not begin with "unknown".
+// known reports whether WeChat knows an openid or a template_id. It knows every name
+// that has the form and does not begin with "unknown".
 func known(name string) bool {
 	return nameForm.MatchString(name) && !strings.HasPrefix(name, "unknown")
 }
 
-// SetSubscribed declares whether somebody follows an account. Whoever was never
-// declared does. The error says that there is no such account or openid.
+// SetSubscribed sets whether a user follows an account. By default everybody does. The
+// error says that there is no such account or openid.
 func (s *Sim) SetSubscribed(appid, openid string, subscribed bool) error {
 	if !known(openid) {
 		return fmt.Errorf("wechatsim: %q is no openid", openid)
@@ -51,7 +51,8 @@ func (s *Sim) SetSubscribed(appid, openid string, subscribed bool) error {
 	})
 }
 
-// recipient returns the code that keeps a message from going to somebody.
+// recipient returns codeOK if messages may be sent to this openid, else the code with
+// which they are refused.
 func (a *account) recipient(openid string) int {
 	switch {
 	case !known(openid):
@@ -63,8 +64,8 @@ func (a *account) recipient(openid string) int {
 	}
 }
 
-// userInfo answers GET /cgi-bin/user/info. Whoever does not follow is no more
-// than an openid. WeChat has told no nickname and no picture since 2021.
+// userInfo answers GET /cgi-bin/user/info. Of a user who does not follow it shows the
+// openid alone. Since 2021 WeChat shows no nickname and no picture.
 // Source: https://developers.weixin.qq.com/doc/service/api/usermanage/userinfo/api_userinfo
 func (s *Sim) userInfo(c *call) answer {
 	a, refusal := s.bearer(c, http.MethodGet)

@@ -17,9 +17,9 @@ type Verdict struct {
 	// Ticket is the number of the ticket that made the signature, dead or
 	// alive; zero if none of the account's jsapi tickets did.
 	Ticket int `json:"ticket,omitempty"`
-	// Ended says how that ticket ended: "expired" if it reached its own expiry,
-	// killed before or not, and "killed" if it is refused though its own expiry
-	// has not come. It is empty if the ticket lives or there is none.
+	// Ended says how that ticket ended: "expired" if it has reached its own expiry, even
+	// if it was killed before; "killed" if it is refused and has not reached its own
+	// expiry. It is empty if the ticket lives or there is none.
 	Ended string `json:"ended,omitempty"`
 }
 
@@ -28,8 +28,8 @@ type Verdict struct {
 //
 //	jsapi_ticket=T&noncestr=N&timestamp=S&url=U
 //
-// with a ticket T that lives now. url is the page's address as the page is
-// open, without '#' and what follows it.
+// with a ticket T that lives now. url is the address of the open page, without '#' and
+// what follows it.
 // Source: https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/JS-SDK.html (appendix 1).
 func (s *Sim) Verify(appid, noncestr, timestamp, url, signature string) Verdict {
 	s.mu.Lock()
@@ -42,7 +42,7 @@ func (s *Sim) Verify(appid, noncestr, timestamp, url, signature string) Verdict 
 	case strings.Contains(url, "#"):
 		return Verdict{Reason: "the url has a fragment; WeChat takes the page's address without # and what follows"}
 	}
-	made := func(v *issued) bool { return jsapiSignature(v.value, noncestr, timestamp, url) == signature }
+	made := func(v *issuedValue) bool { return jsapiSignature(v.value, noncestr, timestamp, url) == signature }
 	v := newest(a.tickets[JSAPI], made)
 	switch {
 	case v != nil && v.alive(now):
@@ -59,7 +59,7 @@ func (s *Sim) Verify(appid, noncestr, timestamp, url, signature string) Verdict 
 		}
 	case newest(a.tickets[WxCard], made) != nil:
 		return Verdict{Reason: "no jsapi ticket makes this signature; a wx_card ticket does"}
-	case !slices.ContainsFunc(a.tickets[JSAPI].values, func(v *issued) bool { return v.alive(now) }):
+	case !slices.ContainsFunc(a.tickets[JSAPI].values, func(v *issuedValue) bool { return v.alive(now) }):
 		return Verdict{Reason: "the account has no live ticket, and no dead one makes this signature"}
 	default:
 		return Verdict{Reason: "no ticket makes this signature: noncestr, timestamp, url or ticket differ from what was signed"}
@@ -67,7 +67,7 @@ func (s *Sim) Verify(appid, noncestr, timestamp, url, signature string) Verdict 
 }
 
 // newest returns the latest value that satisfies match, nil if none does.
-func newest(s *series, match func(*issued) bool) *issued {
+func newest(s *series, match func(*issuedValue) bool) *issuedValue {
 	for _, v := range slices.Backward(s.values) {
 		if match(v) {
 			return v
@@ -76,17 +76,17 @@ func newest(s *series, match func(*issued) bool) *issued {
 	return nil
 }
 
-// ended names the end of a dead value for programs. Whoever still holds a value
-// past its own expiry has themselves to blame, whatever else befell it.
-func (v *issued) ended(now time.Time) string {
+// ended says, for programs, how a dead value ended. Past its own expiry that is always
+// "expired": a client that still holds it then is at fault, whatever else happened to it.
+func (v *issuedValue) ended(now time.Time) string {
 	if v.expired(now) {
 		return "expired"
 	}
 	return "killed"
 }
 
-// fate words how and when a dead value ended.
-func (v *issued) fate(now time.Time) string {
+// fate says, for people, how and when a dead value ended.
+func (v *issuedValue) fate(now time.Time) string {
 	if v.killed {
 		return "was killed " + seconds(now.Sub(v.ends))
 	}
