@@ -31,11 +31,11 @@ type cluster struct {
 const (
 	// databaseKey is what `openssl rand -base64 32` prints.
 	databaseKey = "oWbWrfMw5KKEVrudECgP+M1kuFWjhsjp7PEI2+3qzWk=\n"
-	// apiAudience is whom a token is for that does not say it.
+	// apiAudience is the audience of a token for which none is named.
 	apiAudience = clustertest.Issuer
 )
 
-// newCluster returns a cluster in which somebody did what the README says.
+// newCluster returns a cluster in which everything that the README says is done.
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	var k kustomization
@@ -63,7 +63,7 @@ func newCluster(t *testing.T) *cluster {
 	return c
 }
 
-// brokerCertificate returns one for these names and no others.
+// brokerCertificate returns a certificate for these names and no others.
 func brokerCertificate(t *testing.T, ca *tlstest.CA, names []string, addresses []net.IP) tlstest.Pair {
 	t.Helper()
 	return ca.Issue(t, func(cert *x509.Certificate) {
@@ -72,7 +72,7 @@ func brokerCertificate(t *testing.T, ca *tlstest.CA, names []string, addresses [
 	})
 }
 
-// token issues one for a ServiceAccount.
+// token issues a token for a ServiceAccount.
 func (c *cluster) token(t *testing.T, account, audience string) string {
 	t.Helper()
 	if audience == "" {
@@ -83,8 +83,8 @@ func (c *cluster) token(t *testing.T, account, audience string) string {
 	return token
 }
 
-// showKeys shows the keys that tokens are verified with, as an API server does:
-// to those who have a token for it, with an address for the outside.
+// showKeys shows the keys that tokens are verified with, as an API server does: only to
+// callers that have a token for it, and with an address for the outside.
 func (c *cluster) showKeys(w http.ResponseWriter, r *http.Request) {
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if audience, _ := c.audiences.Load(token); audience != apiAudience {
@@ -95,11 +95,11 @@ func (c *cluster) showKeys(w http.ResponseWriter, r *http.Request) {
 	c.issuer.ServeHTTP(w, r)
 }
 
-// program returns what runs in a container, with its volumes mounted in
-// directories of the test. Those that come from a claim are empty.
-func (c *cluster) program(t *testing.T, p pod, runs container, claimed ...string) (program, moved) {
+// program returns the program of a container. Its volumes are mounted in directories of
+// the test. Volumes that come from a claim are empty.
+func (c *cluster) program(t *testing.T, p pod, runs container, claimed ...string) (program, relocation) {
 	t.Helper()
-	m := moved{dirs: map[string]string{}, ports: c.ports}
+	m := relocation{dirs: map[string]string{}, ports: c.ports}
 	for _, mount := range runs.VolumeMounts {
 		dir := t.TempDir()
 		m.dirs[mount.MountPath] = dir

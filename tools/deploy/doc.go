@@ -1,5 +1,5 @@
-// Package deploy tests the examples in deploy/ against the real programs: a
-// configuration there must start the broker, and what stands beside it must
-// start an edge that signs with that broker's tickets, and nobody else's. What
-// the README says to type is tried where that can be done without a cluster.
+// Package deploy tests the examples in deploy/ with the real programs. A configuration
+// there must start the broker. The files beside it must start an edge that signs with
+// the tickets of that broker, and no other edge. The commands in the README are tried
+// where that is possible without a cluster.
 package deploy

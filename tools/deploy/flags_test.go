@@ -13,8 +13,8 @@ var (
 	variableForm = regexp.MustCompile(`\bWX(BROKER|EDGE)_[A-Z_]+`)
 )
 
-// TestFlagsAndVariablesAreKnown to the programs that are given them, also where
-// an example has them in a comment.
+// TestFlagsAndVariablesAreKnown: each program knows the flags and variables that the
+// examples give it, also those in comments.
 func TestFlagsAndVariablesAreKnown(t *testing.T) {
 	main := manifests(t, "kubernetes/broker.yaml")["StatefulSet"].Spec.Template.Spec.Containers[0]
 	edge := appPod(t).InitContainers[0]
@@ -54,7 +54,7 @@ func TestFlagsAndVariablesAreKnown(t *testing.T) {
 
 func flags(texts ...string) []string { return flagForm.FindAllString(strings.Join(texts, "\n"), -1) }
 
-// variables returns those that a text names, as --help writes them.
+// variables returns the variables that a text names, in the form of --help.
 func variables(text string) []string {
 	var found []string
 	for _, name := range variableForm.FindAllString(text, -1) {
@@ -63,7 +63,7 @@ func variables(text string) []string {
 	return found
 }
 
-// entry returns what a container starts with.
+// entry returns the command that an image starts with.
 func entry(t *testing.T, image string) []string {
 	t.Helper()
 	var words []string

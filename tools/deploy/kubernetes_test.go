@@ -9,7 +9,7 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
 )
 
-// TestKubernetes runs what runs in the manifests' pods.
+// TestKubernetes runs the programs of the manifests' pods.
 func TestKubernetes(t *testing.T) {
 	c, wechat := newCluster(t), newWeChat(t)
 	broker, files := c.broker(t, wechat)
@@ -72,7 +72,7 @@ func TestKubernetesByCertificate(t *testing.T) {
 
 // broker returns the broker of the manifests, with WeChat and the API server
 // where they are in this test.
-func (c *cluster) broker(t *testing.T, wechat wechat) (program, moved) {
+func (c *cluster) broker(t *testing.T, wechat wechat) (program, relocation) {
 	t.Helper()
 	set := manifests(t, "kubernetes/broker.yaml")["StatefulSet"].Spec
 	var claimed []string
@@ -87,9 +87,9 @@ func (c *cluster) broker(t *testing.T, wechat wechat) (program, moved) {
 	return broker, files
 }
 
-// edge returns the example app's. Its --broker is a name that only a cluster
-// knows, and still the one in the broker's certificate.
-func (c *cluster) edge(t *testing.T) (program, moved) {
+// edge returns the example app's edge. Its --broker is a name that only a cluster knows.
+// The broker's certificate is still verified for that name.
+func (c *cluster) edge(t *testing.T) (program, relocation) {
 	t.Helper()
 	p := appPod(t)
 	edge, files := c.program(t, p, p.InitContainers[0])

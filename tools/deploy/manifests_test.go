@@ -22,7 +22,7 @@ func decode(t *testing.T, path string, into any) {
 
 type labels map[string]string
 
-// within says whether a selector of these labels selects what has the others.
+// within reports whether a selector with these labels selects an object with the others.
 func (l labels) within(others labels) bool {
 	for key, value := range l {
 		if others[key] != value {
@@ -36,7 +36,7 @@ type selector struct {
 	MatchLabels labels `yaml:"matchLabels"`
 }
 
-// manifest has the parts of Kubernetes' objects that must fit each other.
+// manifest has the parts of Kubernetes' objects that have to fit together.
 type manifest struct {
 	APIVersion string `yaml:"apiVersion"`
 	Kind       string
@@ -232,8 +232,8 @@ func TestManifestsFitTogether(t *testing.T) {
 	}
 }
 
-// TestNothingIsInsecure: plain text beyond the machine is asked for by words
-// that have this one in them.
+// TestNothingIsInsecure: every setting that allows plain text beyond the machine has the
+// word insecure in its name.
 func TestNothingIsInsecure(t *testing.T) {
 	for _, dir := range []string{"kubernetes", "systemd"} {
 		files, err := os.ReadDir(filepath.Join(root, dir))

@@ -39,18 +39,18 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// moved says where the test has what an example names.
-type moved struct {
-	dirs  map[string]string // the test's, by the example's
-	ports map[string]string // free ones, by the example's; several programs may share them
+// relocation says where the test has the directories and ports of an example.
+type relocation struct {
+	dirs  map[string]string // the test's directories, by the example's
+	ports map[string]string // free ports, by the example's; several programs may share them
 }
 
 var portForm = regexp.MustCompile(`\b76[0-9]{2}\b`)
 
-// text returns what an example says, with ports and directories moved. Hosts
-// stay: who can reach an address, and what has to be said for that, is part of
-// the example.
-func (m moved) text(t *testing.T, s string) string {
+// text returns a text of an example with the test's ports and directories. Hosts stay as
+// they are: who can reach an address, and which settings that takes, is part of the
+// example.
+func (m relocation) text(t *testing.T, s string) string {
 	t.Helper()
 	s = portForm.ReplaceAllStringFunc(s, func(port string) string {
 		if m.ports[port] == "" {
@@ -69,8 +69,8 @@ func (m moved) text(t *testing.T, s string) string {
 	return s
 }
 
-// texts does it for several.
-func (m moved) texts(t *testing.T, all []string) []string {
+// texts does the same for several texts.
+func (m relocation) texts(t *testing.T, all []string) []string {
 	t.Helper()
 	var texts []string
 	for _, s := range all {
@@ -79,29 +79,29 @@ func (m moved) texts(t *testing.T, all []string) []string {
 	return texts
 }
 
-// program is how one is run.
+// program says how a program is run.
 type program struct {
 	name      string
 	args, env []string
 	dir       string // the current one, "" for the test's own
 }
 
-// command returns it as something to run. Nothing of ours configures it.
+// command returns the program as a command. Variables of this process do not configure
+// it.
 func (p program) command(ctx context.Context) *exec.Cmd {
 	command := exec.CommandContext(ctx, bin+p.name, p.args...)
 	command.Env, command.Dir = append([]string{"PATH="}, p.env...), p.dir
 	return command
 }
 
-// run runs it to its end.
+// run runs the program to its end.
 func (p program) run(t *testing.T) (output string, err error) {
 	t.Helper()
 	out, err := p.command(t.Context()).CombinedOutput()
 	return string(out), err
 }
 
-// with returns the program with one word in place of another, in its arguments
-// and variables.
+// with returns the program with old replaced in its arguments and variables.
 func (p program) with(old, replacement string) program {
 	replaced := func(all []string) []string {
 		var changed []string
@@ -137,9 +137,9 @@ func (p *process) said() string {
 	return p.log.String()
 }
 
-// start starts it, and returns once it is up or has ended. Its ports were free
-// when they were chosen. Another process may have got one since, most likely
-// for a connection that does not last, so it is started again then.
+// start starts the program, and returns once it is up or has ended. Its ports were free
+// when they were chosen. Another process may have taken one since, most likely for a
+// short connection. Then the program is started again.
 func (p program) start(t *testing.T) *process {
 	t.Helper()
 	deadline := time.After(patience)
@@ -167,7 +167,7 @@ func (p program) start(t *testing.T) *process {
 	}
 }
 
-// launch starts it once.
+// launch starts the program once.
 func (p program) launch(t *testing.T) *process {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -193,10 +193,10 @@ func (p program) launch(t *testing.T) *process {
 	return started
 }
 
-// patience bounds how long something may take that happens in a moment.
+// patience bounds the wait for something that should happen in a moment.
 const patience = 30 * time.Second
 
-// await waits until what is true.
+// await waits until is returns true.
 func (p *process) await(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	deadline := time.After(patience)
@@ -213,7 +213,7 @@ func (p *process) await(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// ready waits until the program says on its ops port that it is.
+// ready waits until the program says on its ops port that it is ready.
 func (p *process) ready(t *testing.T, port string) {
 	t.Helper()
 	p.await(t, "it is ready", func() bool { return readyz(t, port) == http.StatusOK })
@@ -225,7 +225,7 @@ func (p *process) says(t *testing.T, text string) {
 	p.await(t, "it says "+text, func() bool { return strings.Contains(p.said(), text) })
 }
 
-// readyz returns the status of that page, 0 for none.
+// readyz returns the HTTP status of /readyz, 0 without an answer.
 func readyz(t *testing.T, port string) int {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:"+port+"/readyz", nil)
@@ -242,7 +242,7 @@ func readyz(t *testing.T, port string) int {
 
 const root = "../../deploy"
 
-// read returns what a file of the examples has.
+// read returns the content of a file of the examples.
 func read(t *testing.T, path string) string {
 	t.Helper()
 	return contents(t, filepath.Join(root, path))
@@ -255,7 +255,7 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
-// contents returns what a file of the test has.
+// contents returns the content of a file of the test.
 func contents(t *testing.T, path string) string {
 	t.Helper()
 	raw, err := os.ReadFile(path)
@@ -265,7 +265,7 @@ func contents(t *testing.T, path string) string {
 	return string(raw)
 }
 
-// edit changes one.
+// edit changes a file of the test.
 func edit(t *testing.T, path string, change func(string) string) {
 	t.Helper()
 	before := contents(t, path)

@@ -17,8 +17,7 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/tlsfile"
 )
 
-// blocks returns the README's fenced blocks of a language that have a word in
-// them.
+// blocks returns the README's fenced blocks of a language that contain a word.
 func blocks(t *testing.T, language, word string) []string {
 	t.Helper()
 	var found []string
@@ -38,7 +37,7 @@ var (
 	fromForm   = regexp.MustCompile(`--from-file=([^\s=]+)`)
 )
 
-// created returns what the README has people create, as Kind/name/key.
+// created returns the objects that the README tells people to create, as Kind/name/key.
 func created(t *testing.T) []string {
 	t.Helper()
 	var objects []string
@@ -80,7 +79,7 @@ func recipe(t *testing.T) string {
 	return blocks(t, "sh", "openssl req")[0]
 }
 
-// recipeNames returns the names that it has.
+// recipeNames returns the names in the recipe.
 func recipeNames(t *testing.T) (names []string, addresses []net.IP) {
 	t.Helper()
 	line := regexp.MustCompile(`(?m)^names=(.*)$`).FindStringSubmatch(recipe(t))

@@ -11,7 +11,7 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
 )
 
-// machine is as much of one with systemd as the units need.
+// machine is as much of a machine with systemd as the units need.
 type machine struct {
 	etc   string            // its /etc/wxbroker
 	ports map[string]string // of everything that runs
@@ -29,11 +29,11 @@ func settings(t *testing.T, file, key string) []string {
 	return values
 }
 
-// program returns what a unit starts. What it loads as credentials lies where
-// the program looks for them.
-func (m machine) program(t *testing.T, unit string) (program, moved) {
+// program returns the program that a unit starts. The credentials that the unit loads lie
+// where the program looks for them.
+func (m machine) program(t *testing.T, unit string) (program, relocation) {
 	t.Helper()
-	at := moved{dirs: map[string]string{"/etc/wxbroker": m.etc, "/run/credentials/" + unit: t.TempDir()}, ports: m.ports}
+	at := relocation{dirs: map[string]string{"/etc/wxbroker": m.etc, "/run/credentials/" + unit: t.TempDir()}, ports: m.ports}
 	text := func(s string) string { return at.text(t, strings.ReplaceAll(s, "%d/", "/run/credentials/"+unit+"/")) }
 	for _, credential := range settings(t, unit, "LoadCredential") {
 		name, path, _ := strings.Cut(credential, ":")
@@ -58,8 +58,8 @@ func (m machine) program(t *testing.T, unit string) (program, moved) {
 	return program{name: name, args: at.texts(t, words[1:]), env: env, dir: t.TempDir()}, at
 }
 
-// token makes a token for an app, and puts its hash into the configuration in
-// place of one that is nobody's.
+// token makes a token for an app. It puts the token's hash into the configuration, in the
+// place of a hash that belongs to no token.
 func (m machine) token(t *testing.T, app, file, nobodys string) {
 	t.Helper()
 	out, err := program{name: "wxbroker", args: []string{"token", "new", app, "--out", filepath.Join(m.etc, file)}}.run(t)
@@ -72,7 +72,7 @@ func (m machine) token(t *testing.T, app, file, nobodys string) {
 	})
 }
 
-// TestSystemd runs what the units start, on one machine.
+// TestSystemd runs the programs that the units start, on one machine.
 func TestSystemd(t *testing.T) {
 	wechat := newWeChat(t)
 	m := machine{etc: t.TempDir(), ports: map[string]string{}}
@@ -94,7 +94,8 @@ func TestSystemd(t *testing.T) {
 	running.ready(t, m.ports["7601"])
 	edge, _ := m.program(t, "wxedge.service")
 	edge = edge.with("WXEDGE_BROKER=broker.example.com:", "WXEDGE_BROKER=127.0.0.1:")
-	// That would be the name to find in the certificate, had the example no other.
+	// The edge would verify the broker's certificate for the host that was replaced,
+	// unless the example itself names another.
 	edge.env = append([]string{"WXEDGE_SERVER_NAME=broker.example.com"}, edge.env...)
 	signing := edge.start(t)
 	signing.ready(t, m.ports["7611"])
@@ -103,7 +104,7 @@ func TestSystemd(t *testing.T) {
 		t.Error("the broker is not content with the example")
 	}
 
-	// As the README has it, only that the port is another.
+	// As in the README, but with another port.
 	command := regexp.MustCompile(`(?m)^sudo wxbroker (status .*)$`).FindStringSubmatch(read(t, "README.md"))
 	if command == nil {
 		t.Fatal("the README asks for no status")
@@ -113,7 +114,7 @@ func TestSystemd(t *testing.T) {
 		t.Errorf("status: %v\n%s", err, out)
 	}
 
-	// What the configuration revokes ends when the unit is reloaded.
+	// When the unit is reloaded, what the configuration revokes ends.
 	if reload := settings(t, "wxbroker.service", "ExecReload"); len(reload) != 1 || reload[0] != "/bin/kill -HUP $MAINPID" {
 		t.Errorf("wxbroker.service reloads by %q", reload)
 	}

@@ -33,11 +33,10 @@ func newWeChat(t *testing.T) wechat {
 	return wechat{sim, server.URL}
 }
 
-// upstreams is the line of a broker's configuration that leads there.
+// upstreams is the line of a broker's configuration that leads to this WeChat.
 func (w wechat) upstreams() string { return fmt.Sprintf("upstreams: [%q]\n", w.url) }
 
-// accepts asks the edge at a port to sign a page, and WeChat whether it takes
-// the signature.
+// accepts fails unless the edge at a port signs a page and WeChat accepts the signature.
 func (w wechat) accepts(t *testing.T, port string) {
 	t.Helper()
 	address := "http://127.0.0.1:" + port + "/v1/jsapi/config?url=" + url.QueryEscape(page.URL)

@@ -40,15 +40,15 @@ func main() {
 	}
 }
 
-// account is which account is used, and where it lives.
+// account is the account that is used, and where its WeChat and its files are.
 type account struct {
 	appid, secret string
 	upstream      string // "" for WeChat itself
 	data          string // directory of the configuration and the database
 }
 
-// run starts everything and returns when it is told to stop, or when one of
-// the programs ends by itself: that is the error.
+// run starts everything. It returns when it is told to stop, or when one of the programs
+// ends by itself, which is an error.
 func run() (err error) {
 	told, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -61,7 +61,7 @@ func run() (err error) {
 	if err != nil {
 		return err
 	}
-	if simulated { // the next simulator will not know what this one handed out
+	if simulated { // the next simulator will not know the values that this one handed out
 		defer func() { err = errors.Join(err, os.RemoveAll(a.data)) }()
 	}
 	config, err := a.writeConfig()
@@ -108,7 +108,7 @@ func chooseAccount() (a account, simulated bool, err error) {
 	appid, secret := os.Getenv("WX_APPID"), os.Getenv("WX_APPSECRET")
 	switch {
 	case appid != "" && secret != "":
-		// Kept, so that the next run takes up where this one ends.
+		// The directory is kept, so that the next run goes on with what this one has.
 		return account{appid: appid, secret: secret, data: ".run"}, false, os.MkdirAll(".run", 0o700)
 	case appid != "" || secret != "":
 		return account{}, false, errors.New("set both WX_APPID and WX_APPSECRET for a real account, or neither for the simulator")
@@ -134,8 +134,8 @@ func (a account) writeKey() (key, path string, err error) {
 	return key, path, os.WriteFile(path, []byte(key+"\n"), 0o600)
 }
 
-// answers waits until url answers 200, which takes as long as it takes: the
-// programs' own log says what is amiss.
+// answers waits until url answers 200, without a bound: the programs' own log says what is
+// wrong.
 func answers(ctx context.Context, url string) error {
 	const patience = 15 * time.Second
 	for start, warned := time.Now(), false; ; {
@@ -162,7 +162,7 @@ func answers(ctx context.Context, url string) error {
 }
 
 func greeting(appid, key string, simulated bool) string {
-	message := "" // to a real account's users nobody should send by trying
+	message := "" // with a real account nobody should send messages to try this
 	if simulated {
 		message = fmt.Sprintf(`
 Send a template message, with the token that the broker has:

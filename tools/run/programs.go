@@ -22,8 +22,8 @@ type programs struct {
 	log     sync.Mutex
 }
 
-// start runs a program from bin/ until the context ends, with its log on ours.
-// Of the environment it gets everything but the secret, and what env adds.
+// start runs a program from bin/ until the context ends, and copies its log to ours. The
+// program gets our environment without the secret, and the variables in env.
 func (p *programs) start(name string, env []string, args ...string) {
 	command := exec.CommandContext(p.ctx, filepath.Join("bin", name), args...) //nolint:gosec // names and arguments are this program's own
 	for _, variable := range os.Environ() {
@@ -61,7 +61,7 @@ func (p *programs) copyLines(name string, from io.Reader) {
 		fmt.Fprintf(os.Stderr, "%-8s | %s\n", name, lines.Text())
 		p.log.Unlock()
 	}
-	_, _ = io.Copy(io.Discard, from) // a line too long: nothing after it is shown
+	_, _ = io.Copy(io.Discard, from) // after a line that is too long, nothing more is shown
 }
 
 // wait returns when all have ended.

@@ -18,9 +18,9 @@ var pageSource string
 
 var page = template.Must(template.New("page").Parse(pageSource))
 
-// startSite serves a web site as an app beside an edge would: its pages fetch
-// their signature from /wx/ on their own origin, which the site forwards to
-// the edge. With the simulator it also shows what WeChat thinks of it.
+// startSite serves a web site as an app beside an edge would. Its pages fetch their
+// signature from /wx/ on their own origin. The site forwards that to the edge. With the
+// simulator the site also shows WeChat's verdict on the signature.
 func startSite(ctx context.Context, simulated bool) (io.Closer, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {

@@ -1,4 +1,4 @@
-// Package sdk tests that WeChat SDKs which are not ours work through an edge,
-// unchanged but for the host that they are pointed at. `make sdk` installs them
-// beside this file and runs it.
+// Package sdk tests that other people's SDKs for WeChat work through an edge. Nothing of
+// them is changed but the host that they call. `make sdk` installs them beside this file
+// and runs the tests.
 package sdk

@@ -12,17 +12,17 @@ import (
 	"testing"
 )
 
-// sdk is one that is not ours.
+// sdk is an SDK of other people's.
 type sdk struct {
 	name string
-	// calls is set where it makes calls: the others only sign, or log users in.
+	// calls is set for an SDK that makes calls. The others only sign, or log users in.
 	calls bool
-	// oauth is set where the host of its OAuth calls can be set.
+	// oauth is set for an SDK in which the host of OAuth calls can be set.
 	oauth bool
-	// force is set where it can ask for another token than there is.
+	// force is set for an SDK that can ask for a new token while the old one is good.
 	force bool
-	// exact is set where a msgid keeps all its digits. Elsewhere it is read as
-	// a number, which is the SDK's doing: WeChat answers with one.
+	// exact is set for an SDK in which a msgid keeps all its digits. The others read it as
+	// a JavaScript number: WeChat answers with a number that is too large for that.
 	exact bool
 }
 
@@ -38,20 +38,19 @@ type driver struct {
 	sdk
 	*process
 
-	dir   string // where it, and its SDK, leave files
+	dir   string // where the driver and its SDK leave files
 	steps io.WriteCloser
 	out   *output
 	read  int // how many bytes of out were taken
 }
 
-// drive starts a driver, which is told nothing but where WeChat is and what the
-// secret is.
+// drive starts a driver. It is told only where WeChat is and what the secret is.
 func drive(t *testing.T, s sdk, host, secret, caFile string) *driver {
 	t.Helper()
 	script, err := filepath.Abs(filepath.Join("drivers", s.name+".js"))
 	must(t, err)
 	for _, name := range []string{script, filepath.Join("drivers", "steps.js")} {
-		_, err := os.Stat(name) // which has Go notice when one changes
+		_, err := os.Stat(name) // so that go test notices a change of the file
 		must(t, err)
 	}
 	command := exec.CommandContext(t.Context(), "node", script)
@@ -67,7 +66,7 @@ func drive(t *testing.T, s sdk, host, secret, caFile string) *driver {
 	return d
 }
 
-// answer is what a driver prints of a step.
+// answer is what a driver prints after a step.
 type answer struct {
 	Step   string          `json:"step"`
 	Result json.RawMessage `json:"result"`
@@ -79,7 +78,7 @@ type answer struct {
 
 type args map[string]any
 
-// ask has the driver do a step.
+// ask tells the driver to do a step.
 func (d *driver) ask(t *testing.T, step string, given args) answer {
 	t.Helper()
 	line := args{"step": step}
@@ -104,7 +103,7 @@ func (d *driver) ask(t *testing.T, step string, given args) answer {
 	return a
 }
 
-// do has the driver do a step that succeeds, and reads what came of it.
+// do tells the driver to do a step, which has to succeed, and reads the result.
 func (d *driver) do(t *testing.T, step string, given args, result any) {
 	t.Helper()
 	a := d.ask(t, step, given)
@@ -119,13 +118,13 @@ func (d *driver) do(t *testing.T, step string, given args, result any) {
 	}
 }
 
-// about is what a driver says of a token or a ticket.
+// about is what a driver says about a token or a ticket.
 type about struct {
 	Alias  bool   `json:"alias"`
 	SHA256 string `json:"sha256"`
 }
 
-// about has the driver do a step that comes to a token or a ticket.
+// about tells the driver to do a step that results in a token or a ticket.
 func (d *driver) about(t *testing.T, step string) about {
 	t.Helper()
 	var a about
@@ -164,7 +163,7 @@ func (d *driver) files(t *testing.T) map[string]string {
 	return files
 }
 
-// path is that of a file in the driver's directory.
+// path returns the path of a file in the driver's directory.
 func (d *driver) path(name string) string { return filepath.Join(d.dir, name) }
 
 func must(t *testing.T, err error) {

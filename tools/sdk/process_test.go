@@ -57,7 +57,7 @@ func (p *process) begin(t *testing.T) {
 	p.done = make(chan struct{})
 	go func() {
 		defer close(p.done)
-		_ = p.command.Wait() // how it ended is looked at where that matters
+		_ = p.command.Wait() // a test that cares how it ended looks at ProcessState
 	}()
 	t.Cleanup(func() { p.end(os.Kill) })
 }
@@ -88,8 +88,8 @@ func (p *process) says(t *testing.T, pattern string) (match []string) {
 	return match
 }
 
-// until waits until it is so. It returns false if the program ends, or patience
-// does, before that.
+// until waits until isSo returns true. It returns false if the program ends, or the time
+// of patience is over, before that.
 func (p *process) until(t *testing.T, isSo func() bool) bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -100,7 +100,7 @@ func (p *process) until(t *testing.T, isSo func() bool) bool {
 		select {
 		case <-tick.C:
 		case <-p.done:
-			return isSo() // by its last words
+			return isSo() // with the last lines of its log
 		case <-ctx.Done():
 			return false
 		}

@@ -12,7 +12,7 @@ import (
 	"slices"
 	"testing"
 
-	// So that Go does not take a result that it kept for one of other programs.
+	// Imported so that go test does not reuse the result of a run with older programs.
 	_ "github.com/wxbroker/wxbroker/broker/brokertest"
 	_ "github.com/wxbroker/wxbroker/edge/edgetest"
 	_ "github.com/wxbroker/wxbroker/pkg/wechatsim"
@@ -21,7 +21,7 @@ import (
 var (
 	// bin is where TestMain builds the programs.
 	bin string
-	// missing is what keeps these tests from running, nil if nothing does.
+	// missing says why these tests cannot run, nil if they can.
 	missing error
 )
 
@@ -52,7 +52,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// manifest is what package.json and package-lock.json have that matters here.
+// manifest has the fields of package.json and package-lock.json that matter here.
 type manifest struct {
 	Version      string
 	Dependencies map[string]string
@@ -96,8 +96,8 @@ func need(t *testing.T) {
 	}
 }
 
-// TestLockFile: whoever installs these packages gets what was tried, from
-// whichever registry they use.
+// TestLockFile: whoever installs these packages gets the versions that were tried, from
+// any registry.
 func TestLockFile(t *testing.T) {
 	wanted, err := readManifest("package.json")
 	must(t, err)
@@ -116,7 +116,7 @@ func TestLockFile(t *testing.T) {
 	}
 }
 
-// TestWeChatItself shows that the drivers use their SDKs well: it has neither
+// TestWeChatItself shows that the drivers use their SDKs correctly: there is neither
 // broker nor edge.
 func TestWeChatItself(t *testing.T) {
 	need(t)
@@ -125,7 +125,7 @@ func TestWeChatItself(t *testing.T) {
 	w.everyStep(t)
 }
 
-// TestSharedToken: with the grant token an SDK gets WeChat's own.
+// TestSharedToken: with the grant token an SDK gets WeChat's own token.
 func TestSharedToken(t *testing.T) {
 	need(t)
 	w := newWorld(t)
@@ -143,7 +143,7 @@ func TestSharedToken(t *testing.T) {
 	w.leaksNothing(t, drivers, token)
 }
 
-// TestAlias: without it an SDK works as well, and never has the token.
+// TestAlias: without that grant an SDK works as well, and never has the token.
 func TestAlias(t *testing.T) {
 	need(t)
 	w := newWorld(t)
@@ -159,7 +159,7 @@ func TestAlias(t *testing.T) {
 	w.killToken(t, drivers)
 	w.restart(t, drivers, func() {
 		w.startBroker(t, w.grpc)
-		w.startEdge(t, w.host) // which keeps no list of aliases either
+		w.startEdge(t, w.host) // a new edge knows the aliases without a list of them
 	})
 	for _, given := range w.leaksNothing(t, drivers, token) {
 		t.Error(given)

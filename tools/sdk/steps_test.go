@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// everyStep has every SDK do all that it can.
+// everyStep makes every SDK do all that it can.
 func (w *world) everyStep(t *testing.T) (drivers []*driver) {
 	t.Helper()
 	for _, s := range sdks {
@@ -35,7 +35,7 @@ func (w *world) everyStep(t *testing.T) (drivers []*driver) {
 			w.wrongSecret(t, s)
 		})
 		if t.Failed() {
-			t.FailNow() // what comes next builds on it
+			t.FailNow() // the next steps build on it
 		}
 	}
 	return drivers
@@ -43,7 +43,7 @@ func (w *world) everyStep(t *testing.T) (drivers []*driver) {
 
 const pageURL = "https://shop.example.com/goods?id=7&from=timeline"
 
-// sign has a page signed, and WeChat judge.
+// sign makes an SDK sign a page, and asks WeChat whether it accepts that.
 func (w *world) sign(t *testing.T, d *driver) {
 	t.Helper()
 	var signed struct {
@@ -73,7 +73,7 @@ func number(t *testing.T, v any) float64 {
 	return n
 }
 
-// sendTemplate sends a template message, which has to arrive as it was.
+// sendTemplate sends a template message, which has to arrive unchanged.
 func (w *world) sendTemplate(t *testing.T, d *driver) {
 	t.Helper()
 	openid, word := "o-"+d.name, "巧克力 & 39.8元 <"+d.name+">"
@@ -102,7 +102,7 @@ func (w *world) sendTemplate(t *testing.T, d *driver) {
 	}
 }
 
-// download has a file loaded that a user sent.
+// download makes an SDK download a file that a user sent.
 func (w *world) download(t *testing.T, d *driver) {
 	t.Helper()
 	content := picture()
@@ -118,7 +118,7 @@ func (w *world) download(t *testing.T, d *driver) {
 	}
 }
 
-// upload has a file uploaded, and looks at what WeChat has of it.
+// upload makes an SDK upload a file, and checks what WeChat has then.
 func (w *world) upload(t *testing.T, d *driver) {
 	t.Helper()
 	content := picture()
@@ -131,8 +131,7 @@ func (w *world) upload(t *testing.T, d *driver) {
 	}
 }
 
-// sendMessage sends a customer service message, of which WeChat only says that
-// it came.
+// sendMessage sends a customer service message. WeChat only says that it arrived.
 func (w *world) sendMessage(t *testing.T, d *driver) {
 	t.Helper()
 	const api = "/cgi-bin/message/custom/send"
@@ -143,7 +142,7 @@ func (w *world) sendMessage(t *testing.T, d *driver) {
 	}
 }
 
-// user asks for somebody who follows the account.
+// user asks for a user who follows the account.
 func (w *world) user(t *testing.T, d *driver) {
 	t.Helper()
 	var user struct {
@@ -164,8 +163,7 @@ func (*world) refused(t *testing.T, d *driver) {
 	}
 }
 
-// wrongSecret: who has neither AppSecret nor local key is told so in WeChat's
-// words.
+// wrongSecret: an SDK with neither AppSecret nor local key is told so in WeChat's words.
 func (w *world) wrongSecret(t *testing.T, s sdk) {
 	t.Helper()
 	d := drive(t, s, w.host, strings.Repeat("0", 32), w.caFile)
@@ -175,8 +173,7 @@ func (w *world) wrongSecret(t *testing.T, s sdk) {
 	d.finish(t)
 }
 
-// refusedWith says whether an SDK reports a code of WeChat's, as a number or in
-// what it says.
+// refusedWith reports whether an SDK shows a code of WeChat's, as a number or in a text.
 func (a answer) refusedWith(code int) bool {
 	return a.Error != nil && (string(a.Error.Code) == strconv.Itoa(code) || strings.Contains(a.Error.Message, fmt.Sprintf(`"errcode":%d`, code)))
 }
@@ -188,7 +185,7 @@ func (a answer) String() string {
 	return string(a.Result)
 }
 
-// oauth has a page's user logged in.
+// oauth makes an SDK log a page's user in.
 func (w *world) oauth(t *testing.T, d *driver) {
 	t.Helper()
 	var authorized, user struct{ Code, OpenID, Nickname, Again string }
@@ -204,7 +201,7 @@ func (w *world) oauth(t *testing.T, d *driver) {
 	}
 }
 
-// works has an SDK use the token that it has.
+// works makes an SDK use the token that it has.
 func (w *world) works(t *testing.T, d *driver) {
 	t.Helper()
 	w.sign(t, d)

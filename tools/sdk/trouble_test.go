@@ -29,8 +29,7 @@ func (w *world) forceNothing(t *testing.T, drivers []*driver) {
 	}
 }
 
-// killToken: WeChat refuses the account's token all of a sudden, and no SDK
-// notices.
+// killToken: WeChat suddenly refuses the account's token, and no SDK notices.
 func (w *world) killToken(t *testing.T, drivers []*driver) {
 	t.Helper()
 	before := make([]about, len(drivers))
@@ -50,8 +49,8 @@ func (w *world) killToken(t *testing.T, drivers []*driver) {
 	}
 }
 
-// restart: what SDKs hold outlives the programs, and WeChat is not asked for
-// anything.
+// restart: what SDKs hold is still good after broker and edge were restarted, and WeChat
+// is not called.
 func (w *world) restart(t *testing.T, drivers []*driver, again func()) {
 	t.Helper()
 	asked := w.calls(t, "/cgi-bin/stable_token") + w.calls(t, "/cgi-bin/ticket/getticket")
@@ -69,9 +68,9 @@ func (w *world) restart(t *testing.T, drivers []*driver, again func()) {
 	}
 }
 
-// leaksNothing ends everything. No secret may be in what programs and drivers
-// have said. It returns where drivers keep a token of the account's; killed is
-// the one that WeChat killed.
+// leaksNothing ends everything. No secret may be in the output of programs and drivers.
+// leaksNothing returns where drivers keep a token of the account's; killed is the token
+// that WeChat killed.
 func (w *world) leaksNothing(t *testing.T, drivers []*driver, killed string) (kept []string) {
 	t.Helper()
 	said := make(map[string]string)

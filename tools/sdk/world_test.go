@@ -25,20 +25,20 @@ import (
 const (
 	appid  = "wx0123456789abcdef"
 	secret = "0123456789abcdef0123456789abcdef"
-	// localKey is what the SDKs are told is the secret. Some put a secret into
-	// an address as it is, so it is made of what needs no escape there.
+	// localKey is given to the SDKs as the secret. Some put a secret into an address as it
+	// is, so it has only characters that need no escape there.
 	localKey = "local-key-of-the-shop-0123456789"
 )
 
-// world is wxsim and, but where SDKs talk to that directly, a broker and an
-// edge: the real programs.
+// world has the real programs: wxsim, a broker and an edge. Where SDKs talk to wxsim
+// directly, there is no broker and no edge.
 type world struct {
 	dir    string
 	wechat string // wxsim's address
 	caFile string
 	// host and secret are what SDKs are told.
 	host, secret string
-	// grants are those of the app, nil where there is no edge.
+	// grants are the app's grants, nil where there is no edge.
 	grants []string
 
 	broker, edge *process
@@ -57,7 +57,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// direct points SDKs at WeChat itself, over TLS, which is all that some can do.
+// direct points SDKs at WeChat itself, over TLS, because some speak nothing else.
 func (w *world) direct(t *testing.T) {
 	t.Helper()
 	pair, err := tls.LoadX509KeyPair(w.path("tls.crt"), w.path("tls.key"))
@@ -171,8 +171,8 @@ func (w *world) sim(t *testing.T, method, path string, body, answer any) {
 	}
 }
 
-// token returns the account's stable token, which is the broker's: WeChat hands
-// out the same to whoever asks.
+// token returns the account's stable token. It is the one that the broker has: WeChat
+// hands out the same to everybody.
 func (w *world) token(t *testing.T) string {
 	t.Helper()
 	var granted struct {

@@ -1,5 +1,5 @@
-// Package network is what lies between two programs in a test, and fails in
-// the two ways in which networks do: with an error, or without a word.
+// Package network is the network between two programs in a test. It fails in the two ways
+// in which networks do: with an error, or silently.
 package network
 
 import (
@@ -22,8 +22,8 @@ func New(dial func(context.Context) (net.Conn, error)) *Network {
 	return &Network{dial: dial, down: make(chan struct{}), conns: make(map[*wire]struct{})}
 }
 
-// Fail takes the network down, and nobody is told: what is sent vanishes,
-// nothing arrives, connecting hangs. The connections of now stay dead for good.
+// Fail takes the network down silently: what is sent vanishes, nothing arrives, and
+// connecting hangs. The present connections stay dead for good.
 func (n *Network) Fail() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -37,7 +37,7 @@ func (n *Network) Repair() {
 	n.down = make(chan struct{})
 }
 
-// Cut ends every connection of now; new ones work.
+// Cut ends all present connections; new ones work.
 func (n *Network) Cut() {
 	n.mu.Lock()
 	conns := n.conns
@@ -70,7 +70,7 @@ func (n *Network) Dial(ctx context.Context) (net.Conn, error) {
 	return w, nil
 }
 
-// wire is a connection that is dead for good once the network was down.
+// wire is a connection. Once the network was down, it is dead for good.
 type wire struct {
 	net.Conn
 	network   *Network

@@ -17,7 +17,7 @@ import (
 // URL is the page.
 const URL = "https://shop.example.com/products?id=1&from=timeline"
 
-// Signature is what an edge answers, or why it does not.
+// Signature is the answer of an edge: a signature, or why there is none.
 type Signature struct {
 	Status    int    `json:"-"` // of HTTP
 	AppID     string `json:"appId"`
@@ -41,7 +41,7 @@ func Sign(ctx context.Context, edge http.Handler) (Signature, error) {
 	return s, nil
 }
 
-// Judge asks WeChat whether it takes the signature now.
+// Judge asks WeChat whether it accepts the signature now.
 func (s Signature) Judge(sim *wechatsim.Sim) wechatsim.Verdict {
 	return sim.Verify(s.AppID, s.NonceStr, strconv.FormatInt(s.Timestamp, 10), s.URL, s.Signature)
 }
