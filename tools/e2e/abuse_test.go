@@ -26,7 +26,7 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// port is one listener of the two programs, as somebody regular uses it.
+// port is one listener of the two programs, as a regular client uses it.
 type port struct {
 	name, address string
 	secured       bool // TLS
@@ -83,7 +83,7 @@ func (o *organisation) status(ctx context.Context) error {
 	return err
 }
 
-// dial connects to a port as an attacker may, who speaks TLS too.
+// dial connects to a port as an attacker may, over TLS where the port has that.
 func (o *organisation) dial(ctx context.Context, p port) (net.Conn, error) {
 	if p.secured {
 		config := o.tls()
@@ -95,8 +95,8 @@ func (o *organisation) dial(ctx context.Context, p port) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, "tcp", p.address)
 }
 
-// connections returns what a program says of a listener's connections. The one
-// on which it is asked may be of those.
+// connections returns what a program says of a listener's connections. The connection on
+// which it is asked may be among them.
 func connections(t *testing.T, p port) (open, limit, turnedAway int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -121,8 +121,8 @@ func connections(t *testing.T, p port) (open, limit, turnedAway int) {
 	return value(""), value("_limit"), value("_refused_total") + value("_evicted_total")
 }
 
-// served uses the port until it answers, within so long. A single refusal is
-// what a cap is for; nobody may be kept out for longer.
+// served uses the port until it answers, for the time within at most. A single refusal is
+// allowed, since there is a cap. Nobody may be kept out for longer.
 func (p port) served(t *testing.T, within time.Duration, when string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
@@ -133,8 +133,8 @@ func (p port) served(t *testing.T, within time.Duration, when string) {
 	}
 }
 
-// sendSlowly begins a request and sends a byte now and then, until it is thrown
-// out.
+// sendSlowly begins a request and sends a byte now and then, until the connection is
+// closed.
 func (o *organisation) sendSlowly(ctx context.Context, p port, first string) {
 	conn, err := o.dial(ctx, p)
 	if err != nil {
@@ -162,9 +162,9 @@ func (o *organisation) sendSlowly(ctx context.Context, p port, first string) {
 
 const frameSettings = "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
-// TestAbuse: each port, over TLS where it has that, under slow senders, hoarders
-// of connections, headers of a megabyte and noise. Others are served all the
-// same, the cap holds, and the edge's stream is not lost.
+// TestAbuse: each port, over TLS where it has that, meets slow senders, clients that hoard
+// connections, headers of a megabyte and noise. Others are served all the same, the cap
+// holds, and the edge's stream is not lost.
 func TestAbuse(t *testing.T) {
 	const maxConnections = 60
 	o := startOrganisation(t, wechatsim.Settings{}, maxConnections)
@@ -239,7 +239,7 @@ func TestAbuse(t *testing.T) {
 		if p.address != o.listen {
 			continue
 		}
-		t.Run(p.name+"/slow senders of a body", func(t *testing.T) { // to the one path where who asks may be anybody
+		t.Run(p.name+"/slow senders of a body", func(t *testing.T) { // to the one path that anybody may ask
 			o.besideSlow(t, p, limit, "POST /sns/userinfo?access_token=x HTTP/1.1\r\nHost: x\r\nContent-Length: 65536\r\n\r\n", 3)
 		})
 	}
@@ -255,8 +255,8 @@ func TestAbuse(t *testing.T) {
 	}
 }
 
-// besideSlow uses a port that is full of slow senders, so many times. Each of
-// them begins with first.
+// besideSlow uses a port that is full of slow senders, times times. Each slow sender
+// begins with first.
 func (o *organisation) besideSlow(t *testing.T, p port, limit int, first string, times int) {
 	t.Helper()
 	_, _, before := connections(t, p)
@@ -268,7 +268,7 @@ func (o *organisation) besideSlow(t *testing.T, p port, limit int, first string,
 		senders.Go(func() {
 			until(ctx, func() bool {
 				o.sendSlowly(ctx, p, first)
-				return false // thrown out, and soon back
+				return false // it was closed, and another comes soon
 			})
 		})
 	}

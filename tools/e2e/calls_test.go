@@ -20,9 +20,9 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
 
-// calling is the real programs with an edge that passes on calls, on one
-// machine and in plain text.
-type calling struct {
+// callWorld has the real programs, with an edge that passes on calls, on one machine and
+// in plain text.
+type callWorld struct {
 	sim, broker, edge *process
 	wechat, listen    string // addresses
 	client            *http.Client
@@ -30,10 +30,10 @@ type calling struct {
 
 const callingKey = "0123456789-local-key"
 
-func startCalling(t *testing.T) *calling {
+func startCalling(t *testing.T) *callWorld {
 	t.Helper()
 	dir := t.TempDir()
-	c := &calling{client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 300}}}
+	c := &callWorld{client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 300}}}
 	t.Cleanup(c.client.CloseIdleConnections)
 	c.sim = start(t, "wxsim", "--listen", "127.0.0.1:0", "--appid", appid, "--secret", secret)
 	c.wechat = c.sim.says(t, `addr=(\S+)`)[1]
@@ -48,7 +48,7 @@ func startCalling(t *testing.T) *calling {
 }
 
 // do asks the edge with the local key.
-func (c *calling) do(ctx context.Context, method, path, body string) (*http.Response, error) {
+func (c *callWorld) do(ctx context.Context, method, path, body string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, "http://"+c.listen+path, strings.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -61,13 +61,13 @@ func (c *calling) do(ctx context.Context, method, path, body string) (*http.Resp
 }
 
 // control makes one of the simulator's control calls.
-func (c *calling) control(t *testing.T, path, body string) []byte {
+func (c *callWorld) control(t *testing.T, path, body string) []byte {
 	t.Helper()
 	return control(t, c.wechat, path, body)
 }
 
 // calls returns how often WeChat was asked for something, by API and outcome.
-func (c *calling) calls(t *testing.T) map[string]int {
+func (c *callWorld) calls(t *testing.T) map[string]int {
 	t.Helper()
 	var counters []struct {
 		API, Outcome string
@@ -138,12 +138,12 @@ func TestMessagesOverADeadToken(t *testing.T) {
 	t.Logf("200 messages sent, %d of them twice, %d refresh, %d probe", after["/cgi-bin/message/template/send 40001"], after[token]-before[token], after[probe])
 }
 
-// liveHeap is what remains after a collection, in MB, as GODEBUG=gctrace=1 says
-// it: gc 4 @0.1s 2%: …, 4->4->1 MB, 4 MB goal, ….
+// liveHeap finds the heap that remains after a collection, in MB, in what
+// GODEBUG=gctrace=1 prints: gc 4 @0.1s 2%: …, 4->4->1 MB, 4 MB goal, ….
 var liveHeap = regexp.MustCompile(`^gc \d+ @.*->(\d+) MB, `)
 
-// live returns the largest heap that the program's log told of, in MB, from its
-// nth line on, and where its log ends.
+// live returns the largest heap in the program's log, in MB, from line number from on,
+// and the number of lines in the log.
 func (p *process) live(from int) (most, end int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -156,9 +156,8 @@ func (p *process) live(from int) (most, end int) {
 	return most, len(p.said)
 }
 
-// TestLargeMedia: ten files of 100 MB at once take no more than 4 MB of live
-// heap each, at the edge and at the broker, and somebody who has stopped reading
-// holds up none of them.
+// TestLargeMedia: ten files of 100 MB at once take no more than 4 MB of live heap each, at
+// the edge and at the broker. A client that has stopped reading holds up none of them.
 func TestLargeMedia(t *testing.T) {
 	t.Setenv("GODEBUG", "gctrace=1")
 	c := startCalling(t)

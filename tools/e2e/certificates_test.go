@@ -77,9 +77,9 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// TestCertificatesAreReplaced fifty times, the broker's as kubelet does and the
-// edges' in place, five times with a new CA, under a hundred live streams: no
-// stream is lost, and new connections use the new pairs.
+// TestCertificatesAreReplaced fifty times, five times with a new CA, while there are a
+// hundred live streams. The broker's are replaced as kubelet does it, the edges' in
+// place. No stream is lost, and new connections use the new pairs.
 func TestCertificatesAreReplaced(t *testing.T) {
 	const streams, replacements = 100, 50
 	synctest.Test(t, func(t *testing.T) {
@@ -110,8 +110,8 @@ func TestCertificatesAreReplaced(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { source.Run(ctx, quiet) })
-		// The broker does not tell whose certificate it took, so beside it stands
-		// another server of the same files, which does.
+		// The broker does not say which certificate a client presented. So another server
+		// with the same files stands beside it, which does.
 		beside, _, err := tlsfile.Load(t.Context(), server.files())
 		must(t, err)
 		running.Go(func() { beside.Run(ctx, quiet) })
@@ -138,8 +138,8 @@ func TestCertificatesAreReplaced(t *testing.T) {
 
 		config := source.Client(tlstest.DNSName)
 		config.NextProtos = []string{"h2"} // gRPC wants it
-		// connect makes a new connection to the broker, and says whose certificate
-		// it met.
+		// connect makes a new connection to the broker, and returns the serial number of
+		// the broker's certificate.
 		connect := func() (serial string, err error) {
 			raw, err := w.dial(ctx)
 			if err != nil {
@@ -150,19 +150,19 @@ func TestCertificatesAreReplaced(t *testing.T) {
 			if err := conn.HandshakeContext(ctx); err != nil {
 				return "", err
 			}
-			// In TLS 1.3 the client is done before the server has looked at its
-			// certificate. gRPC speaks first to whom it takes.
+			// In TLS 1.3 the client's handshake ends before the server has checked its
+			// certificate. A gRPC server that accepts the client speaks first.
 			if _, err := conn.Read(make([]byte, 1)); err != nil {
 				return "", fmt.Errorf("what the broker says to the client: %w", err)
 			}
 			return conn.ConnectionState().PeerCertificates[0].SerialNumber.Text(16), nil
 		}
-		// present makes one to the server beside it, which says whose certificate
-		// the client presented.
+		// present makes a connection to the server beside it, and returns the serial number
+		// of the client's certificate.
 		present := func() (serial string, err error) {
 			near, far := net.Pipe()
 			defer near.Close()
-			go func() { _, _ = io.Copy(io.Discard, tls.Client(near, config)) }() // hears the verdict as well
+			go func() { _, _ = io.Copy(io.Discard, tls.Client(near, config)) }() // reads the server's alert as well
 			conn := tls.Server(far, besides)
 			defer conn.Close()
 			if err := conn.HandshakeContext(ctx); err != nil {
@@ -207,7 +207,7 @@ func TestCertificatesAreReplaced(t *testing.T) {
 			replace(cas)
 			check(fmt.Sprint("replacement ", i))
 		}
-		// All of it is alive: a rotation reaches every stream.
+		// Every stream is alive: a rotation reaches all of them.
 		before := states.Load()
 		must(t, w.sim.KillTicket(appid, wechatsim.JSAPI))
 		pass(11 * time.Minute)
@@ -222,9 +222,9 @@ func TestCertificatesAreReplaced(t *testing.T) {
 	})
 }
 
-// TestWhatACertificateIsGoodFor: one that its CA issued for servers is no proof of
-// a client's, whatever names are in it. Of whoever holds only such a one, the
-// audit tells.
+// TestWhatACertificateIsGoodFor: a certificate that its CA issued for servers proves no
+// client, whatever names are in it. The audit tells of a client that presents such a
+// certificate.
 func TestWhatACertificateIsGoodFor(t *testing.T) {
 	for _, tt := range []struct {
 		name    string

@@ -15,10 +15,10 @@ import (
 
 var seed = flag.Uint64("seed", 0, "repeat TestKilledAtRandomMoments with the moments that it logged under this seed")
 
-// TestKilledAtRandomMoments kills a broker that writes all the time, at random
-// moments from the start of its process on. However often that happens, it
-// comes back by itself, its database is sound, it asks WeChat for nothing that
-// it has, and what edges sign is accepted.
+// TestKilledAtRandomMoments kills a broker that writes all the time, at random moments
+// from the start of its process on. However often that happens, it starts again by
+// itself and its database is sound. It asks WeChat for nothing that it has stored, and
+// WeChat accepts what edges sign.
 func TestKilledAtRandomMoments(t *testing.T) {
 	t.Parallel() // it mostly waits
 	const (
@@ -54,7 +54,7 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	stopSigning := site.open(t.Context(), 1)
 	broker.end(os.Kill)
 	said := broker.said
-	config := configure(t, dir, simAddress, address, further...) // nobody reads what is written here
+	config := configure(t, dir, simAddress, address, further...) // no broker runs that would read this at once
 
 	for range kills {
 		// A start takes a few milliseconds, so early moments are more likely.
@@ -89,8 +89,8 @@ func TestKilledAtRandomMoments(t *testing.T) {
 		t.Errorf("kills made damaged databases: %v %v", aside, err)
 	}
 
-	// What was kept is not asked for again before it is due. And no broker asks
-	// twice for what it did not keep: only its last call can be lost with it.
+	// A value that was stored is not fetched again before it is due. A broker loses at
+	// most one value that it did not store: that of its last call.
 	due, lost := 1+int(time.Since(began)/tokenGap), 0
 	for _, id := range append(further, appid) {
 		kept := len(regexp.MustCompile(`msg=rotated appid=`+id+` kind=access_token`).FindAllString(log, -1))

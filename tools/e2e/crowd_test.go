@@ -42,9 +42,8 @@ func TestTwoHundredEdges(t *testing.T) {
 	})
 }
 
-// TestBrokerOutage: edges sign on without a broker until the ticket's own
-// expiry, say plainly then that they cannot, and are current again soon after
-// the broker's return.
+// TestBrokerOutage: without a broker, edges sign until the ticket's own expiry. Then they
+// say plainly that they cannot. They are current again soon after the broker's return.
 func TestBrokerOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, wechatsim.Settings{}, brokertest.Account{})
@@ -81,9 +80,9 @@ func TestBrokerOutage(t *testing.T) {
 	})
 }
 
-// TestLostDatabase: a broker that comes back with nothing, while WeChat does
-// not answer, costs no edge its ticket; and what it reads then is newer than
-// what the edges hold.
+// TestLostDatabase: a broker starts without its database while WeChat does not answer. No
+// edge loses its ticket. What the broker reads in the end is newer than what the edges
+// hold.
 func TestLostDatabase(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, wechatsim.Settings{}, brokertest.Account{})

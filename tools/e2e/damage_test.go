@@ -17,7 +17,7 @@ import (
 	"github.com/wxbroker/wxbroker/edge/edgetest"
 )
 
-// damage is what became of a database.
+// damage is a damaged database.
 type damage struct {
 	name  string
 	raw   []byte
@@ -47,8 +47,8 @@ func damages(raw []byte) []damage {
 			all = append(all, damage{name: fmt.Sprintf("64 bytes of page %d flipped, %d", at/page, try), raw: flipped})
 		}
 	}
-	// One bit of a value, whose record stays well-formed: of all damage the one
-	// that is hardest to see.
+	// One bit of a value, so that its record stays well-formed. This damage is the hardest
+	// to see.
 	for at := 0; ; {
 		next := bytes.Index(raw[at:], []byte(`{"value":"`))
 		if next < 0 {
@@ -61,9 +61,9 @@ func damages(raw []byte) []damage {
 	}
 }
 
-// TestDamagedDatabases: whatever became of its database while it was dead, the
-// broker comes back by itself and serves, with what it had or with what it
-// fetched in at most one token call; and the next start costs none.
+// TestDamagedDatabases: the database is damaged while no broker runs. The broker starts by
+// itself and serves, with the values that it had or with those that it fetches, in at
+// most one token call. The start after that costs none.
 func TestDamagedDatabases(t *testing.T) {
 	sim := start(t, "wxsim", "--listen", "127.0.0.1:0", "--appid", appid, "--secret", secret)
 	simAddress := sim.says(t, `addr=(\S+)`)[1]
@@ -123,8 +123,8 @@ func TestDamagedDatabases(t *testing.T) {
 	}
 }
 
-// serves waits until a broker is up and an edge of it signs what WeChat accepts,
-// and returns the broker's metrics.
+// serves waits until a broker is up and its edge signs what WeChat accepts. It returns
+// the broker's metrics.
 func serves(t *testing.T, broker *process, simAddress string) (metrics string) {
 	t.Helper()
 	addresses := broker.says(t, `"broker is up" grpc=(\S+) ops=(\S+)`)

@@ -15,9 +15,9 @@ import (
 	"time"
 )
 
-// disked is the real programs with lives so short that the broker writes all the
-// time, and a page that is signed all the time.
-type disked struct {
+// diskWorld has the real programs, with values that live so shortly that the broker writes
+// all the time, and a page that is signed all the time.
+type diskWorld struct {
 	sim, broker, edge *process
 	wechat, grpc, ops string // addresses
 	dir, config       string
@@ -28,10 +28,10 @@ type disked struct {
 // a ticket after three. A disk may take a second of that.
 var lives = []string{"--token-lifetime", "12s", "--stable-window", "8s", "--ticket-lifetime", "6s", "--ticket-overlap", "5s"}
 
-// startDisked starts them; begin starts the broker.
-func startDisked(t *testing.T, dir string, begin func(config string) *process) *disked {
+// startDisked starts everything; begin starts the broker.
+func startDisked(t *testing.T, dir string, begin func(config string) *process) *diskWorld {
 	t.Helper()
-	d := &disked{dir: dir}
+	d := &diskWorld{dir: dir}
 	d.sim = start(t, "wxsim", append([]string{"--listen", "127.0.0.1:0", "--appid", appid, "--secret", secret}, lives...)...)
 	d.wechat = d.sim.says(t, `addr=(\S+)`)[1]
 	d.config = configure(t, dir, d.wechat, "127.0.0.1:0")
@@ -52,7 +52,7 @@ func serving(t *testing.T) func(config string) *process {
 }
 
 // status returns what `wxbroker status --json` says of the account.
-func (d *disked) status(t *testing.T) (status struct {
+func (d *diskWorld) status(t *testing.T) (status struct {
 	Accounts []struct {
 		Credentials []struct {
 			Kind, Version string
@@ -92,7 +92,7 @@ func TestAReloadOverAFullDisk(t *testing.T) {
 
 	after := d.status(t).Accounts[0]
 	for i, c := range after.Credentials {
-		if c.Version < before.Credentials[i].Version { // of as many digits until the year 2286
+		if c.Version < before.Credentials[i].Version { // versions have equally many digits until the year 2286
 			t.Errorf("version of the %s: %s, before %s", c.Kind, c.Version, before.Credentials[i].Version)
 		}
 	}
@@ -151,7 +151,7 @@ func TestAVolumeThatHangs(t *testing.T) {
 	must(t, d.broker.command.Process.Signal(os.Interrupt))
 	d.broker.says(t, `broker stopped`)
 	d.broker.says(t, `closing the database: the disk does not answer`)
-	thaw() // a process whose thread hangs in the kernel does not end before that
+	thaw() // a process with a thread that hangs in the kernel does not end before that
 	<-d.broker.done
 	if code := d.broker.command.ProcessState.ExitCode(); code != 1 {
 		t.Errorf("it ended with %d", code)
@@ -160,9 +160,9 @@ func TestAVolumeThatHangs(t *testing.T) {
 	broker.says(t, `restored .*kind=access_token`)
 }
 
-// TestNoRoomForADatabase: a broker starts on a full volume where there is no
-// database, or a damaged one. It works, says loudly that it keeps everything in
-// memory, and has a database once there is room. A second one is turned away.
+// TestNoRoomForADatabase: a broker starts on a full volume without a database, or with a
+// damaged one. It works, says loudly that it keeps everything in memory, and makes a
+// database once there is room. A second broker is turned away.
 func TestNoRoomForADatabase(t *testing.T) {
 	t.Parallel() // it waits for a minute
 	for _, tt := range []struct {
@@ -209,8 +209,8 @@ func TestNoRoomForADatabase(t *testing.T) {
 	}
 }
 
-// TestASecretOnADeadVolume: a file system that does not answer keeps a broker
-// from starting, with its name, and holds up nothing that runs.
+// TestASecretOnADeadVolume: an AppSecret's file is on a file system that does not answer.
+// A broker does not start then, and names the file. A broker that runs is not held up.
 func TestASecretOnADeadVolume(t *testing.T) {
 	dead := filepath.Join(deadVolume(t), "secret")
 	dir := t.TempDir()
@@ -229,7 +229,7 @@ func TestASecretOnADeadVolume(t *testing.T) {
 	for range 3 {
 		d.edge.says(t, `holding .*kind=jsapi_ticket`)
 	}
-	must(t, d.broker.command.Process.Signal(syscall.SIGHUP)) // which reads the configuration, and the secret with it
+	must(t, d.broker.command.Process.Signal(syscall.SIGHUP)) // a reload reads the secret's file as well
 	d.broker.says(t, `SIGHUP.*the file system does not answer`)
 	d.site.more(t.Context(), 50)
 	stopSigning()

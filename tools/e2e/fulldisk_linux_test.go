@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// limitFiles lets the kernel refuse what p writes to files (EFBIG), as a full
-// disk does; or lifts that. The log is a pipe and not concerned.
+// limitFiles lets the kernel refuse what p writes to files (EFBIG), as a full disk does.
+// With limited false it lifts that. The log is a pipe, so it is not limited.
 func limitFiles(t *testing.T, p *process, limited bool) {
 	t.Helper()
 	limit := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
@@ -79,7 +79,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	age := func() time.Duration { return time.Since(time.UnixMilli(minted)) }
-	edge.rest() // what it was told until now
+	edge.rest() // skips what it was told until now
 	edge.says(t, `holding .*kind=jsapi_ticket`)
 	site.more(t.Context(), 50)
 	if kinds := unsaved(t, ops); len(kinds) != 2 {
@@ -96,7 +96,7 @@ func TestFullDisk(t *testing.T) {
 	} else if persisted != version {
 		t.Errorf("version %s of the token could not be persisted, and %s was when there was room", version, persisted)
 	}
-	for patience := time.After(broker.patience); len(unsaved(t, ops)) > 0; { // the ticket's turn
+	for patience := time.After(broker.patience); len(unsaved(t, ops)) > 0; { // now the ticket
 		select {
 		case <-time.After(10 * time.Millisecond):
 		case <-patience:

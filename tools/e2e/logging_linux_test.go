@@ -14,16 +14,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// logging is broker and edge with so many accounts and such short lives that
-// each writes dozens of lines a second, into pipes that hold 4096 bytes.
-type logging struct {
+// logWorld has a broker and an edge with so many accounts and such short lives that each
+// writes dozens of lines a second, into pipes that hold 4096 bytes.
+type logWorld struct {
 	broker, edge *process
 	ops          map[*process]string // addresses
 	site         *pages
 	last         string // the appid of the last account
 }
 
-func startLogging(t *testing.T) *logging {
+func startLogging(t *testing.T) *logWorld {
 	t.Helper()
 	t.Parallel() // it mostly waits
 	const accounts = 40
@@ -34,7 +34,7 @@ func startLogging(t *testing.T) *logging {
 	}
 	sim := start(t, "wxsim", append(simAccounts, "--listen", "127.0.0.1:0", "--appid", appid, "--secret", secret,
 		"--token-lifetime", "4s", "--stable-window", "3s", "--ticket-lifetime", "3s", "--ticket-overlap", "2500ms")...)
-	l := &logging{site: &pages{sim: sim.says(t, `addr=(\S+)`)[1], appid: appid}, ops: map[*process]string{}, last: further[accounts-2]}
+	l := &logWorld{site: &pages{sim: sim.says(t, `addr=(\S+)`)[1], appid: appid}, ops: map[*process]string{}, last: further[accounts-2]}
 	l.broker = start(t, "wxbroker", "serve", "--log-level", "debug", "--config", configure(t, t.TempDir(), l.site.sim, "127.0.0.1:0", further...))
 	up := l.broker.says(t, `"broker is up" grpc=(\S+) ops=(\S+)`)
 	l.edge = start(t, "wxedge", "serve", "--broker", up[1], "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0")
@@ -54,14 +54,14 @@ func startLogging(t *testing.T) *logging {
 	return l
 }
 
-// goesOn checks that both programs work while nobody reads what they log: many
-// times what the pipes hold is logged, and all rotations reach the pages.
-func (l *logging) goesOn(t *testing.T) {
+// goesOn checks that both programs work while nobody reads their logs. They log many times
+// what the pipes hold, and all rotations reach the pages.
+func (l *logWorld) goesOn(t *testing.T) {
 	t.Helper()
 	stopSigning := l.site.open(t.Context(), 1)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	// The accounts do not wait for each other, so each has to be looked at.
+	// One account does not wait for another, so the first and the last are checked.
 	for _, id := range []string{appid, l.last} {
 		for range 5 {
 			seen := l.version(t, id)
@@ -88,7 +88,7 @@ func (l *logging) goesOn(t *testing.T) {
 }
 
 // endedWell checks the programs' exit codes.
-func (l *logging) endedWell(t *testing.T) {
+func (l *logWorld) endedWell(t *testing.T) {
 	t.Helper()
 	for p := range l.ops {
 		<-p.done
@@ -98,8 +98,8 @@ func (l *logging) endedWell(t *testing.T) {
 	}
 }
 
-// version returns that of an account's ticket at the broker.
-func (l *logging) version(t *testing.T, appid string) string {
+// version returns the version of an account's ticket at the broker.
+func (l *logWorld) version(t *testing.T, appid string) string {
 	t.Helper()
 	_, body, err := get(t.Context(), "http://"+l.ops[l.broker]+"/metrics")
 	if err != nil {
@@ -112,15 +112,15 @@ func (l *logging) version(t *testing.T, appid string) string {
 	return ""
 }
 
-// hasEnded reports whether a process has ended. It asks the kernel: whoever reads
-// the log learns of the end after the last line.
+// hasEnded reports whether a process has ended. It asks the kernel, because nobody reads
+// the log here, and a reader learns of the end only after the last line.
 func hasEnded(p *process) bool {
 	var info unix.Siginfo
 	err := unix.Waitid(unix.P_PID, p.command.Process.Pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
 	return errors.Is(err, unix.ECHILD) || err == nil && info.Signo == int32(unix.SIGCHLD)
 }
 
-// stopReading lets nobody read the log until resume is called, or the test ends.
+// stopReading stops the reading of the log until resume is called or the test ends.
 func (p *process) stopReading(t *testing.T) (resume func()) {
 	p.reading.Lock()
 	resume = sync.OnceFunc(p.reading.Unlock)
@@ -128,7 +128,7 @@ func (p *process) stopReading(t *testing.T) (resume func()) {
 	return resume
 }
 
-// TestALogThatNobodyReads: its pipe is full, and everything goes on but the log.
+// TestALogThatNobodyReads: the log's pipe is full, and everything but the log goes on.
 func TestALogThatNobodyReads(t *testing.T) {
 	l := startLogging(t)
 	resumeBroker, resumeEdge := l.broker.stopReading(t), l.edge.stopReading(t)

@@ -14,9 +14,9 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
 
-// TestMonth: thirty days of rotations, reconnections and acknowledgements leave
-// nothing behind: after them as much is alive on the heap as after one, within a
-// twentieth, and as many goroutines run.
+// TestMonth: thirty days of rotations, reconnections and acknowledgements leave nothing
+// behind. After them the live heap is as large as after one day, within a twentieth, and
+// as many goroutines run.
 func TestMonth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, wechatsim.Settings{}, brokertest.Account{Classic: true})
@@ -35,7 +35,7 @@ func TestMonth(t *testing.T) {
 	})
 }
 
-// live lets d pass, and returns what is alive then.
+// live lets d pass, and returns the live heap and the number of goroutines.
 func live(t *testing.T, w *world, d time.Duration) (heap uint64, goroutines int) {
 	t.Helper()
 	for range d / time.Hour {
@@ -43,14 +43,14 @@ func live(t *testing.T, w *world, d time.Duration) (heap uint64, goroutines int)
 		w.allSign(t, "every hour")
 	}
 	runtime.GC()
-	runtime.GC() // what finalizers of the first let go
+	runtime.GC() // once more, for what the finalizers of the first have freed
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc, runtime.NumGoroutine()
 }
 
-// fillMemory gives the simulated WeChat as many values to remember as it ever
-// does, so that what grows is not the judge.
+// fillMemory gives the simulated WeChat as many values as it ever remembers, so that the
+// judge itself does not grow.
 func fillMemory(t *testing.T, sim *wechatsim.Sim) {
 	t.Helper()
 	ask := func(path string, query url.Values) (answer struct {

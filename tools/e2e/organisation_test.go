@@ -26,9 +26,9 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
 
-// organisation is the real programs as an organisation runs them: TLS with
-// client certificates and tokens, apps, local keys, and a sealed database. Its
-// WeChat is in the test, which so learns of every value that is handed out.
+// organisation has the real programs as an organisation runs them: TLS with client
+// certificates and tokens, apps, local keys, and a sealed database. Its WeChat is in the
+// test, so that the test knows every value that is handed out.
 type organisation struct {
 	dir    string
 	sim    *wechatsim.Sim
@@ -130,7 +130,8 @@ func (o *organisation) startBroker(t *testing.T, grpc string) {
 	o.grpc, o.brokerOps = addresses[1], addresses[2]
 }
 
-// edgeArgs are those of an edge that reads two of its files from elsewhere.
+// edgeArgs returns the arguments of an edge with other files for its token and its local
+// keys.
 func (o *organisation) edgeArgs(token, localKeys string) []string {
 	return []string{
 		"serve", "--broker", o.grpc, "--ca-file", o.path("ca.crt"), "--token-file", o.path(token),
@@ -151,12 +152,11 @@ func (o *organisation) operate(t *testing.T, args ...string) string {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), filepath.Join(bin, "wxbroker"),
 		append(args, "--broker", o.grpc, "--ca-file", o.path("ca.crt"), "--token-file", o.path("operator-token"), "--timeout", "10s")...)
-	out, _ := command.CombinedOutput() // what it prints is looked at, also when it fails
+	out, _ := command.CombinedOutput() // the output counts, also when the command fails
 	return string(out)
 }
 
-// refuses starts a program with something that it cannot use, and returns what
-// it says of that.
+// refuses starts a program with something that it cannot use, and returns its output.
 func refuses(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -194,7 +194,7 @@ func (o *organisation) ask(ctx context.Context, method, path, key, body string) 
 	return response.StatusCode, headers.String() + string(raw), err
 }
 
-// signPath asks for the signature of a page that may be signed.
+// signPath is the path that asks for the signature of a page that may be signed.
 const signPath = "/v1/jsapi/config?url=https%3A%2F%2Fshop.example.com%2F"
 
 // answerAsWeChat is WeChat, and notes what it hands out.
@@ -234,9 +234,9 @@ func (o *organisation) answerAsWeChat(w http.ResponseWriter, r *http.Request) {
 // heldCalls are calls to WeChat that wait for a test's word.
 type heldCalls struct {
 	path    string
-	came    chan struct{} // has an element for each
-	release chan struct{} // closed: they are answered
-	left    atomic.Bool   // somebody did not wait for that
+	came    chan struct{} // receives something for each call
+	release chan struct{} // closed when the calls are to be answered
+	left    atomic.Bool   // a caller left before that
 }
 
 func (h *heldCalls) wait(ctx context.Context) {

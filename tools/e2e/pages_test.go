@@ -21,16 +21,16 @@ type pages struct {
 	mu      sync.Mutex
 	signed  int
 	wrong   []string
-	expired int // refused by the edge because its ticket really had expired, or judged after that
-	// lives is until when, as WeChat said last, the ticket that signs lives.
+	expired int // pages that the edge refused because its ticket had expired, or that were judged after that
+	// lives is when the ticket that signs expires, as WeChat said last.
 	lives time.Time
 }
 
-// verdict is what WeChat says of a signature that it accepts.
+// verdict matches what WeChat says of a signature that it accepts.
 var verdict = regexp.MustCompile(`"accepted":true.* lives (\d+s) more`)
 
-// accepted asks WeChat whether it takes a signature, and how long it will. The
-// error says why it does not.
+// accepted asks WeChat whether it accepts a signature, and for how long it will. The error
+// says why it does not.
 func accepted(ctx context.Context, simAddress string, s signature) (time.Duration, error) {
 	question := url.Values{
 		"appid": {s.AppID}, "noncestr": {s.NonceStr}, "timestamp": {fmt.Sprint(s.Timestamp)},
@@ -98,11 +98,11 @@ func (p *pages) more(ctx context.Context, n int) {
 		return p.signed
 	}
 	for target := count() + n; count() < target && ctx.Err() == nil; {
-		p.sign(ctx) // one more hand, and it paces the wait
+		p.sign(ctx) // signs one more itself, which paces the wait
 	}
 }
 
-// open lets so many visitors have pages signed, until what it returns is called.
+// open lets so many visitors have pages signed, until closed is called.
 func (p *pages) open(ctx context.Context, visitors int) (closed func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var signing sync.WaitGroup
@@ -122,8 +122,7 @@ func (p *pages) open(ctx context.Context, visitors int) (closed func()) {
 	}
 }
 
-// judge fails the test when a signature was wrong or the edge refused one
-// without need.
+// judge fails the test if a signature was wrong, or if the edge refused one without need.
 func (p *pages) judge(t *testing.T) {
 	t.Helper()
 	p.mu.Lock()

@@ -11,9 +11,9 @@ import (
 	"github.com/wxbroker/wxbroker/tools/internal/network"
 )
 
-// TestUnreachableBroker: the network fails without a word, as networks do. The
-// edges sign on, and ten seconds after it works again they are current, with
-// what was rotated meanwhile.
+// TestUnreachableBroker: the network fails silently, as networks do. The edges go on
+// signing. Ten seconds after the network works again they are current, with what was
+// rotated meanwhile.
 func TestUnreachableBroker(t *testing.T) {
 	for _, outage := range []time.Duration{20 * time.Second, 3 * time.Minute, 15 * time.Minute} {
 		t.Run(outage.String(), func(t *testing.T) {

@@ -48,15 +48,15 @@ func TestMain(m *testing.M) {
 type process struct {
 	command *exec.Cmd
 	log     io.ReadCloser
-	reading sync.Mutex // held by who lets nobody read the log
+	reading sync.Mutex // held while nobody may read the log
 	done    chan struct{}
 	// patience is how long says waits.
 	patience time.Duration
 
 	mu    sync.Mutex
-	said  []string      // its log; without mu once it has ended
-	heard int           // how many of those lines says and rest have dealt with
-	more  chan struct{} // has something when there may be others
+	said  []string      // its log; needs no mu once the program has ended
+	heard int           // how many of those lines says and rest have used
+	more  chan struct{} // holds something when there may be new lines
 }
 
 // start runs a program from bin until the test's end.
@@ -65,7 +65,7 @@ func start(t *testing.T, name string, args ...string) *process {
 	return run(t, nil, filepath.Join(bin, name), args...)
 }
 
-// run is start for any program, and for one that reads its standard input.
+// run is start for any program, with a standard input.
 func run(t *testing.T, stdin io.Reader, path string, args ...string) *process {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), path, args...)
@@ -91,7 +91,7 @@ func run(t *testing.T, stdin io.Reader, path string, args ...string) *process {
 				break // it has ended
 			}
 		}
-		_ = command.Wait() // how it ended is the test's doing
+		_ = command.Wait() // a test that cares how it ended looks at ProcessState
 	}()
 	t.Cleanup(func() { p.end(os.Kill) })
 	return p
@@ -104,7 +104,7 @@ func (p *process) note(line string) {
 	p.mu.Unlock()
 	select {
 	case p.more <- struct{}{}:
-	default: // whoever looks next sees this line as well
+	default: // there is something already: the next reader sees this line as well
 	}
 }
 
@@ -129,15 +129,15 @@ func (p *process) says(t *testing.T, pattern string) []string {
 		select {
 		case <-p.more:
 		case <-p.done:
-			ended = true // there may be last lines to look at
+			ended = true // there may be last lines
 		case <-patience:
 			t.Fatalf("%s never said %s", filepath.Base(p.command.Path), pattern)
 		}
 	}
 }
 
-// find returns the match of the first line that nobody has dealt with and that
-// matches. The lines up to that one are dealt with.
+// find returns the match of the first matching line that was not used yet. The lines up to
+// that one count as used then.
 func (p *process) find(re *regexp.Regexp) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -157,7 +157,7 @@ func (p *process) saidSoFar() []string {
 	return slices.Clone(p.said)
 }
 
-// rest returns what the log said and nobody waited for.
+// rest returns the lines of the log that were not used yet.
 func (p *process) rest() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -166,8 +166,8 @@ func (p *process) rest() string {
 	return strings.Join(rest, "\n")
 }
 
-// until tries, with a rest between two tries, until it is so. It returns false
-// when ctx ends before that.
+// until calls isSo, with a pause between two calls, until that returns true. It returns
+// false when ctx ends before that.
 func until(ctx context.Context, isSo func() bool) bool {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -195,9 +195,9 @@ func get(ctx context.Context, address string) (int, []byte, error) {
 	return resp.StatusCode, body, err
 }
 
-// TestKilledBroker runs the real programs. The broker is killed by SIGKILL
-// again and again while an edge signs; WeChat accepts every signature, sees no
-// call more, and rotations after the last restart arrive.
+// TestKilledBroker runs the real programs. The broker is killed by SIGKILL again and again
+// while an edge signs. WeChat accepts every signature and sees no additional call.
+// Rotations after the last restart arrive.
 func TestKilledBroker(t *testing.T) {
 	dir := t.TempDir()
 	sim := start(t, "wxsim", "--listen", "127.0.0.1:0", "--appid", appid, "--secret", secret)
@@ -205,7 +205,7 @@ func TestKilledBroker(t *testing.T) {
 
 	broker := start(t, "wxbroker", "serve", "--config", configure(t, dir, simAddress, "127.0.0.1:0"))
 	brokerAddress := broker.says(t, `"broker is up" grpc=(\S+)`)[1]
-	config := configure(t, dir, simAddress, brokerAddress) // from now on where the edge looks for it
+	config := configure(t, dir, simAddress, brokerAddress) // from now on at the address where the edge looks for it
 
 	edge := start(t, "wxedge", "serve", "--broker", brokerAddress, "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0")
 	addresses := edge.says(t, `"edge is up" listen=(\S+) ops=(\S+)`)
@@ -299,8 +299,8 @@ func TestTwoHundredEdgesOverTCP(t *testing.T) {
 	}
 }
 
-// TestTruncatedDatabase: the broker is killed and most of its file is gone. It
-// comes back by itself, and what it fetches is newer than what the edge holds.
+// TestTruncatedDatabase: the broker is killed and most of its file is gone. It starts by
+// itself, and what it fetches is newer than what the edge holds.
 func TestTruncatedDatabase(t *testing.T) {
 	dir := t.TempDir()
 	sim := start(t, "wxsim", "--listen", "127.0.0.1:0", "--appid", appid, "--secret", secret)
@@ -321,7 +321,7 @@ func TestTruncatedDatabase(t *testing.T) {
 	broker = start(t, "wxbroker", "serve", "--config", configure(t, dir, simAddress, address))
 	broker.says(t, `damaged and is set aside`)
 	after := edge.says(t, `holding .*kind=jsapi_ticket version=(\d+)`)[1]
-	if len(after) < len(before) || after <= before { // of as many digits until the year 2286
+	if len(after) < len(before) || after <= before { // versions have equally many digits until the year 2286
 		t.Errorf("version %s is not above %s", after, before)
 	}
 	site.more(t.Context(), 50)

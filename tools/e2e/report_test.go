@@ -32,18 +32,17 @@ type versions struct {
 	ErrMsg   string `json:"errmsg"`
 }
 
-// late is a connection on which everything arrives late.
-type late struct{ net.Conn }
+// lateConn is a connection on which everything arrives late.
+type lateConn struct{ net.Conn }
 
-func (l late) Read(b []byte) (int, error) {
+func (l lateConn) Read(b []byte) (int, error) {
 	n, err := l.Conn.Read(b)
 	time.Sleep(200 * time.Millisecond)
 	return n, err
 }
 
-// inReportWorld runs a test with a broker and three edges that have a local
-// key, a minute after their start. What is streamed to them comes late: later
-// than the answer to a report.
+// inReportWorld runs a test with a broker and three edges that have a local key, a minute
+// after their start. What is streamed to them arrives later than the answer to a report.
 func inReportWorld(t *testing.T, test func(*testing.T, *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -55,8 +54,8 @@ func inReportWorld(t *testing.T, test func(*testing.T, *world)) {
 				Name: fmt.Sprintf("edge-%d", i), Clock: time.Now, Log: quiet, LocalKeys: localKey,
 				Dial: func(ctx context.Context) (net.Conn, error) {
 					conn, err := w.dial(ctx)
-					if err == nil && dials.Add(1) == 1 { // the stream's
-						conn = late{conn}
+					if err == nil && dials.Add(1) == 1 { // the connection of the stream
+						conn = lateConn{conn}
 					}
 					return conn, err
 				},
@@ -67,7 +66,7 @@ func inReportWorld(t *testing.T, test func(*testing.T, *world)) {
 	})
 }
 
-// askLocked asks a path of an edge that needs its local key.
+// askLocked asks an edge for a path that needs the local key.
 func askLocked(t *testing.T, e *edgetest.Edge, path, form string, answer any) (status int) {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(form))
@@ -116,7 +115,7 @@ func TestReportKilledToken(t *testing.T) {
 				if v := report(t, e, "access_token", dead); v.Status != http.StatusOK || v.Current <= v.Reported || v.Reported == 0 {
 					t.Errorf("report %d is answered %+v", i, v)
 				}
-				// Whoever was told so can go on at once.
+				// The app that gets this answer can go on at once.
 				if token := revealed(t, e, "/token"); token == dead || !w.sim.TokenAlive(token) {
 					t.Errorf("after report %d the edge hands out a token that WeChat refuses", i)
 				}
@@ -130,8 +129,8 @@ func TestReportKilledToken(t *testing.T) {
 	})
 }
 
-// TestReportGoodToken: an app that is wrong about the token, for a minute,
-// costs one probe and rotates nothing.
+// TestReportGoodToken: an app reports a good token for a minute. That costs one probe and
+// rotates nothing.
 func TestReportGoodToken(t *testing.T) {
 	inReportWorld(t, func(t *testing.T, w *world) {
 		good := revealed(t, w.edges[0], "/token")
@@ -152,9 +151,9 @@ func TestReportGoodToken(t *testing.T) {
 	})
 }
 
-// TestReportOfWhatNeedsNoCall: of a token that was replaced since the broker
-// tells the current version, and of one that it never handed out nothing, both
-// at once and without asking WeChat.
+// TestReportOfWhatNeedsNoCall: for a token that was replaced since, the broker answers with
+// the current version. For a token that it never handed out it answers with nothing. Both
+// answers come at once and without a call to WeChat.
 func TestReportOfWhatNeedsNoCall(t *testing.T) {
 	inReportWorld(t, func(t *testing.T, w *world) {
 		old := revealed(t, w.edges[0], "/token")
@@ -170,7 +169,7 @@ func TestReportOfWhatNeedsNoCall(t *testing.T) {
 			if v := report(t, e, "access_token", "never-"+old); v.Status != http.StatusNotFound || v.ErrMsg == "" {
 				t.Errorf("edge %d answers a report of an unknown token with %+v", i, v)
 			}
-			// A ticket's value is none of the token's.
+			// As a ticket, this token was never handed out.
 			if v := report(t, e, "jsapi_ticket", old); v.Status != http.StatusNotFound {
 				t.Errorf("edge %d answers a report of a token as a ticket with %+v", i, v)
 			}

@@ -15,11 +15,11 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
 
-// revocation is how long what was revoked may go on being served.
+// revocation is how long something may still be served after it was revoked.
 const revocation = 5 * time.Second
 
-// becomes asks the edge until it answers that status, for as long as a
-// revocation may take.
+// becomes asks the edge until it answers with that status, for as long as a revocation may
+// take.
 func (o *organisation) becomes(t *testing.T, want int, path, key string) (answer string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), revocation)
@@ -35,7 +35,7 @@ func (o *organisation) becomes(t *testing.T, want int, path, key string) (answer
 	return answer
 }
 
-// reload changes the broker's configuration, and tells it.
+// reload changes the broker's configuration and tells the broker.
 func (o *organisation) reload(t *testing.T, change func(string) string) {
 	t.Helper()
 	text, err := os.ReadFile(o.path("wxbroker.yaml"))
@@ -45,15 +45,15 @@ func (o *organisation) reload(t *testing.T, change func(string) string) {
 	o.broker.says(t, `msg="the configuration has changed"`)
 }
 
-// honoured reports whether WeChat takes a token.
+// honoured reports whether WeChat accepts a token.
 func (o *organisation) honoured(token string) bool {
 	recorder := httptest.NewRecorder()
 	o.sim.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/cgi-bin/get_api_domain_ip?access_token="+token, nil))
 	return !strings.Contains(recorder.Body.String(), "errcode")
 }
 
-// TestRevoked: what an app loses, it loses on its open stream, grant by grant,
-// and the edge drops it. What somebody kept of it is good until it is forced out.
+// TestRevoked: an app loses its grants one by one, on its open stream, and the edge drops
+// what was granted. A copy that somebody has kept is good until it is forced out.
 func TestRevoked(t *testing.T) {
 	o := startOrganisation(t, wechatsim.Settings{}, 100)
 	app := regexp.MustCompile(`(?m)^  - \{name: web, .*\n`)
@@ -89,7 +89,7 @@ func TestRevoked(t *testing.T) {
 		t.Error("WeChat still takes the token that was forced out")
 	}
 
-	// And back, without a word to the broker.
+	// And back, without telling the broker.
 	text, err := os.ReadFile(o.path("wxbroker.yaml"))
 	must(t, err)
 	must(t, os.WriteFile(o.path("wxbroker.yaml"), []byte(string(text)+strings.Replace(line, signOnly, both, 1)), 0o600))
@@ -100,9 +100,9 @@ func TestRevoked(t *testing.T) {
 	}
 }
 
-// TestRemovedWhileWeChatIsAsked: an account is removed, and a grant with it, while
-// a call for that account is under way. Both end at once, and what the call brings
-// is nobody's.
+// TestRemovedWhileWeChatIsAsked: an account is removed, and a grant with it, while a call
+// for that account is under way. Both end at once, and what the call brings goes to
+// nobody.
 func TestRemovedWhileWeChatIsAsked(t *testing.T) {
 	const other, otherTicket = "wxfedcba9876543210", "/ticket?appid=wxfedcba9876543210"
 	const all, signOnly = "grants: [sign, token, report, template, media, oauth, call]", "grants: [sign]"
@@ -143,7 +143,7 @@ func TestRemovedWhileWeChatIsAsked(t *testing.T) {
 	if len(o.sim.Issued(other)) == issued {
 		t.Fatal("WeChat has handed out no new ticket, so this shows nothing")
 	}
-	// What is published later reaches the edge, and so would that ticket.
+	// What is published later reaches the edge, so that ticket would have reached it too.
 	o.reload(t, func(s string) string {
 		return strings.Replace(s, "sign_hosts: [shop.example.com]", "sign_hosts: [other.example.com]", 1)
 	})

@@ -19,7 +19,7 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
 
-// forms are the ways in which a secret may be seen.
+// forms returns the forms in which a secret may be visible.
 func forms(secret string) map[string]string {
 	all := map[string]string{
 		"as it is":           secret,
@@ -33,7 +33,7 @@ func forms(secret string) map[string]string {
 	if quoted, err := json.Marshal(secret); err == nil {
 		all["quoted by JSON"] = strings.Trim(string(quoted), `"`)
 	}
-	// In the middle of something longer it has one of three beginnings.
+	// Inside a longer text, base64 of the secret can begin at one of three offsets.
 	for i, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
 		for offset := range 3 {
 			encoded := encoding.EncodeToString([]byte(strings.Repeat("\x00", offset) + secret))
@@ -44,7 +44,7 @@ func forms(secret string) map[string]string {
 	return all
 }
 
-// leaks returns where secrets can be seen in what a run has put out.
+// leaks returns where secrets are visible in the outputs of a run.
 func leaks(secrets, outputs map[string]string) []string {
 	var found []string
 	for what, secret := range secrets {
@@ -59,7 +59,7 @@ func leaks(secrets, outputs map[string]string) []string {
 	return found
 }
 
-// TestTheSearchFindsWhatIsThere: each form of a secret, planted on purpose.
+// TestTheSearchFindsWhatIsThere: each form of a secret is planted on purpose and found.
 func TestTheSearchFindsWhatIsThere(t *testing.T) {
 	secret := "a+b/c=d~\x01é\x00\"ee'f g0123456789"
 	for form := range forms(secret) {
@@ -124,10 +124,9 @@ func (o *organisation) call(t *testing.T, round int, ask func(method, path, key,
 	}
 }
 
-// TestNoSecretIsSeen: the whole of a run under faults, with values that live
-// for seconds, is searched for every secret that it knew: logs at their most
-// talkative, metrics, answers, what operators are told, and the files of the
-// sealed database.
+// TestNoSecretIsSeen: all output of a run under faults, with values that live for seconds,
+// is searched for every secret of that run. That is: logs at debug level, metrics,
+// answers, what operators are told, and the files of the sealed database.
 func TestNoSecretIsSeen(t *testing.T) {
 	o := startOrganisation(t, wechatsim.Settings{
 		TokenLifetime: 2 * time.Second, TicketLifetime: 2 * time.Second,
@@ -256,7 +255,7 @@ func TestNoSecretIsSeen(t *testing.T) {
 		t.Error(leak)
 	}
 	t.Logf("%d secrets, each in %d forms, in %d outputs", len(secrets), len(forms("x")), len(outputs))
-	// Searched for something that is there, the same outputs give a hit.
+	// The same search finds something that is in the outputs.
 	if len(leaks(map[string]string{"the appid": appid}, outputs)) == 0 {
 		t.Error("the search finds nothing at all")
 	}

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// TestNotReadyWhileItStops: from SIGTERM on a broker says that it stops, for as
-// long as a call to WeChat keeps it.
+// TestNotReadyWhileItStops: from SIGTERM on a broker says that it stops, for as long as it
+// waits for a call to WeChat.
 func TestNotReadyWhileItStops(t *testing.T) {
 	t.Parallel() // it mostly waits
 	sim := start(t, "wxsim", "--listen", "127.0.0.1:0", "--appid", appid, "--secret", secret, "--ticket-lifetime", "3s", "--ticket-overlap", "2500ms")
@@ -50,8 +50,8 @@ func TestNotReadyWhileItStops(t *testing.T) {
 	}
 }
 
-// TestAQuestionCanBeLeft: a command that waits for a person's answer ends when
-// it is told to, and has done nothing.
+// TestAQuestionCanBeLeft: a command that waits for a person's answer ends on a signal, and
+// has done nothing.
 func TestAQuestionCanBeLeft(t *testing.T) {
 	sim := start(t, "wxsim", "--listen", "127.0.0.1:0", "--appid", appid, "--secret", secret)
 	simAddress := sim.says(t, `addr=(\S+)`)[1]
@@ -86,8 +86,8 @@ func TestAQuestionCanBeLeft(t *testing.T) {
 	}
 }
 
-// TestAHangupEndsNoEdge: SIGHUP is what makes many programs read their files
-// again, and what a terminal sends that is closed.
+// TestAHangupEndsNoEdge: many programs read their files again on SIGHUP, so people send it.
+// A terminal that is closed sends it too.
 func TestAHangupEndsNoEdge(t *testing.T) {
 	edge := start(t, "wxedge", "serve", "--broker", "127.0.0.1:1", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0")
 	ops := edge.says(t, `"edge is up" .*ops=(\S+)`)[1]

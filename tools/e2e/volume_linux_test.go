@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// onlyRoot skips a test for who may not mount a file system.
+// onlyRoot skips a test unless this is root, who may mount a file system.
 func onlyRoot(t *testing.T) {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -20,8 +20,8 @@ func onlyRoot(t *testing.T) {
 	}
 }
 
-// freezingVolume mounts a file system of its own that can be frozen: writes hang,
-// as those to NFS whose server is gone do, until thaw is called.
+// freezingVolume mounts a file system of its own that can be frozen. Until thaw is called,
+// writes hang, as on NFS whose server is gone.
 func freezingVolume(t *testing.T) (dir string, freeze func() (thaw func())) {
 	t.Helper()
 	onlyRoot(t)
@@ -46,13 +46,13 @@ func freezingVolume(t *testing.T) (dir string, freeze func() (thaw func())) {
 	return dir, func() func() {
 		must(t, control(fifreeze))
 		thaw := sync.OnceFunc(func() { must(t, control(fithaw)) })
-		t.Cleanup(thaw) // before the processes are waited for that hang in it
+		t.Cleanup(thaw) // before the test waits for processes that hang in it
 		return thaw
 	}
 }
 
-// deadVolume mounts a file system that never answers anybody: one of FUSE whose
-// program is silent from the start.
+// deadVolume mounts a file system that never answers: a FUSE file system whose program is
+// silent from the start.
 func deadVolume(t *testing.T) (dir string) {
 	t.Helper()
 	onlyRoot(t)
@@ -65,7 +65,7 @@ func deadVolume(t *testing.T) (dir string) {
 	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", device.Fd())
 	must(t, unix.Mount("dead", dir, "fuse", 0, options))
 	t.Cleanup(func() {
-		must(t, device.Close()) // which answers everybody with an error
+		must(t, device.Close()) // ends every access with an error
 		must(t, unix.Unmount(dir, unix.MNT_DETACH))
 	})
 	return dir

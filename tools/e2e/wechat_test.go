@@ -22,8 +22,8 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
 
-// proxy is the only way out of a company: it tunnels every connection to one
-// WeChat and notes where they were meant to go.
+// proxy is the only way out of a company. It tunnels every connection to the same WeChat,
+// and notes the address that was asked for.
 type proxy struct {
 	wechat string
 
@@ -60,9 +60,9 @@ func (p *proxy) targets() string {
 	return strings.Join(slices.Sorted(maps.Keys(p.asked)), ", ")
 }
 
-// TestWeChatBehindAProxy: where the only way out is a proxy, and a CA of the
-// company's own speaks for what is behind it, the broker reaches WeChat's true
-// hosts by HTTPS_PROXY and upstream_ca_file, for itself and for apps.
+// TestWeChatBehindAProxy: the only way out is a proxy, and the hosts behind it have
+// certificates of the company's own CA. The broker reaches WeChat's real hosts by
+// HTTPS_PROXY and upstream_ca_file, for itself and for apps.
 func TestWeChatBehindAProxy(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -93,13 +93,14 @@ func TestWeChatBehindAProxy(t *testing.T) {
 			}
 			broker := start(t, "wxbroker", "serve", "--config", path)
 			address := broker.says(t, `"broker is up" grpc=(\S+)`)[1]
-			// The first thing that it says of WeChat, so that nothing waits in vain.
+			// The first line about WeChat, whichever it is, so that the test does not wait in
+			// vain.
 			if got := broker.says(t, `msg=rotated .*kind=jsapi_ticket|"WeChat call failed".*`)[0]; !regexp.MustCompile(tt.says).MatchString(got) {
 				t.Fatalf("the broker says %s, want %s", got, tt.says)
 			}
 			if tt.known {
 				edge := start(t, "wxedge", "serve", "--broker", address, "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--local-key-file", filepath.Join(dir, "keys"))
-				app := calling{client: http.DefaultClient, listen: edge.says(t, `"edge is up" listen=(\S+)`)[1]}
+				app := callWorld{client: http.DefaultClient, listen: edge.says(t, `"edge is up" listen=(\S+)`)[1]}
 				edge.says(t, `holding .*kind=jsapi_ticket`)
 				for _, call := range []struct{ method, path, body string }{
 					{http.MethodGet, wechatsim.PathUserInfo + "?openid=o1", ""},
@@ -122,8 +123,8 @@ func TestWeChatBehindAProxy(t *testing.T) {
 	}
 }
 
-// serveWeChat serves sim at WeChat's hosts, for which ca vouches, and returns
-// where that is.
+// serveWeChat serves sim with certificates of ca for WeChat's hosts, and returns its
+// address.
 func serveWeChat(t *testing.T, sim *wechatsim.Sim, ca *tlstest.CA) string {
 	t.Helper()
 	pair := ca.Issue(t, func(c *x509.Certificate) { c.DNSNames = []string{"api.weixin.qq.com", "api2.weixin.qq.com"} })

@@ -103,7 +103,7 @@ func sign(t *testing.T, e *edgetest.Edge) signature {
 	return s
 }
 
-// accepted asks WeChat whether it takes the signature now.
+// accepted asks WeChat whether it accepts the signature now.
 func (w *world) accepted(s signature) error {
 	verdict := s.Judge(w.sim)
 	if !verdict.Accepted {
@@ -112,7 +112,7 @@ func (w *world) accepted(s signature) error {
 	return nil
 }
 
-// allSign lets every edge sign, and WeChat judge.
+// allSign checks that every edge signs and that WeChat accepts it.
 func (w *world) allSign(t *testing.T, when string) {
 	t.Helper()
 	for i, e := range w.edges {
