@@ -12,7 +12,7 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
 
-// calls counts what one seed's broker asked of WeChat.
+// calls counts the calls that one seed's broker makes to WeChat.
 type calls struct {
 	mu     sync.Mutex
 	days   map[string]map[string]int // by WeChat's day and API
@@ -20,13 +20,13 @@ type calls struct {
 	at     int64                     // this minute
 	hour   int                       // since hourAt
 	starts int                       // of brokers in this minute and the one before
-	halves map[string]int            // of a limit that may be spent besides, by day
+	halves map[string]int            // how many halves of a limit may be spent in addition, by day
 	storm  string                    // what was too much for a minute
-	limits map[string]int            // by path, where not the broker's default
+	limits map[string]int            // by path, where the broker's default does not apply
 	// steady is set where nothing ends a token before its time.
 	steady bool
 	minted time.Time // the last classic token
-	early  string    // how another was minted before its time
+	early  string    // how another classic token was minted too early
 }
 
 func newCalls(p profile) *calls {
@@ -72,8 +72,8 @@ func (c *calls) made(call wechatsim.Call) {
 	}
 }
 
-// overlap is how long WeChat honours a classic token beside its successor. The
-// next one within that time ends it.
+// overlap is how long WeChat honours a classic token beside its successor. If another
+// token is minted within that time, the first one ends.
 const overlap = 5 * time.Minute
 
 // tick begins a new minute.
@@ -92,11 +92,11 @@ func (c *calls) started() {
 	c.starts++
 }
 
-// damaged says that the database was damaged: if that is noticed half a day
-// counts as spent.
+// damaged says that the database was damaged. If the broker notices, half a day counts as
+// spent.
 func (c *calls) damaged() { c.forgotten(1) }
 
-// lost says that what was counted today is gone, and nobody can know.
+// lost says that today's counts are gone, and that the broker cannot notice.
 func (c *calls) lost() { c.forgotten(2) }
 
 func (c *calls) forgotten(halves int) {
@@ -134,7 +134,7 @@ func (c *calls) quietHour() int {
 	return n
 }
 
-// summary is what a number of seeds asked of WeChat.
+// summary is the number of calls of several seeds.
 type summary struct {
 	mu   sync.Mutex
 	days map[string]int            // by profile

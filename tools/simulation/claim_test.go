@@ -14,8 +14,8 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// claims: something that is no edge of ours says again and again that it holds
-// newer versions than there are, by minutes and by more than can be.
+// claims: a client that is no edge of ours claims again and again that it holds newer
+// versions than there are, by minutes and by more than is possible.
 func claims(r *rand.Rand) (string, func(*world)) {
 	ahead := time.Duration(r.Int64N(int64(10 * time.Minute)))
 	tooFar := brokertest.MaxClaim + time.Duration(1+r.Int64N(int64(100*time.Hour)))
@@ -24,7 +24,7 @@ func claims(r *rand.Rand) (string, func(*world)) {
 		var again func(*world)
 		left := times
 		again = func(w *world) {
-			// What is claimed is minted above with the next call.
+			// The next call mints a version above the claimed one.
 			w.disturb(overlap + time.Minute)()
 			w.claim(ahead)
 			w.claim(tooFar)
@@ -36,8 +36,8 @@ func claims(r *rand.Rand) (string, func(*world)) {
 	}
 }
 
-// claim says that versions are held which are so far ahead of the broker's clock
-// and of what it has.
+// claim claims versions that are so far ahead of the broker's clock and of the versions
+// that it has.
 func (w *world) claim(ahead time.Duration) {
 	w.mu.Lock()
 	b := w.broker
@@ -58,6 +58,6 @@ func (w *world) claim(ahead time.Duration) {
 	stream, err := wxbrokerv1.NewCredentialServiceClient(conn).Watch(w.t.Context())
 	w.must(err)
 	w.must(stream.Send(&wxbrokerv1.WatchRequest{Request: &wxbrokerv1.WatchRequest_Subscription{Subscription: subscription}}))
-	_, err = stream.Recv() // the broker has heard it then
+	_, err = stream.Recv() // then the broker has read the claim
 	w.must(err)
 }

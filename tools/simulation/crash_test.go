@@ -23,9 +23,9 @@ const (
 	now         point = iota // whatever it is doing
 	beforeCount              // the call is due and not counted
 	afterCount               // it is counted and not made
-	duringCall               // WeChat has answered, and nobody hears it
+	duringCall               // WeChat has answered, and the answer is lost
 	beforeSave               // the value has arrived and is not in the database
-	afterSave                // it is, and nobody was told
+	afterSave                // the value is in the database and not published
 	points
 )
 
@@ -33,12 +33,12 @@ func (p point) String() string {
 	return [...]string{"now", "before the count", "after the count", "during the call", "before the persist", "after the persist"}[p]
 }
 
-// crash is what is to happen to the broker.
+// crash is a plan for how the broker dies.
 type crash struct {
 	at     point
 	times  int // how often in a row
 	down   func() time.Duration
-	damage func(w *world) // to the database, after each death; nil for none
+	damage func(w *world) // damages the database after each death; nil for no damage
 	over   func()         // once it is up again for good
 }
 
@@ -47,7 +47,7 @@ var (
 	errFull = &os.PathError{Op: "write", Path: "wxbroker.db", Err: syscall.ENOSPC}
 )
 
-// write is what the broker's writes go through.
+// write wraps each write of the broker.
 func (w *world) write(kind brokertest.Write, write func() error) error {
 	switch {
 	case w.reached(beforeCount) && kind.Counts, w.reached(beforeSave) && kind.Answer:
@@ -76,14 +76,14 @@ func (w *world) write(kind brokertest.Write, write func() error) error {
 	return err
 }
 
-// reached reports whether the broker is to die there.
+// reached reports whether the broker is to die at this point.
 func (w *world) reached(p point) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.plan != nil && w.plan.at == p && !w.dead && w.broker != nil
 }
 
-// called is told of every call by WeChat, before it answers.
+// called is called by WeChat for every call, before it answers.
 func (w *world) called(c wechatsim.Call) {
 	w.calls.made(c)
 	if w.reached(duringCall) {
@@ -96,8 +96,8 @@ func (w *world) called(c wechatsim.Call) {
 	}
 }
 
-// cut kills the broker where it stands. Its goroutines run on for a moment, but
-// what they do reaches nobody.
+// cut kills the broker at this moment. Its goroutines run on for a little, but what they
+// do reaches nobody.
 func (w *world) cut() {
 	w.mu.Lock()
 	w.dead = true
@@ -153,8 +153,8 @@ func (w *world) cutNow() {
 	w.cut()
 }
 
-// expectNoToken notes until when the token is not due: a restart before must
-// not ask for one.
+// expectNoToken notes until when the token is not due. A restart before that must not ask
+// for one.
 func (w *world) expectNoToken(b *brokertest.Broker) {
 	for _, k := range b.Status(appid).Kinds {
 		if k.Kind == credential.AccessToken && k.Version > 0 && k.LastError == nil && !k.Unsaved {
@@ -164,12 +164,12 @@ func (w *world) expectNoToken(b *brokertest.Broker) {
 	}
 }
 
-// tokenCalls counts what WeChat was asked for tokens.
+// tokenCalls returns the number of token calls that WeChat has seen.
 func (w *world) tokenCalls() int {
 	return w.sim.Count(wechatsim.Call{AppID: appid, API: wechatsim.PathToken}) + w.sim.Count(wechatsim.Call{AppID: appid, API: wechatsim.PathStableToken})
 }
 
-// crashing returns what makes the broker crash, once or in a row.
+// crashing returns a fault that makes the broker crash, once or several times in a row.
 func crashing(r *rand.Rand) (name string, do func(*world)) {
 	at := point(r.IntN(int(points)))
 	times := 1
@@ -217,8 +217,8 @@ func (w *world) kill(plan *crash) {
 	if busy {
 		return
 	}
-	// What was lost is fetched again at once; what edges prove, after the
-	// overlap of five minutes.
+	// A value that was lost is fetched again at once. A value that is old, as edges prove,
+	// is fetched again after the overlap of five minutes.
 	plan.over = w.disturb(8 * time.Minute)
 	w.mu.Lock()
 	w.plan = plan
@@ -228,7 +228,7 @@ func (w *world) kill(plan *crash) {
 	}
 }
 
-// damaging returns what becomes of the database while the broker is down.
+// damaging returns what happens to the database while the broker is down.
 func damaging(r *rand.Rand) (name string, damage func(*world)) {
 	switch r.IntN(12) {
 	case 0:
@@ -258,12 +258,12 @@ func damaging(r *rand.Rand) (name string, damage func(*world)) {
 	return "", nil
 }
 
-// change returns what changes the database's file.
+// change returns a damage that changes the database's file by f.
 func change(f func(raw []byte) []byte) func(*world) {
 	return func(w *world) {
 		raw, err := os.ReadFile(w.config.Data)
 		if err != nil {
-			return // it had not come so far
+			return // the broker had not made a file yet
 		}
 		if err := os.WriteFile(w.config.Data, f(raw), 0o600); err != nil {
 			w.failf("damaging the database: %v", err)
@@ -272,8 +272,7 @@ func change(f func(raw []byte) []byte) func(*world) {
 	}
 }
 
-// turnedBits: one bit of every value in the file is not what it was, and the
-// file is sound but for that.
+// turnedBits: one bit of every value in the file has turned. Otherwise the file is sound.
 func turnedBits(*rand.Rand) (string, func(*world)) {
 	turn := change(func(raw []byte) []byte {
 		const before = `{"value":"`
@@ -299,9 +298,9 @@ func restored(*rand.Rand) (string, func(*world)) {
 	}
 }
 
-// newMachine: the broker is started anew on another machine, without its
-// database, and that machine's clock is behind. Its versions would be too, did
-// edges not say what they hold.
+// newMachine: the broker is started on another machine, without its database, and that
+// machine's clock is behind. Its versions would be behind too, but edges say which
+// versions they hold.
 func newMachine(r *rand.Rand) (string, func(*world)) {
 	behind := time.Duration(r.Int64N(int64(3 * time.Hour)))
 	return fmt.Sprintf("the broker moves to a machine whose clock is %v behind, without its database", behind), func(w *world) {
@@ -324,7 +323,7 @@ func lose(w *world) {
 func restore(w *world) {
 	raw, err := os.ReadFile(filepath.Join(filepath.Dir(w.config.Data), "backup"))
 	if err != nil {
-		backUp(w) // there is none: this one then, for the next time
+		backUp(w) // there is no copy yet: this is the one for the next time
 		return
 	}
 	if err := os.WriteFile(w.config.Data, raw, 0o600); err != nil {

@@ -11,9 +11,9 @@ import (
 // reread is the longest until a ticket is read again.
 const reread = 10 * time.Minute
 
-// freshLooking: the database is lost, and WeChat says for a moment that a ticket
-// which it has handed out long ago lives as long as a new one. The broker cannot
-// know better, until WeChat says how long it really lives: then it believes that.
+// freshLooking: the database is lost. For a moment WeChat says of a ticket that it has
+// handed out long ago that it lives as long as a new one. The broker cannot know better
+// until WeChat says how long the ticket really lives. Then it has to believe that.
 func freshLooking(*rand.Rand) (string, func(*world)) {
 	return "the database is lost, and the tickets look fresh for a minute", func(w *world) {
 		if !w.calm() || w.soonestEnd() < 2*reread || w.untilNext() < 2*reread {
@@ -41,10 +41,10 @@ func (w *world) untilNext() time.Duration {
 	return w.events[0].at - w.elapsed()
 }
 
-// tickets are the simulator's names of each kind.
+// tickets has the simulator's name for each kind.
 var tickets = map[credential.Kind]string{credential.JSAPITicket: "jsapi ticket", credential.WXCardTicket: "wx_card ticket"}
 
-// ends returns how long the tickets of now are to live at WeChat, by its names.
+// ends returns how long the present tickets live at WeChat, by the simulator's names.
 func (w *world) ends() map[string]time.Duration {
 	state, err := w.sim.State(appid)
 	w.must(err)
@@ -57,8 +57,7 @@ func (w *world) ends() map[string]time.Duration {
 	return ends
 }
 
-// soonestEnd returns when the first of the tickets is over, zero where there is
-// none.
+// soonestEnd returns when the first of the tickets ends, zero if there is none.
 func (w *world) soonestEnd() time.Duration {
 	ends := w.ends()
 	soonest := ends[tickets[credential.JSAPITicket]]
@@ -68,8 +67,7 @@ func (w *world) soonestEnd() time.Duration {
 	return soonest
 }
 
-// checkExpiry: the broker hands no ticket out for longer than WeChat says that it
-// lives.
+// checkExpiry: the broker gives no ticket a longer life than WeChat says.
 func (w *world) checkExpiry() {
 	const rounding = 2 * time.Second
 	ends := w.ends()

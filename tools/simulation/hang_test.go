@@ -12,11 +12,11 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/logqueue"
 )
 
-// gate is what everybody waits at while it is shut.
+// gate is a gate at which everybody waits while it is shut.
 type gate struct {
 	mu   sync.Mutex
 	shut int           // how many faults keep it shut
-	open chan struct{} // closed when nothing does any more
+	open chan struct{} // closed when no fault keeps it shut any more
 }
 
 // change shuts the gate once more, or once less.
@@ -55,7 +55,7 @@ func (g *gate) pass(died <-chan struct{}) {
 	}
 }
 
-// hanging is how long a disk or the log's reader hangs: minutes mostly.
+// hanging returns a fault in which a disk or the log's reader hangs, for minutes mostly.
 func hanging(what string, which func(*world) *gate) fault {
 	return func(r *rand.Rand) (string, func(*world)) {
 		d := lasting(r)
@@ -63,7 +63,7 @@ func hanging(what string, which func(*world) *gate) fault {
 			g := which(w)
 			g.change(1)
 			over := w.disturb(4 * time.Minute)
-			over() // as a full disk, it is for the operator alone to notice
+			over() // as with a full disk, only the operator may notice
 			w.after(d, what+" answers again", func(w *world) {
 				g.change(-1)
 				w.disturb(time.Minute)()
@@ -77,7 +77,7 @@ var (
 	hangingLog  = hanging("the log's reader", func(w *world) *gate { return &w.logGate })
 )
 
-// openLog returns the broker's log, through the queue that it has when it serves.
+// openLog returns the broker's log, with the queue that a serving broker has.
 func (w *world) openLog() (log *slog.Logger, closeLog func()) {
 	queue := logqueue.New("wxbroker", reader{w})
 	untimed := func(_ []string, a slog.Attr) slog.Attr {
@@ -91,7 +91,7 @@ func (w *world) openLog() (log *slog.Logger, closeLog func()) {
 	}), queue.Close
 }
 
-// reader is whoever reads the broker's log: it stands in the history.
+// reader reads the broker's log and writes it into the history.
 type reader struct{ w *world }
 
 func (r reader) Write(p []byte) (int, error) {

@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// history is what happened in one seed, for who has to find out why it failed.
+// history is what happened in one seed, for the person who has to find out why it failed.
 type history struct {
 	mu    sync.Mutex
 	start time.Time
 	lines []string
 }
 
-// kept bounds it: what led to a failure is at the end.
+// kept bounds the history: the cause of a failure is near the end.
 const kept = 400
 
 func (h *history) addf(format string, args ...any) {
@@ -38,7 +38,7 @@ type historian struct {
 	h     *history
 	who   string
 	attrs string
-	// heard is told of each line, nil for nobody.
+	// heard is called with each line, unless it is nil.
 	heard func(slog.Record)
 }
 

@@ -6,15 +6,15 @@ import (
 	"sync"
 )
 
-// holding follows what an edge says in its log that it holds: between two looks
-// at the edge it may have gone back and come forward again.
-type holding struct {
+// holdingLog follows the versions that an edge's log says it holds. Between two looks at
+// the edge itself it may have gone back and come forward again.
+type holdingLog struct {
 	mu       sync.Mutex
 	versions map[string]int64 // by kind
-	back     string           // how it went back, "" if it did not
+	back     string           // how the edge went back, "" if it did not
 }
 
-func (h *holding) heard(r slog.Record) {
+func (h *holdingLog) heard(r slog.Record) {
 	if r.Message != "holding" {
 		return
 	}
@@ -40,7 +40,7 @@ func (h *holding) heard(r slog.Record) {
 	h.versions[kind] = version
 }
 
-func (h *holding) wentBack() string {
+func (h *holdingLog) wentBack() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.back

@@ -9,15 +9,15 @@ import (
 	"github.com/wxbroker/wxbroker/tools/internal/page"
 )
 
-// reach is how long an edge may take to find its broker again, when the
-// network failed without a word: keepalive notices after 15 s, and the longest
-// wait before the next try is 5 s.
+// reach is how long an edge may take to find its broker again after the network failed
+// silently: keepalive notices after 15 s, and the longest wait before the next try is
+// 5 s.
 const reach = 25 * time.Second
 
 // settled is how long a new version may take to reach every edge.
 const settled = 2 * time.Second
 
-// check looks whether the promises hold at this moment.
+// check checks whether the promises hold at this moment.
 func (w *world) check() {
 	w.t.Helper()
 	if over := w.calls.over(); over != "" {
@@ -41,8 +41,8 @@ func (w *world) check() {
 	w.checkQuiet(calm)
 }
 
-// calm reports whether nothing is wrong, and the consequences of what was
-// wrong have to be over.
+// calm reports whether nothing is wrong and the consequences of earlier faults have to be
+// over.
 func (w *world) calm() bool {
 	w.mu.Lock()
 	up := w.broker != nil && w.plan == nil
@@ -66,7 +66,7 @@ func (w *world) checkVersions(e *edge) {
 	}
 }
 
-// checkSignature lets the edge sign and WeChat judge.
+// checkSignature lets the edge sign, and WeChat judge the signature.
 func (w *world) checkSignature(e *edge, calm bool) {
 	s, err := page.Sign(w.t.Context(), e.Handler())
 	w.must(err)
@@ -94,9 +94,8 @@ func (w *world) checkSignature(e *edge, calm bool) {
 	}
 }
 
-// soonOver is how long before its end at WeChat a ticket may be given up: it is
-// counted from before the call, which may have taken ten seconds, in whole
-// seconds.
+// soonOver is how long before its end at WeChat an edge may give up a ticket. The broker
+// counts the life in whole seconds from before the call, which may have taken ten seconds.
 const soonOver = 30 * time.Second
 
 // checkGivenUp: an edge that has a ticket which WeChat honours signs with it.
@@ -151,7 +150,7 @@ func (w *world) checkSpread(calm bool) {
 			}
 		}
 		if known.version != k.Version {
-			w.published[k.Kind] = held{k.Version, time.Now()}
+			w.published[k.Kind] = heldVersion{k.Version, time.Now()}
 		}
 	}
 }
@@ -175,7 +174,7 @@ func (w *world) checkAhead() {
 	}
 }
 
-// checkDeaths: nobody is told to look for an outside refresher where there is
+// checkDeaths: the broker does not tell people to look for another refresher if there is
 // none.
 func (w *world) checkDeaths() {
 	w.mu.Lock()
@@ -206,16 +205,16 @@ func (w *world) checkBudget() {
 	}
 }
 
-// perQuietHour is what an hour without trouble may cost: a token for each
-// lifetime, in three calls at most (the stable one is asked for again until
-// WeChat has the next); of each kind of ticket a reading every ten minutes, and
-// four more at the end of each lifetime.
+// perQuietHour returns how many calls an hour without trouble may cost. For each lifetime
+// of a token there are three calls at most: the stable one is asked for again until WeChat
+// has the next. For each kind of ticket there is a reading every ten minutes, and four
+// more at the end of each lifetime.
 func (w *world) perQuietHour() int {
 	perHour := func(lifetime time.Duration) int { return 1 + int(time.Hour/(lifetime*4/5)) }
 	most := 3*perHour(w.lifetime) + w.tickets*(7+4*perHour(w.ticketLifetime))
 	if w.step.Load() != 0 || w.profile.crashes {
-		// A ticket that looks older than it is, by a clock that was stepped, is
-		// read every three minutes until its end.
+		// After a step of the clock a ticket can look older than it is. It is then read
+		// every three minutes until its end.
 		most += w.tickets * 20
 	}
 	return most

@@ -16,8 +16,8 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// report: apps of one edge report its token or ticket, all at once; or one from
-// before, or one that they made up.
+// report: apps of one edge report its token or ticket, all at once. Or they report an older
+// value, or one that they made up.
 func report(r *rand.Rand) (string, func(*world)) {
 	which, apps := r.IntN(numEdges), 1+r.IntN(50)
 	kind := []credential.Kind{credential.AccessToken, credential.JSAPITicket}[r.IntN(2)]
@@ -29,7 +29,7 @@ func report(r *rand.Rand) (string, func(*world)) {
 			if !ok {
 				continue
 			}
-			r := reported{kind: kind, what: what, value: c.Value.Reveal(), apps: apps}
+			r := reportedValue{kind: kind, what: what, value: c.Value.Reveal(), apps: apps}
 			switch what {
 			case "older":
 				if r.value = w.olderThan(c); r.value == "" {
@@ -38,15 +38,15 @@ func report(r *rand.Rand) (string, func(*world)) {
 			case "invented":
 				r.value = "invented"
 			}
-			for range 3 { // as apps do that try again
+			for range 3 { // some apps try again
 				w.report(e, r)
 			}
 		}
 	}
 }
 
-// reported is what apps report.
-type reported struct {
+// reportedValue is what apps report.
+type reportedValue struct {
 	kind  credential.Kind
 	what  string // current, older or invented
 	value string
@@ -72,11 +72,10 @@ func (w *world) remember(c credential.Credential) {
 	}
 }
 
-// report posts the reports, and looks at what comes of them.
-func (w *world) report(e *edge, r reported) {
+// report posts the reports and checks the answers.
+func (w *world) report(e *edge, r reportedValue) {
 	calm := w.calm()
-	// A report leads to a question to WeChat, and whatever that brings has to
-	// reach the edges.
+	// A report leads to a call to WeChat. What the call brings has to reach the edges.
 	over := w.disturb(reach)
 	answers := make(chan *httptest.ResponseRecorder, r.apps)
 	var asking sync.WaitGroup
@@ -112,9 +111,9 @@ func (w *world) post(e *edge, kind credential.Kind, value string) *httptest.Resp
 	return answer
 }
 
-// checkAnswer: when nothing is wrong every report is answered as it should be,
-// and soon: the longest is a probe, a token call and 2 s of patience.
-func (w *world) checkAnswer(e *edge, r reported, answer *httptest.ResponseRecorder, took time.Duration) {
+// checkAnswer: when nothing is wrong, every report gets the right answer, and soon. The
+// longest takes a probe, a token call and 2 s of patience.
+func (w *world) checkAnswer(e *edge, r reportedValue, answer *httptest.ResponseRecorder, took time.Duration) {
 	var versions struct {
 		Reported int64 `json:"reported_version"`
 		Current  int64 `json:"current_version"`

@@ -12,13 +12,12 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// stopping is how long a broker that is stopped may take: its calls and then its
-// keepers have five seconds each.
+// stopping is how long a broker may take to stop: its calls and then its keepers have five
+// seconds each.
 const stopping = 10 * time.Second
 
-// brokerRestart: the broker is stopped as by SIGTERM, and started anew. What was
-// asked before is answered first: the keepers go on until calls and streams have
-// ended.
+// brokerRestart: the broker is stopped as by SIGTERM, and started anew. Before it ends it
+// answers what it was asked before: the keepers go on until calls and streams have ended.
 func brokerRestart(r *rand.Rand) (string, func(*world)) {
 	down := time.Duration(r.Int64N(int64(20 * time.Second)))
 	return fmt.Sprintf("the broker is restarted, and away for %v", down), func(w *world) {
@@ -30,8 +29,8 @@ func brokerRestart(r *rand.Rand) (string, func(*world)) {
 		}
 		calm := w.calm()
 		over := w.disturb(reach)
-		// The first of them makes the keeper ask WeChat, which takes a moment, and
-		// the others wait for it when the broker is told to stop.
+		// The first report makes the keeper ask WeChat, which takes a moment. The others
+		// wait for it when the broker is told to stop.
 		reports := w.reportFromAll()
 		synctest.Wait()
 		w.expectNoToken(b)
@@ -56,8 +55,8 @@ func brokerRestart(r *rand.Rand) (string, func(*world)) {
 	}
 }
 
-// reportFromAll has every edge that can reach the broker report its token, and
-// returns what waits for the answers.
+// reportFromAll makes every edge that can reach the broker report its token. answers waits
+// for the answers.
 func (w *world) reportFromAll() (answers func() map[*edge]*httptest.ResponseRecorder) {
 	var mu sync.Mutex
 	all := map[*edge]*httptest.ResponseRecorder{}

@@ -9,24 +9,23 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
 
-// profile is a class of faults: what one seed's days are full of.
+// profile is a class of faults. A seed has the faults of one profile.
 type profile struct {
 	name  string
 	kinds []fault
-	// crashes is set where the broker may crash, so that the database is a file.
+	// crashes is set if the broker may crash. Then the database is a file.
 	crashes bool
-	// early is set where values may end before their time, or seem to.
+	// early is set if values may end before their time, or seem to.
 	early bool
-	// unseen is set where WeChat may hand out a value that the broker learns of
-	// only later, or forgets when it saw it first.
+	// unseen is set if WeChat may hand out a value of which the broker learns only later,
+	// or if the broker may forget when it saw a value first.
 	unseen bool
-	// limits are the calls a day by path, where the defaults are too many to be
-	// reached by what is simulated.
+	// limits are calls a day by path, for faults that cannot reach the default limits.
 	limits map[string]int
 }
 
-// fault returns a disturbance of its kind. Whatever is random about it is
-// decided when it is returned, so that the seed fixes it.
+// fault returns a disturbance of its kind. Everything random about it is decided when it
+// is returned, so that the seed fixes it.
 type fault func(r *rand.Rand) (name string, do func(*world))
 
 var profiles = []profile{
@@ -65,7 +64,7 @@ func (p profile) settings(r *rand.Rand) wechatsim.Settings {
 		s.WrongSecretCode = 40001
 	}
 	if p.limits != nil {
-		return s // short lives would need more than that
+		return s // short lives would need more calls than these limits allow
 	}
 	if r.IntN(4) == 0 {
 		s.TokenLifetime = time.Duration(10+r.IntN(110)) * time.Minute
@@ -73,7 +72,7 @@ func (p profile) settings(r *rand.Rand) wechatsim.Settings {
 	if r.IntN(4) == 0 {
 		s.TicketLifetime = time.Duration(20+r.IntN(100)) * time.Minute
 	}
-	// A ticket that was minted unseen looks young for ever then, and nobody can
+	// With this setting a ticket that was minted unseen always looks young, and nobody can
 	// know when it ends.
 	if !p.unseen && r.IntN(3) == 0 {
 		s.FreshTicketExpiry = true
@@ -120,8 +119,8 @@ func injected(name string, f wechatsim.Fault, r *rand.Rand, consequences time.Du
 	}
 }
 
-// inject makes the faults that are under way the simulator's. Delays come
-// first: only they let the ones behind them apply as well.
+// inject gives the simulator the faults that are under way. Delays come first: only a
+// delay lets the faults after it apply as well.
 func (w *world) inject() {
 	w.sim.ClearFaults()
 	// No answer comes at once: in fake time a call would otherwise be over
@@ -185,8 +184,8 @@ func status(status int, consequences time.Duration) fault {
 	}
 }
 
-// hostDown: the preferred host cannot be reached; the other one can, so that
-// nobody is to notice for long.
+// hostDown: the preferred host cannot be reached. The other one can, so nobody may notice
+// for long.
 func hostDown(r *rand.Rand) (string, func(*world)) {
 	d := lasting(r)
 	return fmt.Sprintf("the first host is down for %v", d), func(w *world) {

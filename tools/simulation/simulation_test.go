@@ -13,8 +13,8 @@ var (
 	days  = flag.Int("days", 1, "virtual days for each")
 )
 
-// TestPromises runs the seeds. A seed's number chooses its class of faults too,
-// so that any row of seeds has something of each.
+// TestPromises runs the seeds. The number of a seed also chooses its class of faults, so
+// that any row of seeds has some of each class.
 func TestPromises(t *testing.T) {
 	t.Parallel()
 	all := newSummary()

@@ -19,7 +19,7 @@ func newSecret(r *rand.Rand) (string, func(*world)) {
 		w.reset = secret
 		over := w.disturb(3 * time.Minute) // a changed file ends the back-off
 		w.after(d, "the file has the AppSecret", func(w *world) {
-			w.secret.Write(w.reset) // somebody may have reset it again
+			w.secret.Write(w.reset) // the newest one: somebody may have reset it again
 			over()
 		})
 	}
@@ -38,9 +38,9 @@ func blockedAddress(r *rand.Rand) (string, func(*world)) {
 	}
 }
 
-// learned is how long the broker may take to learn of a value that WeChat ended:
-// the next reading of the ticket, ten minutes on at the most; a classic token
-// that was replaced lives five minutes besides.
+// learned is how long the broker may take to learn that WeChat has ended a value. It learns
+// that from the next reading of the ticket, at most ten minutes later. A classic token that
+// was replaced lives five minutes more.
 const learned = 17 * time.Minute
 
 // killedToken: the token ends before its time, once.
@@ -60,8 +60,8 @@ func killedToken(r *rand.Rand) (string, func(*world)) {
 	}
 }
 
-// always40001: an API refuses every token for reasons of its own. That must
-// not replace any: a token that is good stays until it is due.
+// always40001: an API refuses every token for reasons of its own. That must not make the
+// broker replace one: a good token stays until it is due.
 func always40001(r *rand.Rand) (string, func(*world)) {
 	d := lasting(r)
 	return fmt.Sprintf("40001 for no reason, for %v", d), func(w *world) {
@@ -76,7 +76,7 @@ func always40001(r *rand.Rand) (string, func(*world)) {
 			over()
 			most := 1 + int(d/(w.lifetime*7/10))
 			if !w.classic {
-				most *= 3 // it is asked for again until WeChat has the next
+				most *= 3 // the stable token is asked for again until WeChat has the next
 			}
 			if n := w.tokenCalls() - before; calm && w.disturbed == disturbed && n > most {
 				w.failf("a token that WeChat honours was replaced: %d token calls in %v, more than %d", n, d, most)
@@ -90,7 +90,7 @@ func killedTicket(*rand.Rand) (string, func(*world)) {
 	return "the ticket is dead", func(w *world) { w.ended(w.sim.KillTicket(appid, wechatsim.JSAPI)) }
 }
 
-// ended notes what somebody did to a value. An error says that there was none.
+// ended notes that somebody has ended a value. err says that there was none.
 func (w *world) ended(err error) {
 	if err != nil {
 		w.history.addf("nothing to end: %v", err)
@@ -135,7 +135,7 @@ func cutNetwork(*rand.Rand) (string, func(*world)) {
 	}
 }
 
-// deafNetwork: one edge's network fails and nobody is told.
+// deafNetwork: one edge's network fails silently.
 func deafNetwork(r *rand.Rand) (string, func(*world)) {
 	d, which := lasting(r), r.IntN(numEdges)
 	return fmt.Sprintf("edge-%d cannot reach the broker for %v", which, d), func(w *world) {
@@ -160,7 +160,7 @@ func edgeRestart(r *rand.Rand) (string, func(*world)) {
 	return fmt.Sprintf("edge-%d starts anew", which), func(w *world) {
 		e := w.edges[which]
 		if e.deaf {
-			return // its network would forget that it has failed
+			return // a new edge would have a network that works
 		}
 		w.disturb(25 * time.Second)()
 		e.Stop()
@@ -168,7 +168,7 @@ func edgeRestart(r *rand.Rand) (string, func(*world)) {
 	}
 }
 
-// fullDisk: writes fail for a while, which nobody but the operator is to notice.
+// fullDisk: writes fail for a while. Only the operator may notice.
 func fullDisk(r *rand.Rand) (string, func(*world)) {
 	d := lasting(r)
 	return fmt.Sprintf("the disk is full for %v", d), func(w *world) {
@@ -180,7 +180,7 @@ func fullDisk(r *rand.Rand) (string, func(*world)) {
 
 func backup(*rand.Rand) (string, func(*world)) { return "the database is backed up", backUp }
 
-// stepped is how far a clock is stepped, seconds to hours in either direction.
+// stepped returns how far a clock is stepped, seconds to hours in either direction.
 func stepped(r *rand.Rand) time.Duration {
 	d := time.Duration(r.Int64N(int64(3 * time.Hour)))
 	if r.IntN(3) == 0 {

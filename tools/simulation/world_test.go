@@ -50,7 +50,7 @@ type world struct {
 	events  []event // to come, in order
 
 	step      atomic.Int64 // of the broker's wall clock, nanoseconds
-	latest    time.Time    // that clock's, ever
+	latest    time.Time    // the latest time that this clock ever showed
 	hostsDown atomic.Int32 // how many faults keep the first host down
 	secret    *brokertest.SecretFile
 	reset     string // the AppSecret at WeChat since somebody reset it
@@ -70,17 +70,17 @@ type world struct {
 	lifetime       time.Duration // of tokens
 	ticketLifetime time.Duration
 	tickets        int       // kinds of ticket that the broker keeps
-	classic        bool      // the token is
-	calmFrom       time.Time // when their consequences have to be over
+	classic        bool      // the broker uses the classic token
+	calmFrom       time.Time // when the consequences of faults have to be over
 	linkSince      time.Time // since when broker and network have been as they are
-	rotation       time.Time // the last successful call's
+	rotation       time.Time // when the last successful call was made
 
-	noTokenUntil time.Time // a token call before would be a restart's
-	tokens       int       // the token calls when that was noted
+	noTokenUntil time.Time // a token call before that would be due to a restart
+	tokens       int       // the number of token calls when noTokenUntil was set
 
-	values    map[credential.Kind][]string // that edges held, the oldest first
-	published map[credential.Kind]held     // as of the last check
-	calmSince time.Time                    // zero while it is not calm
+	values    map[credential.Kind][]string    // that edges held, the oldest first
+	published map[credential.Kind]heldVersion // as of the last check
+	calmSince time.Time                       // zero while it is not calm
 }
 
 // edge is one edge and what was seen of it.
@@ -90,15 +90,15 @@ type edge struct {
 	net      *network.Network
 	step     atomic.Int64 // of its wall clock, nanoseconds
 	versions map[credential.Kind]int64
-	holding  *holding
-	// uneven is set from a step of its clock, or the broker's, until it is calm:
-	// it may give up what it holds until the broker tells it anew.
+	holding  *holdingLog
+	// uneven is set from a step of the edge's clock, or of the broker's, until it is calm.
+	// Meanwhile the edge may give up what it holds, until the broker sends it again.
 	uneven bool
-	deaf   bool // its network has failed
+	deaf   bool // the edge's network has failed
 }
 
-// held is one version, and since when.
-type held struct {
+// heldVersion is a version, and since when the broker has it.
+type heldVersion struct {
 	version int64
 	since   time.Time
 }
@@ -106,7 +106,7 @@ type held struct {
 // event is something that happens at a moment of the schedule.
 type event struct {
 	at   time.Duration // from the start
-	name string        // "" is not worth a line
+	name string        // "" for an event that gets no line in the history
 	do   func(*world)
 }
 
@@ -117,7 +117,7 @@ func run(t *testing.T, seed uint64, p profile, days int, calls *calls) {
 	time.Sleep(time.Duration(r.Int64N(int64(24 * time.Hour)))) // WeChat's midnight comes at any time
 	w := &world{
 		t: t, profile: p, start: time.Now(), history: new(history),
-		calls: calls, published: map[credential.Kind]held{}, values: map[credential.Kind][]string{}, calmFrom: time.Now(),
+		calls: calls, published: map[credential.Kind]heldVersion{}, values: map[credential.Kind][]string{}, calmFrom: time.Now(),
 	}
 	w.history.start = w.start
 	defer func() {
@@ -221,7 +221,7 @@ func (w *world) lastCall() time.Time {
 	return w.rotation
 }
 
-// after makes something happen d from now.
+// after schedules something for d from now.
 func (w *world) after(d time.Duration, name string, do func(*world)) {
 	e := event{w.elapsed() + d, name, do}
 	i, _ := slices.BinarySearchFunc(w.events, e, func(a, b event) int {
@@ -233,8 +233,8 @@ func (w *world) after(d time.Duration, name string, do func(*world)) {
 	w.events = slices.Insert(w.events, i, e)
 }
 
-// disturb says that a fault begins whose consequences may last that long after
-// its end, which the returned function says.
+// disturb says that a fault begins. over says that it has ended. Its consequences may last
+// that long after its end.
 func (w *world) disturb(consequences time.Duration) (over func()) {
 	w.underway++
 	w.disturbed++
@@ -247,7 +247,7 @@ func (w *world) disturb(consequences time.Duration) (over func()) {
 	}
 }
 
-// link says that a connection somewhere is not what it was.
+// link notes that some connection has changed.
 func (w *world) link() { w.linkSince = time.Now() }
 
 // fail ends the seed.
@@ -300,7 +300,7 @@ func (w *world) dial(ctx context.Context) (net.Conn, error) {
 func (w *world) startEdge(e *edge) {
 	e.net = network.New(w.dial)
 	e.versions = map[credential.Kind]int64{}
-	e.holding = new(holding)
+	e.holding = new(holdingLog)
 	e.Edge = edgetest.Start(w.t, edgetest.Config{
 		Name: e.name, Dial: e.net.Dial, LocalKeys: localKey,
 		Log:   slog.New(&historian{h: w.history, who: e.name, heard: e.holding.heard}),
@@ -309,8 +309,8 @@ func (w *world) startEdge(e *edge) {
 	w.link()
 }
 
-// memory is where files are that need not survive the machine: a thousand days
-// of fsync take long on a disk.
+// memory returns a directory for files that need not survive the machine. A thousand days
+// of fsync would take long on a disk.
 func memory() string {
 	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
 		return "/dev/shm"
