@@ -69,7 +69,7 @@ const OpsConnections = 100
 // connection counts from its first packet on.
 //
 // A connection that arrives at a full listener takes the place of another. The
-// first of these that there is loses its place:
+// listener looks for that in this order:
 //
 //  1. the oldest connection on which nothing was ever received;
 //  2. the connection that has been silent longest, if for fifteen seconds at least;

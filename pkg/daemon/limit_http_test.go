@@ -192,9 +192,9 @@ func TestIdleBeforeSlow(t *testing.T) {
 	})
 }
 
-// TestWhoIsIdleLongestMakesRoom: the time counts from the last answer, not from the
+// TestTheLongestIdleConnectionMakesRoom: the time counts from the last answer, not from the
 // connection's start.
-func TestWhoIsIdleLongestMakesRoom(t *testing.T) {
+func TestTheLongestIdleConnectionMakesRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const room = 3
 		p := serveFew(t, room, func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, r.RemoteAddr) })

@@ -127,8 +127,8 @@ func (p *port) left() string {
 	return strings.Join(open, " ")
 }
 
-// TestWhoMakesRoom: on a listener that has room for two connections.
-func TestWhoMakesRoom(t *testing.T) {
+// TestWhichConnectionMakesRoom: on a listener that has room for two connections.
+func TestWhichConnectionMakesRoom(t *testing.T) {
 	for _, tt := range []struct {
 		name, script, left string
 		refused, evicted   int

@@ -262,8 +262,8 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// TestTheTimeIsTheEvents although the line is written later.
-func TestTheTimeIsTheEvents(t *testing.T) {
+// TestTheTimeIsThatOfTheEvent although the line is written later.
+func TestTheTimeIsThatOfTheEvent(t *testing.T) {
 	inBubble(t, func(t *testing.T, l *log) {
 		l.reader.set(true, false)
 		timed := slog.New(l.Queue.Logger(func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, nil) }).Handler())

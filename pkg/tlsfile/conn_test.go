@@ -97,8 +97,8 @@ func usable(usages ...x509.ExtKeyUsage) func(*x509.Certificate) {
 	return func(c *x509.Certificate) { c.ExtKeyUsage = usages }
 }
 
-// TestClientHoldsTheServerAgainst: everything that may be wrong with a server.
-func TestClientHoldsTheServerAgainst(t *testing.T) {
+// TestClientChecksTheServer for everything that may be wrong with it.
+func TestClientChecksTheServer(t *testing.T) {
 	ours, foreign := tlstest.NewCA(t, "ours"), tlstest.NewCA(t, "foreign")
 	between := ours.Intermediate(t)
 	chained := between.Issue(t)
@@ -156,9 +156,9 @@ func TestClientHoldsTheServerAgainst(t *testing.T) {
 	}
 }
 
-// TestServerHoldsTheClientAgainst: everything that may be wrong with a client,
-// at the handshake and while the connection is open.
-func TestServerHoldsTheClientAgainst(t *testing.T) {
+// TestServerChecksTheClient for everything that may be wrong with it, at the handshake and
+// while the connection is open.
+func TestServerChecksTheClient(t *testing.T) {
 	ours, foreign := tlstest.NewCA(t, "ours"), tlstest.NewCA(t, "foreign")
 	between := ours.Intermediate(t)
 	chained := between.Issue(t)

@@ -23,7 +23,7 @@ import (
 )
 
 // If the two sides do not agree, the error says what to do.
-func TestWhatTheBrokerIsHeldAgainst(t *testing.T) {
+func TestErrorsSayWhatToDo(t *testing.T) {
 	dir := t.TempDir()
 	ca := tlstest.NewCA(t, "ours")
 	caFile, otherFile := ca.Write(t, dir), tlstest.NewCA(t, "other").Write(t, t.TempDir())
@@ -151,18 +151,19 @@ func hangsUp(t *testing.T, certFile, keyFile string) *broker {
 func heardLate(b *broker) *broker {
 	return &broker{dial: func(ctx context.Context) (net.Conn, error) {
 		conn, err := b.dial(ctx)
-		return late{conn}, err
+		return lateConn{conn}, err
 	}}
 }
 
-type late struct{ net.Conn }
+// lateConn is a connection on which ECONNRESET was returned already.
+type lateConn struct{ net.Conn }
 
-func (l late) Read(b []byte) (int, error) {
+func (l lateConn) Read(b []byte) (int, error) {
 	n, err := l.Conn.Read(b)
 	return n, tooLate(err)
 }
 
-func (l late) Write(b []byte) (int, error) {
+func (l lateConn) Write(b []byte) (int, error) {
 	n, err := l.Conn.Write(b)
 	return n, tooLate(err)
 }

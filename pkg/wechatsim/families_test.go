@@ -76,7 +76,7 @@ func TestCallsThatAreRefusedOrNot(t *testing.T) {
 	}
 }
 
-func TestEveryCallWithATokenLooksAtIt(t *testing.T) {
+func TestEveryCallWithATokenChecksIt(t *testing.T) {
 	gets := []string{wechatsim.PathUserInfo, wechatsim.PathMedia, wechatsim.PathMediaHD}
 	posts := []string{
 		wechatsim.PathTemplateSend, wechatsim.PathCustomSend, wechatsim.PathUserSummary, wechatsim.PathTextCheck,

@@ -8,7 +8,7 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
 
-func TestGeneratedBytesHangOnTheirPositionAlone(t *testing.T) {
+func TestGeneratedBytesDependOnTheirPositionAlone(t *testing.T) {
 	const size = 1 << 16
 	whole, err := io.ReadAll(wechatsim.Generated("A", size))
 	if err != nil || len(whole) != size {

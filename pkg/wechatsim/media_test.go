@@ -212,7 +212,7 @@ func same(a, b io.Reader) (int64, error) {
 	}
 }
 
-func TestALargeDownloadIsHeldByNobody(t *testing.T) {
+func TestALargeDownloadIsNotHeldInMemory(t *testing.T) {
 	const size = 64<<20 + 12345
 	w := overTCP(t, nil)
 	id := w.addMedia(wechatsim.Media{Type: "voice", HDVoice: true, Size: size})

@@ -184,7 +184,7 @@ func TestAnUploadWithoutEndIsRefusedInTime(t *testing.T) {
 	}
 }
 
-func TestAnUploadThatBreaksOffIsNone(t *testing.T) {
+func TestAnUploadThatBreaksOffIsNotKept(t *testing.T) {
 	w := overTCP(t, func(c wechatsim.Call) {
 		if c.API == wechatsim.PathMediaUpload {
 			t.Errorf("noted: %+v", c)

@@ -204,7 +204,7 @@ func TestOAuthTokensAreNotTheAccounts(t *testing.T) {
 	})
 }
 
-func TestOAuthDoesNotMeetTheAllowList(t *testing.T) {
+func TestTheAllowListDoesNotApplyToOAuth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := inMemory(t, wechatsim.Settings{})
 		if err := w.SetAllowList(appid, netip.MustParsePrefix("203.0.113.7/32")); err != nil {

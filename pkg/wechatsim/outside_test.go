@@ -126,7 +126,7 @@ func TestAccountReplaced(t *testing.T) {
 	})
 }
 
-func TestOutsideEventsThatCannotBe(t *testing.T) {
+func TestImpossibleOutsideEvents(t *testing.T) {
 	sim := wechatsim.New(wechatsim.Config{Accounts: []wechatsim.Account{{AppID: appid, Secret: secret}}})
 	tests := []struct {
 		name string

@@ -26,7 +26,7 @@ func (w *wechat) used(token, path string, limit, used int) {
 	}
 }
 
-func TestQuotaReadsAsTheCallsWent(t *testing.T) {
+func TestQuotaShowsTheCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := inMemory(t, wechatsim.Settings{TokenLifetime: 48 * time.Hour, TicketQuota: 4})
 		token := w.granted(w.classic())
@@ -94,7 +94,7 @@ func TestQuotaAnswerInFull(t *testing.T) {
 	})
 }
 
-func TestQuotaOfWhatHasNone(t *testing.T) {
+func TestQuotaOfAnAPIWithoutOne(t *testing.T) {
 	tests := []struct {
 		name, body string
 		code       int

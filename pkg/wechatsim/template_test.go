@@ -55,7 +55,7 @@ func TestTemplateMessageArrivesAsItWasSent(t *testing.T) {
 	})
 }
 
-func TestEveryMessageIDIsItsOwnAndNoFloat(t *testing.T) {
+func TestMessageIDsAreUniqueAndNoFloats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := inMemory(t, wechatsim.Settings{})
 		w.AddAccount(wechatsim.Account{AppID: "wxother", Secret: secret})
@@ -117,7 +117,7 @@ func TestTemplateRefusals(t *testing.T) {
 	}
 }
 
-func TestWhoFollowsAgainGetsMessages(t *testing.T) {
+func TestAUserWhoFollowsAgainGetsMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := inMemory(t, wechatsim.Settings{})
 		for _, follows := range []bool{false, true} {

@@ -79,9 +79,8 @@ func TestTheSearchFindsWhatIsThere(t *testing.T) {
 	}
 }
 
-// call has calls made for the app, in every way, while WeChat echoes what it is
-// asked with: the token, and once the AppSecret. What tells a secret as it
-// should is said so.
+// call makes calls for the app in every way, while WeChat echoes what it is sent: the
+// token, and once the AppSecret. tellsASecret says that an answer has a secret on purpose.
 func (o *organisation) call(t *testing.T, round int, ask func(method, path, key, body string, tellsASecret bool)) {
 	t.Helper()
 	if round%2 == 1 {

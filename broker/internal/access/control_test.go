@@ -178,9 +178,9 @@ func TestWhatIsProvenOutlivesThePolicy(t *testing.T) {
 	})
 }
 
-// TestAProofEndsWithTheFirstOfItsChain: a certificate counts no longer than each of
+// TestAProofEndsWhenACertificateOfItsChainExpires: a certificate counts no longer than each of
 // the certificates that vouch for it.
-func TestAProofEndsWithTheFirstOfItsChain(t *testing.T) {
+func TestAProofEndsWhenACertificateOfItsChainExpires(t *testing.T) {
 	const short, long = time.Hour, 10 * time.Hour
 	for name, lives := range map[string][]time.Duration{
 		"the leaf":               {short, long, long},
@@ -250,8 +250,8 @@ func TestLocalKeys(t *testing.T) {
 	}
 }
 
-// TestAppsAreRatedApart: the calls of one app do not count for another.
-func TestAppsAreRatedApart(t *testing.T) {
+// TestAppsHaveSeparateRates: the calls of one app do not count for another.
+func TestAppsHaveSeparateRates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		web, webID := access.NewToken()
 		api, apiID := access.NewToken()

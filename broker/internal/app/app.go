@@ -35,7 +35,7 @@ import (
 type Options struct {
 	Version string
 	Log     *slog.Logger
-	// Collectors are metrics of what is around the broker.
+	// Collectors are further metrics to show, such as those of the log.
 	Collectors []prometheus.Collector
 	// Clock is the wall clock, nil for the machine's.
 	Clock credential.Clock

@@ -37,7 +37,7 @@ func (r *reader) policy(written file) {
 		r.wrongf(key, "%v", conflict)
 	}
 	if len(r.errs) > 0 {
-		return // what is wrong was said, with its line
+		return // r.errs say what is wrong, with its line
 	}
 	policy, err := access.NewPolicy(apps, kubernetes)
 	if err != nil {

@@ -27,7 +27,7 @@ func (r *reader) wrongf(key, format string, args ...any) {
 	r.errs = append(r.errs, errors.New(r.remark(key, fmt.Sprintf(format, args...))))
 }
 
-// warnf notes what is not well with it, though it works.
+// warnf notes what an operator should mend about it, though it works.
 func (r *reader) warnf(key, format string, args ...any) {
 	r.config.Warnings = append(r.config.Warnings, r.remark(key, fmt.Sprintf(format, args...)))
 }

@@ -32,7 +32,7 @@ func (s *Store) open() (found Findings, err error) {
 // for a new one, s has none afterwards.
 func (s *Store) openDatabase() (found Findings, err error) {
 	path := s.path
-	// What is renamed and removed has to be the file, not a link to it.
+	// The file itself has to be renamed and removed, not a link to it.
 	if file, err := filepath.EvalSymlinks(path); err == nil { // else there is none yet
 		path = file
 	}

@@ -49,7 +49,7 @@ type Findings struct {
 	// room for a new one. Then the store has nothing and refuses every Put, until
 	// there is room. It is nil otherwise.
 	Full error
-	// Warnings are sentences about what is not well, though it works.
+	// Warnings say, a sentence each, what an operator should mend, though it works.
 	Warnings []string
 }
 
