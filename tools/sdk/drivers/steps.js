@@ -23,9 +23,9 @@ exports.host = given('WX_HOST'); // in place of api.weixin.qq.com
 exports.appid = given('WX_APPID');
 exports.secret = given('WX_SECRET');
 
-// about says of a token or ticket what may be printed. The value itself goes, in
-// the end, to a file beside the SDK's own, so that the test can look for it where
-// it must not be.
+// about returns what may be printed of a token or ticket. In the end the value itself is
+// written to a file beside the SDK's own, so that the test can look for it where it must
+// not be.
 exports.about = (value) => {
   held.add(value);
   return {
