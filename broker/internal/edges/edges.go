@@ -108,14 +108,21 @@ func (r *Register) List() []Edge {
 
 // Behind returns what the edge should hold and does not, or holds older.
 func (e Edge) Behind() []Holding {
+	held := make(map[Holding]int64, len(e.Held)) // versions, by credential
+	for _, h := range e.Held {
+		held[h.credential()] = max(held[h.credential()], h.Version)
+	}
 	var behind []Holding
 	for _, want := range e.Wanted {
-		has := slices.ContainsFunc(e.Held, func(h Holding) bool {
-			return h.AppID == want.AppID && h.Kind == want.Kind && h.Version >= want.Version
-		})
-		if !has {
+		if version, ok := held[want.credential()]; !ok || version < want.Version {
 			behind = append(behind, want)
 		}
 	}
 	return behind
+}
+
+// credential returns which one it is, without its version.
+func (h Holding) credential() Holding {
+	h.Version = 0
+	return h
 }

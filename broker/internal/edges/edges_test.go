@@ -74,17 +74,19 @@ func TestBehindComparesAccountAndKind(t *testing.T) {
 	want := edges.Holding{AppID: "wx1", Kind: credential.JSAPITicket, Version: 2}
 	for _, tt := range []struct {
 		name   string
-		held   edges.Holding
+		held   []edges.Holding
 		behind bool
 	}{
-		{"the same", want, false},
-		{"newer", edges.Holding{AppID: "wx1", Kind: credential.JSAPITicket, Version: 3}, false},
-		{"older", edges.Holding{AppID: "wx1", Kind: credential.JSAPITicket, Version: 1}, true},
-		{"another account", edges.Holding{AppID: "wx2", Kind: credential.JSAPITicket, Version: 2}, true},
-		{"another kind", edges.Holding{AppID: "wx1", Kind: credential.AccessToken, Version: 2}, true},
+		{"the same", []edges.Holding{want}, false},
+		{"newer", []edges.Holding{{AppID: "wx1", Kind: credential.JSAPITicket, Version: 3}}, false},
+		{"older", []edges.Holding{{AppID: "wx1", Kind: credential.JSAPITicket, Version: 1}}, true},
+		{"another account", []edges.Holding{{AppID: "wx2", Kind: credential.JSAPITicket, Version: 2}}, true},
+		{"another kind", []edges.Holding{{AppID: "wx1", Kind: credential.AccessToken, Version: 2}}, true},
+		{"nothing", nil, true},
+		{"the same, and older", []edges.Holding{want, {AppID: "wx1", Kind: credential.JSAPITicket, Version: 1}}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			edge := edges.Edge{Wanted: []edges.Holding{want}, Held: []edges.Holding{tt.held}}
+			edge := edges.Edge{Wanted: []edges.Holding{want}, Held: tt.held}
 			if got := len(edge.Behind()) > 0; got != tt.behind {
 				t.Errorf("behind: %v", edge.Behind())
 			}
