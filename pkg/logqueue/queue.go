@@ -96,7 +96,10 @@ func (q *Queue) add(l line) {
 // drops lines that are less severe, then older ones of the same level. q.mu is
 // held.
 func (q *Queue) makeRoom(l line) bool {
-	if l.lost != nil {
+	switch {
+	case l.size() > capacity: // nothing is dropped for a line that cannot stay
+		return false
+	case l.lost != nil:
 		return q.auditSize+l.size() <= capacity
 	}
 	for level := 0; level <= l.level && q.ordinarySize+l.size() > capacity; {

@@ -161,18 +161,29 @@ func TestNobodyWaits(t *testing.T) {
 // TestMemoryIsBounded: a line larger than the queue finds no room, and drops no more
 // severe line.
 func TestMemoryIsBounded(t *testing.T) {
-	inBubble(t, func(t *testing.T, l *log) {
-		l.reader.set(true, false)
-		l.Info("in the reader's hands")
-		synctest.Wait()
-		l.Warn("small")
-		l.Debug("large", "text", strings.Repeat("x", 2<<20))
-		l.reader.set(false, false)
-		if got := l.reads(); len(got) != 3 || !strings.Contains(got[1], "dropped") || !strings.Contains(got[2], "small") {
-			t.Errorf("read %d lines", len(got))
-		}
-		l.dropped(1, 0, 0, 0)
-	})
+	for name, large := range map[string]func(l *log, text string){
+		"debug": func(l *log, text string) { l.Debug("large", "text", text) },
+		"error": func(l *log, text string) { l.Error("large", "text", text) }, // more severe than what waits
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, l *log) {
+				l.reader.set(true, false)
+				l.Info("in the reader's hands")
+				synctest.Wait()
+				l.Warn("small")
+				large(l, strings.Repeat("x", 2<<20))
+				l.reader.set(false, false)
+				if got := l.reads(); len(got) != 3 || !strings.Contains(got[1], "dropped") || !strings.Contains(got[2], "small") {
+					t.Errorf("read %d lines", len(got))
+				}
+				if name == "debug" {
+					l.dropped(1, 0, 0, 0)
+				} else {
+					l.dropped(0, 0, 0, 1)
+				}
+			})
+		})
+	}
 }
 
 func TestAuditLines(t *testing.T) {
