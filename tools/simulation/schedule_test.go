@@ -17,9 +17,10 @@ type profile struct {
 	crashes bool
 	// early is set if values may end before their time, or seem to.
 	early bool
-	// unseen is set if WeChat may hand out a value of which the broker learns only later,
-	// or if the broker may forget when it saw a value first.
+	// unseen is set if WeChat may hand out a value of which the broker learns only later.
 	unseen bool
+	// forgets is set if the broker may forget when it saw a value first.
+	forgets bool
 	// limits are calls a day by path, for faults that cannot reach the default limits.
 	limits map[string]int
 }
@@ -39,15 +40,15 @@ var profiles = []profile{
 	{name: "refused", early: true, kinds: []fault{killedToken, killedToken, killedTicket, always40001, report, report}},
 	{name: "outside", early: true, kinds: []fault{refresher}},
 	{name: "network", kinds: []fault{cutNetwork, deafNetwork, edgeRestart, brokerRestart, brokerRestart, claims, claims}},
-	{name: "clock", early: true, kinds: []fault{brokerClock, brokerClock, edgeClock, outage}},
-	{name: "crash", crashes: true, early: true, unseen: true, kinds: []fault{crashing, crashing, crashing, backup, restored, turnedBits, freshLooking, freshLooking}},
-	{name: "crash loop", crashes: true, early: true, unseen: true, kinds: []fault{crashLoop, crashLoop, cutFile}, limits: fewCalls},
-	{name: "crash and clock", crashes: true, early: true, unseen: true, kinds: []fault{crashing, restored, newMachine, brokerClock, outage, edgeRestart}},
-	{name: "disk", crashes: true, early: true, unseen: true, kinds: []fault{fullDisk, fullDisk, fullDisk, killedToken, crashing, outage}},
-	{name: "hang", crashes: true, early: true, unseen: true, kinds: []fault{
+	{name: "clock", early: true, unseen: true, kinds: []fault{brokerClock, brokerClock, edgeClock, outage}},
+	{name: "crash", crashes: true, early: true, unseen: true, forgets: true, kinds: []fault{crashing, crashing, crashing, backup, restored, turnedBits, freshLooking, freshLooking}},
+	{name: "crash loop", crashes: true, early: true, unseen: true, forgets: true, kinds: []fault{crashLoop, crashLoop, cutFile}, limits: fewCalls},
+	{name: "crash and clock", crashes: true, early: true, unseen: true, forgets: true, kinds: []fault{crashing, restored, newMachine, brokerClock, outage, edgeRestart}},
+	{name: "disk", crashes: true, early: true, unseen: true, forgets: true, kinds: []fault{fullDisk, fullDisk, fullDisk, killedToken, crashing, outage}},
+	{name: "hang", crashes: true, early: true, unseen: true, forgets: true, kinds: []fault{
 		hangingDisk, hangingDisk, hangingDisk, hangingLog, hangingLog, fullDisk, killedToken, crashing, outage, lostAnswers,
 	}},
-	{name: "everything", crashes: true, early: true, unseen: true, kinds: []fault{
+	{name: "everything", crashes: true, early: true, unseen: true, forgets: true, kinds: []fault{
 		outage, lostAnswers, slowness, hostDown, code(45011, 4*time.Minute), code(45009, 62*time.Minute), code(40013, 12*time.Minute),
 		newSecret, blockedAddress, code(89507, 62*time.Minute), killedToken, killedTicket, always40001, report,
 		cutNetwork, deafNetwork, edgeRestart, crashing, crashing, backup, restored, turnedBits, newMachine, fullDisk, hangingDisk, hangingLog, brokerClock, edgeClock,
@@ -72,9 +73,9 @@ func (p profile) settings(r *rand.Rand) wechatsim.Settings {
 	if r.IntN(4) == 0 {
 		s.TicketLifetime = time.Duration(20+r.IntN(100)) * time.Minute
 	}
-	// With this setting a ticket that was minted unseen always looks young, and nobody can
-	// know when it ends.
-	if !p.unseen && r.IntN(3) == 0 {
+	// With this setting a ticket always looks young, and a broker that has forgotten when
+	// it saw it first cannot know when it ends.
+	if !p.forgets && r.IntN(3) == 0 {
 		s.FreshTicketExpiry = true
 	}
 	return s

@@ -39,8 +39,8 @@
 //     earlier is useless. It is due when that window has just begun.
 //   - A ticket is the same for as long as WeChat likes, with an expires_in
 //     that may look fresh each time. Its age counts from the first time its
-//     value was seen, or from the first call before that whose answer was lost,
-//     and it is read again and again to learn of a new one.
+//     value was seen, and it is read again and again to learn of a new one: more
+//     often where it may be older, because an answer was lost before.
 //
 // Failure discards nothing: a value stays published until it expires, unless
 // WeChat itself refused it. A report that it is refused is no proof: WeChat is

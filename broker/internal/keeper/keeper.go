@@ -225,8 +225,8 @@ func (k *Keeper) publish() {
 		}
 		account.Credentials = append(account.Credentials, held)
 	}
+	k.show() // first: who sees a value also sees what it cost
 	k.Publish(account)
-	k.show()
 }
 
 // ErrStopped is returned to whoever asks a keeper that has stopped, and whose

@@ -78,6 +78,13 @@ func reread(remaining, lifetime time.Duration) time.Duration {
 	}
 }
 
+// unsureReread returns how long after a reading a ticket is read again that may end
+// after remaining already. WeChat has the next one in the last five minutes, so from
+// then on it is read so often that none of them passes unseen.
+func unsureReread(remaining, lifetime time.Duration) time.Duration {
+	return max(remaining-min(overlap, lifetime/24), min(overlap-time.Minute, lifetime/30), minGap)
+}
+
 // tooShort says what is wrong with a value that WeChat handed out. A value that
 // we have may be in its last second; a new one that is over already would be
 // asked for again and again.
@@ -96,6 +103,10 @@ type sightings map[string]sighting
 type sighting struct {
 	// Expected is the expiry by the wall clock.
 	Expected time.Time `json:"expected"`
+	// Unsure is how long before Expected the value may end, in nanoseconds: WeChat
+	// may have made it for a call whose answer was lost, that long before it was seen
+	// first.
+	Unsure time.Duration `json:"unsure,omitempty"`
 	// Lifetime is expires_in when it was first seen, in nanoseconds.
 	Lifetime time.Duration `json:"lifetime"`
 	// Late counts the readings after Expected that gave the value again.
@@ -124,13 +135,13 @@ func (seen sightings) early(value credential.Secret, next time.Duration, start c
 	if !s.at.IsZero() { // seen in this process
 		left = s.at.Sub(start)
 	}
-	return left > min(maxLead, max(s.Lifetime, next)/4)
+	return left > s.Unsure+min(maxLead, max(s.Lifetime, next)/4)
 }
 
 // age says when a ticket that was read at start hard-expires, and when it is to
-// be read again. WeChat may say a whole lifetime of a ticket that is old. So its
-// life counts from when it was seen first, or from unanswered, if that is not
-// zero: WeChat may have made it for a call whose answer was lost.
+// be read again. WeChat may say a whole lifetime of a ticket that is old, so its
+// life counts from when it was seen first. unanswered is when the first call began
+// since the last good one whose answer was lost, zero for none.
 func (seen sightings) age(grant wechat.Grant, start, unanswered credential.Instant) (expiry, due credential.Instant) {
 	claimed := start.Add(grant.Lifetime) // what WeChat says, fresh-looking or not
 	hashed := hash(grant.Value)
@@ -138,8 +149,8 @@ func (seen sightings) age(grant wechat.Grant, start, unanswered credential.Insta
 	switch {
 	case !again:
 		first = sighting{Lifetime: grant.Lifetime, at: claimed}
-		if made := unanswered.Add(grant.Lifetime); !unanswered.IsZero() && claimed.Sub(made) > 0 {
-			first.at = made
+		if !unanswered.IsZero() {
+			first.Unsure = min(start.Sub(unanswered), grant.Lifetime)
 		}
 	case first.at.IsZero(): // from the store, judged by the wall clock until now
 		first.at = start.Add(min(first.Expected.Sub(start.Wall()), first.Lifetime))
@@ -153,6 +164,9 @@ func (seen sightings) age(grant wechat.Grant, start, unanswered credential.Insta
 	if left(first.at) > left(claimed)+rounding {
 		first.at = claimed // WeChat says that it dies earlier: believe it
 	}
+	if again && left(first.at) > left(claimed)-rounding {
+		first.Unsure = 0 // it counts down, and so does not look fresh
+	}
 	if left(first.at) <= 0 {
 		first.Late++
 	}
@@ -161,6 +175,9 @@ func (seen sightings) age(grant wechat.Grant, start, unanswered credential.Insta
 	maps.DeleteFunc(seen, func(_ string, s sighting) bool { return start.Wall().Sub(s.Expected) > remembered(s.Lifetime) })
 
 	wait := reread(left(first.at), first.Lifetime)
+	if first.Unsure > 0 {
+		wait = min(wait, unsureReread(left(first.at)-first.Unsure, first.Lifetime))
+	}
 	if left(first.at) <= 0 {
 		// It lives longer than it should: less and less often, unless WeChat
 		// itself says that its end is near.

@@ -111,15 +111,22 @@ func TestTheAgeOfATicket(t *testing.T) {
 			{10 * time.Minute, life, "b", life + 10*time.Minute, 20 * time.Minute},
 			{20 * time.Minute, life, "a", life, 30 * time.Minute},
 		}},
-		{"it may be as old as a call whose answer was lost", 14 * time.Minute, []reading{
-			{0, life, "a", life - 14*time.Minute, 10 * time.Minute},
-			{life - 14*time.Minute, life, "a", life - 14*time.Minute + 90*time.Second, life - 14*time.Minute + 30*time.Second},
+		{"it may be as old as a call whose answer was lost, so near that end it is read often", 14 * time.Minute, []reading{
+			{0, life, "a", life, 10 * time.Minute},
+			{100 * time.Minute, life, "a", life, 104 * time.Minute},
+			{104 * time.Minute, life, "a", life, 108 * time.Minute},
+			{118 * time.Minute, life, "a", life, 119 * time.Minute}, // as at the end of any
 		}},
-		{"or over already, and is good all the same: WeChat gives it", 3 * time.Hour, []reading{
-			{0, life, "a", 90 * time.Second, 30 * time.Second},
+		{"before that, as often as any", 14 * time.Minute, []reading{
+			{0, life, "a", life, 10 * time.Minute},
+			{95 * time.Minute, life, "a", life, 101 * time.Minute},
 		}},
-		{"a shorter expires_in counts from then too", 14 * time.Minute, []reading{
-			{0, time.Hour, "a", 46 * time.Minute, 10 * time.Minute},
+		{"it may end at once", 3 * time.Hour, []reading{
+			{0, life, "a", life, 4 * time.Minute},
+		}},
+		{"an expires_in that counts down says how old it is", 14 * time.Minute, []reading{
+			{0, time.Hour, "a", time.Hour, 10 * time.Minute},
+			{40 * time.Minute, 20 * time.Minute, "a", time.Hour, 50 * time.Minute},
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -143,21 +150,28 @@ func TestEarly(t *testing.T) {
 	for _, tt := range []struct {
 		name        string
 		first, next time.Duration // expires_in of the value, and of the one after it
+		lost        time.Duration // how long before it was seen an answer was lost, 0 for none
 		after       time.Duration
 		want        bool
 	}{
-		{"in the middle", life, life, time.Hour, true},
-		{"a little before its last minutes", life, life, life - 11*time.Minute, true},
-		{"in its last minutes, in which WeChat has the next one", life, life, life - 9*time.Minute, false},
-		{"after its end", life, life, life + 30*time.Minute, false},
-		{"a short one, in the middle", 20 * time.Minute, 20 * time.Minute, 10 * time.Minute, true},
-		{"a short one, in its last minutes", 20 * time.Minute, 20 * time.Minute, 16 * time.Minute, false},
-		{"first seen shortly before its end, which comes", 8 * time.Minute, life, 4 * time.Minute, false},
-		{"first seen late, and gone long before its end", 40 * time.Minute, life, 20 * time.Minute, true},
+		{"in the middle", life, life, 0, time.Hour, true},
+		{"a little before its last minutes", life, life, 0, life - 11*time.Minute, true},
+		{"in its last minutes, in which WeChat has the next one", life, life, 0, life - 9*time.Minute, false},
+		{"after its end", life, life, 0, life + 30*time.Minute, false},
+		{"a short one, in the middle", 20 * time.Minute, 20 * time.Minute, 0, 10 * time.Minute, true},
+		{"a short one, in its last minutes", 20 * time.Minute, 20 * time.Minute, 0, 16 * time.Minute, false},
+		{"first seen shortly before its end, which comes", 8 * time.Minute, life, 0, 4 * time.Minute, false},
+		{"first seen late, and gone long before its end", 40 * time.Minute, life, 0, 20 * time.Minute, true},
+		{"maybe made half an hour before it was seen, and gone that much earlier", life, life, 30 * time.Minute, 81 * time.Minute, false},
+		{"maybe made half an hour before it was seen, and gone before that", life, life, 30 * time.Minute, 79 * time.Minute, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			at, seen := from(), sightings{}
-			seen.age(grant("a", tt.first), at(0), credential.Instant{})
+			var unanswered credential.Instant
+			if tt.lost > 0 {
+				unanswered = at(-tt.lost)
+			}
+			seen.age(grant("a", tt.first), at(0), unanswered)
 			if got := seen.early(credential.NewSecret("a"), tt.next, at(tt.after)); got != tt.want {
 				t.Errorf("early: %v", got)
 			}
