@@ -1,7 +1,5 @@
 package wxapi
 
-import "regexp"
-
 // Where WeChat has the APIs that broker and edge know by name. The documents are
 // below https://developers.weixin.qq.com/doc/offiaccount/en/.
 const (
@@ -30,9 +28,3 @@ const (
 	// an account's.
 	BelowSNS = "/sns/"
 )
-
-// mediaID is the form of WeChat's media_id.
-var mediaID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,256}$`)
-
-// IsMediaID reports whether s may name a file that was uploaded.
-func IsMediaID(s string) bool { return mediaID.MatchString(s) }

@@ -52,10 +52,23 @@ func Fitting(c codes.Code) Code {
 
 // Refusal is what WeChat says to a call, or the broker in WeChat's words: whoever
 // calls WeChat knows them.
-type Refusal struct {
+type Refusal struct { //nolint:errname // it is not only an error: statuses and answers have it too
 	Code    Code // 0 for what fits the status
 	Message string
 	Retry   time.Time // when to try again, zero where nobody knows
+}
+
+// Error implements error.
+func (r Refusal) Error() string { return r.Message }
+
+// Say returns the refusal with WeChat's words for the code, and why if that is not
+// empty.
+func (c Code) Say(why string) error {
+	message := c.Words()
+	if why != "" {
+		message += ": " + why
+	}
+	return Refusal{Code: c, Message: message}
 }
 
 // Status returns a gRPC status with the refusal in its details.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 // policy reads who may do what.
@@ -170,7 +171,7 @@ func (r *reader) appAccounts(key string, app *access.App) {
 		switch {
 		case appid == access.EveryAccount && len(app.Accounts) > 1:
 			r.wrongf(key, `is "*", which stands alone`)
-		case appid != access.EveryAccount && !appidForm.MatchString(appid):
+		case appid != access.EveryAccount && !wxapi.CanBeAppID(appid):
 			r.wrongf(key, "is not an appid such as wx0123456789abcdef")
 		case appid != access.EveryAccount && !configured:
 			r.wrongf(key, "%s is not among the accounts of this file", appid)

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -23,6 +22,7 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 	"github.com/wxbroker/wxbroker/pkg/follow"
 	"github.com/wxbroker/wxbroker/pkg/tlsfile"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 // Config is a configuration that was checked, with its secrets read.
@@ -260,10 +260,6 @@ func (r *reader) certificates(key, path string, pool *x509.CertPool) *x509.CertP
 	return pool
 }
 
-// appidForm is wide: WeChat says nothing of an appid's form but shows wx and
-// sixteen hex digits.
-var appidForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-
 var ticketKinds = map[string]credential.Kind{
 	"jsapi":   credential.JSAPITicket,
 	"wx_card": credential.WXCardTicket,
@@ -271,7 +267,7 @@ var ticketKinds = map[string]credential.Kind{
 
 func (r *reader) account(key string, written fileAccount) {
 	a := Account{AppID: written.AppID, Stable: written.TokenAPI == "stable", written: written}
-	if !appidForm.MatchString(a.AppID) {
+	if !wxapi.CanBeAppID(a.AppID) {
 		r.wrongf(key+".appid", "is missing or not an appid such as wx0123456789abcdef")
 	}
 	for _, other := range r.config.Accounts {

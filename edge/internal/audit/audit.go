@@ -44,6 +44,15 @@ type Entry struct {
 	Reason   string // why it was refused or failed
 }
 
+// Of returns the entry with where a request came from and what came of it.
+func (e Entry) Of(r *http.Request, status int, err error) Entry {
+	e.Address, e.Status = r.RemoteAddr, status
+	if err != nil {
+		e.Reason = err.Error()
+	}
+	return e
+}
+
 // outcome returns the outcome that the answer's status stands for.
 func (e Entry) outcome() audit.Outcome {
 	switch {

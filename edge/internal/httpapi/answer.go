@@ -36,9 +36,6 @@ var retryAfter = map[int]string{http.StatusServiceUnavailable: "5", http.StatusT
 
 // failure returns the status and the answer for err.
 func failure(w http.ResponseWriter, err error) (int, any) {
-	if wechat, ok := errors.AsType[*said](err); ok {
-		return wechat.answer(w)
-	}
 	status := statusOf(err)
 	if status == http.StatusUnauthorized { // RFC 9110 wants to hear how
 		w.Header().Set("WWW-Authenticate", "Bearer")
@@ -65,14 +62,11 @@ func secondsUntil(when time.Time) string {
 
 func statusOf(err error) int {
 	var known *refusal
-	var wechat *said
 	switch {
 	case err == nil:
 		return http.StatusOK
 	case errors.As(err, &known):
 		return known.status
-	case errors.As(err, &wechat):
-		return wechat.status()
 	case errors.Is(err, signing.ErrHost), errors.Is(err, signing.ErrNotGranted):
 		return http.StatusForbidden
 	case errors.Is(err, signing.ErrUnavailable):

@@ -10,10 +10,13 @@ import (
 
 	"github.com/rs/cors"
 
+	"github.com/wxbroker/wxbroker/edge/internal/admit"
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
 	"github.com/wxbroker/wxbroker/edge/internal/broker"
 	"github.com/wxbroker/wxbroker/edge/internal/localkey"
 	"github.com/wxbroker/wxbroker/edge/internal/signing"
+	"github.com/wxbroker/wxbroker/edge/internal/transfer"
+	"github.com/wxbroker/wxbroker/edge/internal/wechatapi"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 )
 
@@ -38,13 +41,12 @@ type API struct {
 
 // route is one path: the methods it takes and what answers them.
 type route struct {
-	// methods are nil where stream sees to them.
+	// methods are nil where stream sees to them: WeChat's paths take others.
 	methods []string
 	// handle returns what is sent as JSON.
 	handle func(a *API, r *http.Request) (any, error)
-	// stream, in place of handle, answers by itself. It returns the status that
-	// it sent, and false if its answer ends before it is whole.
-	stream func(a *API, w http.ResponseWriter, r *http.Request) (status int, whole bool)
+	// stream, in place of handle, answers by itself.
+	stream wechatapi.Serve
 	// shared is set where pages of other origins may read the answer.
 	shared bool
 	// acts is set where a GET does what a HEAD, which should only look, must not.
@@ -70,7 +72,6 @@ var (
 		"/token":              {methods: getOrPost, handle: (*API).token},
 		"/ticket":             {methods: getOrPost, handle: (*API).ticket},
 	}
-	files = route{methods: onlyGet, stream: (*API).file}
 )
 
 // mediaPath is the path of a file, and of its HD voice.
@@ -78,15 +79,20 @@ var mediaPath = regexp.MustCompile(`^/v1/media/([^/]+)(/jssdk)?$`)
 
 // find returns the route of a path and its name for the metrics, which must not
 // grow with what strangers ask for.
-func find(path string) (name string, found route, ok bool) {
+func (a *API) find(path string) (name string, found route, ok bool) {
 	if found, ok = routes[path]; ok {
 		return path, found, true
 	}
 	if match := mediaPath.FindStringSubmatch(path); match != nil {
-		return "/v1/media/{media_id}" + match[2], files, true
+		return "/v1/media/{media_id}" + match[2], route{methods: onlyGet, stream: a.file}, true
 	}
-	return findWeChat(path)
+	wechat := wechatapi.API{Door: a.door(), Broker: a.Broker, Audit: a.Audit}
+	name, serve, ok := wechat.Find(path)
+	return name, route{stream: serve}, ok
 }
+
+// door lets in who may have a credential, or a call made.
+func (a *API) door() admit.Door { return admit.Door{State: a.State, Keys: a.Keys} }
 
 // ServeHTTP answers one request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -98,13 +104,13 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) serve(w http.ResponseWriter, r *http.Request) {
-	name, route, ok := find(r.URL.Path)
+	name, route, ok := a.find(r.URL.Path)
 	if !ok {
 		name = "other"
 	}
 	err := route.takes(w, r)
 	if err == nil && route.stream != nil {
-		status, whole := route.stream(a, w, r)
+		status, whole := route.stream(w, r)
 		a.Answered(name, status)
 		if !whole { // so that nobody takes the half for the whole
 			panic(http.ErrAbortHandler)
@@ -158,7 +164,7 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, t route) (any, erro
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	if t.waits > 0 {
-		await(w, t.waits)
+		transfer.Await(w, t.waits)
 	}
 	return t.handle(a, r)
 }

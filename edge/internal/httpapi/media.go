@@ -14,6 +14,7 @@ import (
 	"github.com/wxbroker/wxbroker/edge/internal/broker"
 	"github.com/wxbroker/wxbroker/edge/internal/filename"
 	"github.com/wxbroker/wxbroker/edge/internal/media"
+	"github.com/wxbroker/wxbroker/edge/internal/transfer"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
@@ -33,12 +34,17 @@ type videoAnswer struct {
 // file downloads a file.
 func (a *API) file(w http.ResponseWriter, r *http.Request) (status int, whole bool) {
 	entry := audit.Entry{Action: audit.Media}
-	f := newFlow(w)
-	err := a.download(f, r, &entry)
-	return a.end(f, r, entry, err)
+	f := transfer.NewFlow(w)
+	outcome := f.End(a.download(w, f, r, &entry), func(w http.ResponseWriter, err error) (sent, audited int) {
+		status, answer := failure(w, err)
+		daemon.Answer(w, status, answer)
+		return status, status
+	})
+	a.Audit(entry.Of(r, outcome.Audited, outcome.Err))
+	return outcome.Status, outcome.Whole
 }
 
-func (a *API) download(f *flow, r *http.Request, entry *audit.Entry) (err error) {
+func (a *API) download(w http.ResponseWriter, f *transfer.Flow, r *http.Request, entry *audit.Entry) (err error) {
 	if entry.LocalKey, err = a.unlock(r, callsWeChat); err != nil {
 		return err
 	}
@@ -53,11 +59,11 @@ func (a *API) download(f *flow, r *http.Request, entry *audit.Entry) (err error)
 	if entry.AppID, err = a.caller(given, credential.Media); err != nil {
 		return err
 	}
-	await(f.w, 2*broker.Stall) // for what WeChat says of it, and for its first byte
+	transfer.Await(w, 2*broker.Stall) // for what WeChat says of it, and for its first byte
 	err = media.Get(r.Context(), a.Broker, entry.LocalKey,
 		media.Request{AppID: entry.AppID, MediaID: path[1], HDVoice: path[2] != "", Range: wantedRange(r)},
-		media.Sink{Piece: f.piece, Head: func(head media.Head) error {
-			f.mediaHead(head)
+		media.Sink{Piece: f.Piece, Head: func(head media.Head) error {
+			beginFile(f, head)
 			if r.Method == http.MethodHead || head.VideoURL != "" {
 				return errEnough
 			}
@@ -67,8 +73,8 @@ func (a *API) download(f *flow, r *http.Request, entry *audit.Entry) (err error)
 	case errors.Is(err, errEnough):
 		return nil
 	case err == nil:
-		return f.whole()
-	case f.status == 0:
+		return f.Whole()
+	case !f.Begun():
 		return brokerSays(err, "call")
 	}
 	return err
@@ -85,14 +91,16 @@ func wantedRange(r *http.Request) string {
 	return given[0]
 }
 
-// mediaHead begins the answer with a file, or is the answer for a video.
-func (f *flow) mediaHead(head media.Head) {
+// beginFile begins the answer with a file, or is the answer for a video.
+func beginFile(f *transfer.Flow, head media.Head) {
 	if head.VideoURL != "" {
-		f.status = http.StatusOK
-		daemon.Answer(f.w, f.status, videoAnswer{head.VideoURL})
+		f.Send(func(w http.ResponseWriter) int {
+			daemon.Answer(w, http.StatusOK, videoAnswer{head.VideoURL})
+			return http.StatusOK
+		})
 		return
 	}
-	h := f.w.Header()
+	h := f.Header()
 	h.Set("Content-Type", contentType(head.ContentType))
 	h.Set("Content-Disposition", attachment(head.FileName))
 	h.Set("Accept-Ranges", "bytes")
@@ -102,11 +110,11 @@ func (f *flow) mediaHead(head media.Head) {
 	}
 	part := head.Part
 	if part == nil {
-		f.begin(http.StatusOK, head.Size)
+		f.Begin(http.StatusOK, head.Size)
 		return
 	}
 	h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%s", part.First, part.First+part.Length-1, size))
-	f.begin(http.StatusPartialContent, part.Length)
+	f.Begin(http.StatusPartialContent, part.Length)
 }
 
 // contentType returns what WeChat says a file is, if that is a type.

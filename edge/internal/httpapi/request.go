@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/wxbroker/wxbroker/pkg/jsapi"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 const (
@@ -196,14 +197,11 @@ func (given raw) appid() (string, error) {
 	if len(values) == 0 || values[0] == "" {
 		return "", nil
 	}
-	if !appidForm.MatchString(values[0]) {
+	if !wxapi.CanBeAppID(values[0]) {
 		return "", refuse(http.StatusBadRequest, "appid is not one such as wx0123456789abcdef")
 	}
 	return values[0], nil
 }
-
-// appidForm is as wide as the broker's. It bounds what an error says back.
-var appidForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // apiName is the form of the names of JS-SDK APIs and open tags.
 var apiName = regexp.MustCompile(`^[A-Za-z0-9:_-]{1,64}$`)

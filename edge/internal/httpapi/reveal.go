@@ -2,9 +2,10 @@ package httpapi
 
 import (
 	"cmp"
+	"errors"
 	"net/http"
-	"strings"
 
+	"github.com/wxbroker/wxbroker/edge/internal/admit"
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
@@ -49,15 +50,7 @@ func (a *API) reveal(r *http.Request, action audit.Action, kind credential.Kind)
 
 // audit tells what came of a request that takes a local key.
 func (a *API) audit(r *http.Request, entry audit.Entry, err error) {
-	a.audited(r, entry, statusOf(err), err)
-}
-
-func (a *API) audited(r *http.Request, entry audit.Entry, status int, err error) {
-	entry.Address, entry.Status = r.RemoteAddr, status
-	if err != nil {
-		entry.Reason = err.Error()
-	}
-	a.Audit(entry)
+	a.Audit(entry.Of(r, statusOf(err), err))
 }
 
 // What a path does that takes a local key.
@@ -69,23 +62,14 @@ const (
 // unlock returns the name of the local key that the caller of a path presents.
 // Such a path does something that not everybody may have it do.
 func (a *API) unlock(r *http.Request, does string) (name string, err error) {
-	keys := a.Keys.Current()
-	if !keys.Any() {
-		return "", refuse(http.StatusForbidden,
+	name, err = a.door().Key(r)
+	switch {
+	case errors.Is(err, admit.ErrNoKeys):
+		err = refuse(http.StatusForbidden,
 			"this path %s, and this edge has no local key to protect it with: give it one with --local-key-file", does)
-	}
-	name, ok := a.bearer(r)
-	if !ok {
-		return "", refuse(http.StatusUnauthorized,
+	case err != nil:
+		err = refuse(http.StatusUnauthorized,
 			"this path %s: present a local key of this edge as Authorization: Bearer KEY", does)
 	}
-	return name, nil
-}
-
-// bearer returns the name of the local key that is presented as RFC 6750 has
-// it.
-func (a *API) bearer(r *http.Request) (name string, ok bool) {
-	scheme, presented, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	name, ok = a.Keys.Current().Match(strings.TrimLeft(presented, " ")) // RFC 9110 has one space or more
-	return name, ok && strings.EqualFold(scheme, "Bearer")
+	return name, err
 }

@@ -1,9 +1,7 @@
-package httpapi
+package wechatapi
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -13,8 +11,11 @@ import (
 	"google.golang.org/grpc/codes"
 	grpcstatus "google.golang.org/grpc/status"
 
+	"github.com/wxbroker/wxbroker/edge/internal/admit"
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
 	"github.com/wxbroker/wxbroker/edge/internal/broker"
+	"github.com/wxbroker/wxbroker/edge/internal/transfer"
+	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -27,53 +28,40 @@ const maxUpload = 64 << 20
 // must not hold many.
 const unwanted = 2 * time.Second
 
-// forward has the broker make any call that no other path is for, and answers
-// as WeChat does.
+// forward has the broker make any call that no other path is for, and answers as
+// WeChat does.
 func (a *API) forward(w http.ResponseWriter, r *http.Request) (status int, whole bool) {
 	path := cleaned(r.URL.Path)
 	entry := audit.Entry{Action: audit.Call, Path: path}
-	f := newFlow(w)
-	err := a.relay(f, r, path, &entry)
-	if err != nil && f.status == 0 {
-		err = refusedCall(err)
+	f := transfer.NewFlow(w)
+	outcome := f.End(a.relay(w, f, r, path, &entry), refuse)
+	if err := outcome.Err; err != nil && outcome.Whole {
+		outcome.Err = inWords(err)
 	}
-	return a.end(f, r, entry, err)
+	a.Audit(entry.Of(r, outcome.Audited, outcome.Err))
+	return outcome.Status, outcome.Whole
 }
 
-// refusedCall is the answer to a call that was not made, or not answered.
-func refusedCall(err error) error {
-	var body *bodyError
-	var limit *http.MaxBytesError
-	switch {
-	case errors.As(err, &limit):
-		return say(wxapi.TooLarge, fmt.Sprintf("the body has more than %d bytes", limit.Limit))
-	case errors.As(err, &body):
-		return say(wxapi.InvalidFormat, "the body did not arrive whole")
-	default:
-		return inWeChatsWords(err)
-	}
-}
-
-func (a *API) relay(f *flow, r *http.Request, path string, entry *audit.Entry) error {
+func (a *API) relay(w http.ResponseWriter, f *transfer.Flow, r *http.Request, path string, entry *audit.Entry) error {
 	head, key, err := a.callOf(r, path, entry)
 	if !head.GetProven() && r.Body != http.NoBody { // without a body net/http is reading already, and minds the deadline
-		_ = f.control.SetReadDeadline(time.Now().Add(unwanted)) // as in await
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unwanted)) // as in transfer.Await
 	}
 	if err != nil {
 		return err
 	}
-	to := broker.Sink{Head: f.callHead, Piece: f.piece}
+	to := broker.Sink{Head: func(answer *wxbrokerv1.CallAnswer) error { return begin(f, answer) }, Piece: f.Piece}
 	if r.Method == http.MethodGet {
-		if err := drain(f.w, r); err != nil {
+		if err := transfer.Drain(w, r, maxBody); err != nil {
 			return err
 		}
-		await(f.w, broker.Stall)
+		transfer.Await(w, broker.Stall)
 		err = a.Broker.Call(r.Context(), key, head, nil, to)
 	} else {
-		err = a.upload(f, r, key, head, to)
+		err = a.upload(w, r, key, head, to)
 	}
 	if err == nil {
-		err = f.whole()
+		err = f.Whole()
 	}
 	return err
 }
@@ -84,47 +72,81 @@ func (a *API) callOf(r *http.Request, path string, entry *audit.Entry) (head *wx
 	users := strings.HasPrefix(path, wxapi.BelowSNS)
 	switch {
 	case users && r.Method != http.MethodGet: // WeChat has no other there, and a stranger no body
-		return nil, "", say(wxapi.NotGet, "")
+		return nil, "", wxapi.NotGet.Say("")
 	case r.Method != http.MethodGet && r.Method != http.MethodPost:
-		return nil, "", say(wxapi.NotPost, "or GET")
+		return nil, "", wxapi.NotPost.Say("or GET")
 	}
 	q, err := readQuery(r.URL.RawQuery, users)
 	if err != nil {
 		return nil, "", err
 	}
-	who, err := a.admitCall(r, path, q, entry)
+	who, err := a.admit(r, path, q, entry)
 	if err != nil {
 		return nil, "", err
 	}
 	head = &wxbrokerv1.CallHead{
-		Appid: who.appid, Method: r.Method, Path: path, Query: q.raw, Proven: who.proven,
+		Appid: who.AppID, Method: r.Method, Path: path, Query: q.raw, Proven: who.Proven,
 		ContentType: header(r, "Content-Type"),
 	}
 	if r.Header["If-Range"] == nil { // which is not passed on, so nobody could say whether a part is still of the same
 		head.Range = header(r, "Range")
 	}
-	return head, who.key, nil
+	return head, who.Key, nil
+}
+
+// admit lets in who may have a call made, and finds out of which account.
+func (a *API) admit(r *http.Request, path string, q query, entry *audit.Entry) (who admit.Caller, err error) {
+	if strings.HasPrefix(path, wxapi.BelowSNS) {
+		who, err = a.Door.User(r, admit.UserRequest{Path: path, AppID: q.appid, Secret: q.secret, Token: q.token, Refreshes: q.refreshes})
+	} else {
+		who, err = a.Door.Token(r, q.token)
+	}
+	entry.LocalKey, entry.AppID = who.Name, who.AppID
+	if err != nil || who.AppID != "" || !who.Proven {
+		return who, err
+	}
+	named, err := a.served(q.appid)
+	if err != nil {
+		return who, err
+	}
+	who.AppID, err = a.Door.State.Caller(named, credential.Call)
+	entry.AppID = who.AppID
+	return who, whichAccount(err)
+}
+
+// served returns appid if it names an account that is served here, "" where it
+// has another meaning, as for some APIs it has. What names another account is
+// refused: nobody means this one by it.
+func (a *API) served(appid string) (string, error) {
+	account, err := a.Door.State.Account(appid)
+	switch {
+	case err == nil:
+		return account.AppID, nil
+	case wxapi.IsAppID(appid):
+		return "", err
+	}
+	return "", nil
 }
 
 // upload makes a call with the request's body.
-func (a *API) upload(f *flow, r *http.Request, key string, head *wxbrokerv1.CallHead, to broker.Sink) error {
+func (a *API) upload(w http.ResponseWriter, r *http.Request, key string, head *wxbrokerv1.CallHead, to broker.Sink) error {
 	switch {
 	case r.ContentLength > maxUpload:
-		return &bodyError{&http.MaxBytesError{Limit: maxUpload}}
+		return &transfer.BodyError{Err: &http.MaxBytesError{Limit: maxUpload}}
 	case r.ContentLength >= 0:
 		head.ContentLength = &r.ContentLength
 	}
 	if r.Body == http.NoBody { // nothing to be read, nor for net/http to read behind
-		await(f.w, broker.Stall)
+		transfer.Await(w, broker.Stall)
 		return a.Broker.Call(r.Context(), key, head, nil, to)
 	}
-	body := newUpload(f, http.MaxBytesReader(f.w, r.Body, maxUpload))
+	body := transfer.NewUpload(w, http.MaxBytesReader(w, r.Body, maxUpload))
 	// While WeChat's answer to half a body is passed on, the server takes the
 	// client for gone: then a write says whether it is.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 	defer cancel()
 	defer context.AfterFunc(r.Context(), func() {
-		if !body.interrupted() {
+		if !body.Interrupted() {
 			cancel()
 		}
 	})()
@@ -146,13 +168,13 @@ var notPassedOn = []string{
 	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
 }
 
-// callHead begins the answer to a call.
-func (f *flow) callHead(answer *wxbrokerv1.CallAnswer) error {
+// begin begins the answer to a call.
+func begin(f *transfer.Flow, answer *wxbrokerv1.CallAnswer) error {
 	status, length := int(answer.GetStatus()), int64(-1)
 	if status < http.StatusOK || status > 599 {
 		return grpcstatus.Errorf(codes.Unavailable, "WeChat answered with HTTP %d", status)
 	}
-	h := f.w.Header()
+	h := f.Header()
 	for _, given := range answer.GetHeaders() {
 		name := http.CanonicalHeaderKey(given.GetName())
 		// No page of another origin is to read this, whatever WeChat says.
@@ -163,6 +185,6 @@ func (f *flow) callHead(answer *wxbrokerv1.CallAnswer) error {
 	if answer.ContentLength != nil && status != http.StatusNoContent && status != http.StatusNotModified {
 		length = answer.GetContentLength()
 	}
-	f.begin(status, length)
+	f.Begin(status, length)
 	return nil
 }

@@ -1,4 +1,4 @@
-package httpapi
+package transfer
 
 import (
 	"errors"
@@ -10,10 +10,10 @@ import (
 	"github.com/wxbroker/wxbroker/edge/internal/broker"
 )
 
-// upload is a request's body on its way elsewhere. Its client has to send a
+// Upload is a request's body on its way elsewhere. Its client has to send a
 // portion in clientStall, else it is not waited for any longer: a byte now and
-// then would hold a connection for days.
-type upload struct {
+// then would hold a connection for days. Make it with NewUpload.
+type Upload struct {
 	body    io.Reader
 	control *http.ResponseController
 	// patience is how long its client may still keep us waiting. It wears off
@@ -25,12 +25,13 @@ type upload struct {
 	closed bool
 }
 
-func newUpload(f *flow, body io.Reader) *upload {
-	return &upload{body: body, control: f.control, patience: clientStall}
+// NewUpload returns an Upload of the body of the request that w answers.
+func NewUpload(w http.ResponseWriter, body io.Reader) *Upload {
+	return &Upload{body: body, control: http.NewResponseController(w), patience: clientStall}
 }
 
 // Read reads on, within bounds of its own.
-func (u *upload) Read(p []byte) (int, error) {
+func (u *Upload) Read(p []byte) (int, error) {
 	began, err := u.begin()
 	if err != nil {
 		return 0, err
@@ -43,7 +44,7 @@ func (u *upload) Read(p []byte) (int, error) {
 	case u.closed:
 		err = http.ErrBodyReadAfterClose // it is Close that ended it
 	default:
-		err = &bodyError{err}
+		err = &BodyError{err}
 	}
 	u.patience = min(clientStall, u.patience-time.Since(began)+time.Duration(n)*clientStall/portion)
 	switch {
@@ -51,14 +52,14 @@ func (u *upload) Read(p []byte) (int, error) {
 		u.end = err
 	case !u.closed:
 		// Over HTTP/2 it would go on, and end the body while the broker is waited for.
-		_ = u.control.SetReadDeadline(time.Time{}) // as in await
+		_ = u.control.SetReadDeadline(time.Time{}) // as in Await
 	}
 	return n, err
 }
 
 // begin bounds a Read, or says why there is none. Past the end net/http reads
 // by itself, and takes a deadline for the client's departure.
-func (u *upload) begin() (time.Time, error) {
+func (u *Upload) begin() (time.Time, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	switch {
@@ -68,44 +69,49 @@ func (u *upload) begin() (time.Time, error) {
 		return time.Time{}, http.ErrBodyReadAfterClose
 	}
 	now := time.Now()
-	_ = u.control.SetReadDeadline(now.Add(u.patience)) // as in await
+	_ = u.control.SetReadDeadline(now.Add(u.patience)) // as in Await
 	// The broker may take its time for this piece, and then for the answer.
 	_ = u.control.SetWriteDeadline(now.Add(u.patience + 2*broker.Stall + clientStall))
 	return now, nil
 }
 
-// bodyError says why a request's body could not be read.
-type bodyError struct{ error }
+// BodyError says why a request's body could not be read.
+type BodyError struct{ Err error }
 
-func (e *bodyError) Unwrap() error { return e.error }
+// Error implements error.
+func (e *BodyError) Error() string { return e.Err.Error() }
+
+// Unwrap returns why.
+func (e *BodyError) Unwrap() error { return e.Err }
 
 // Close ends a Read that is under way: nobody wants more of the body. The
-// server then takes the client for gone, so see interrupted.
-func (u *upload) Close() error {
+// server then takes the client for gone, so see Interrupted.
+func (u *Upload) Close() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.end == nil && !u.closed {
 		u.closed = true
-		_ = u.control.SetReadDeadline(time.Unix(1, 0)) // as in await
+		_ = u.control.SetReadDeadline(time.Unix(1, 0)) // as in Await
 	}
 	return nil
 }
 
-// interrupted reports whether Close ended it before its end.
-func (u *upload) interrupted() bool {
+// Interrupted reports whether Close ended it before its end.
+func (u *Upload) Interrupted() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.closed
 }
 
-// drain reads the body of a GET, which means nothing: only behind it net/http
-// notices that a client leaves. The server's own timeout bounds it.
-func drain(w http.ResponseWriter, r *http.Request) error {
-	if r.ContentLength > maxBody {
-		return &bodyError{&http.MaxBytesError{Limit: maxBody}}
+// Drain reads the body of a GET, of limit bytes at most, which means nothing: only
+// behind it net/http notices that a client leaves. The server's own timeout bounds
+// it.
+func Drain(w http.ResponseWriter, r *http.Request, limit int64) error {
+	if r.ContentLength > limit {
+		return &BodyError{&http.MaxBytesError{Limit: limit}}
 	}
-	if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
-		return &bodyError{err}
+	if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, limit)); err != nil {
+		return &BodyError{err}
 	}
 	return nil
 }

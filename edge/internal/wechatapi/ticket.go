@@ -1,0 +1,63 @@
+package wechatapi
+
+import (
+	"cmp"
+	"net/http"
+	"time"
+
+	"github.com/wxbroker/wxbroker/edge/internal/audit"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+)
+
+var ticketTypes = map[string]credential.Kind{"jsapi": credential.JSAPITicket, "wx_card": credential.WXCardTicket}
+
+type ticketAnswer struct {
+	ErrCode   int    `json:"errcode"`
+	ErrMsg    string `json:"errmsg"`
+	Ticket    string `json:"ticket"`
+	ExpiresIn int64  `json:"expires_in"`
+}
+
+// ticket answers GET /cgi-bin/ticket/getticket.
+func (a *API) ticket(r *http.Request, entry *audit.Entry) (any, error) {
+	entry.Action = audit.Ticket
+	if r.Method != http.MethodGet {
+		return nil, wxapi.NotGet.Say("")
+	}
+	q := r.URL.Query()
+	kind, known := ticketTypes[q.Get("type")]
+	entry.Kind = kind
+	who, err := a.Door.Token(r, q.Get("access_token"))
+	entry.LocalKey, entry.AppID = who.Name, who.AppID
+	switch {
+	case err != nil:
+		return nil, err
+	case !known:
+		return nil, wxapi.InvalidTicketType.Say("type has to be jsapi or wx_card")
+	}
+	named := q.Get("appid")
+	switch {
+	case who.AppID != "":
+	case named == "" || wxapi.CanBeAppID(named):
+		who.AppID = named
+	default:
+		return nil, wxapi.InvalidAppID.Say("")
+	}
+	appid, err := a.Door.State.AppID(who.AppID, kind)
+	entry.AppID = cmp.Or(appid, who.AppID)
+	switch {
+	case err != nil && who.AppID == "":
+		return nil, whichAccount(err)
+	case err != nil:
+		return nil, err
+	}
+	value, left, err := a.Door.State.Reveal(appid, kind)
+	switch {
+	case err != nil:
+		return nil, err
+	case left < time.Second:
+		return nil, wxapi.Busy.Say("the ticket is about to expire, ask again")
+	}
+	return ticketAnswer{0, "ok", value.Reveal(), int64(left / time.Second)}, nil
+}

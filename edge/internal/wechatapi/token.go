@@ -1,0 +1,90 @@
+package wechatapi
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/wxbroker/wxbroker/edge/internal/alias"
+	"github.com/wxbroker/wxbroker/edge/internal/audit"
+	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+)
+
+// tokenRequest is what both of WeChat's ways to ask for a token have. Whether
+// one is to be forced is of no account: it may be anything.
+type tokenRequest struct {
+	GrantType    string          `json:"grant_type"`
+	AppID        string          `json:"appid"`
+	Secret       string          `json:"secret"`
+	ForceRefresh json.RawMessage `json:"force_refresh"`
+}
+
+type tokenAnswer struct {
+	AccessToken string `json:"access_token"`
+	ExpiresIn   int64  `json:"expires_in"`
+}
+
+// token answers GET /cgi-bin/token.
+func (a *API) token(r *http.Request, entry *audit.Entry) (any, error) {
+	entry.Action, entry.Kind = audit.Token, credential.AccessToken
+	if r.Method != http.MethodGet {
+		return nil, wxapi.NotGet.Say("")
+	}
+	q := r.URL.Query()
+	return a.handOut(tokenRequest{GrantType: q.Get("grant_type"), AppID: q.Get("appid"), Secret: q.Get("secret")}, entry)
+}
+
+// stableToken answers POST /cgi-bin/stable_token.
+func (a *API) stableToken(r *http.Request, entry *audit.Entry) (any, error) {
+	entry.Action, entry.Kind = audit.Token, credential.AccessToken
+	if r.Method != http.MethodPost {
+		return nil, wxapi.NotPost.Say("")
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, wxapi.InvalidFormat.Say("the body did not arrive whole, or is too large")
+	}
+	var asked *tokenRequest
+	if json.Unmarshal(body, &asked) != nil || asked == nil {
+		return nil, wxapi.InvalidFormat.Say("")
+	}
+	return a.handOut(*asked, entry)
+}
+
+// handOut answers with the access_token, or with an alias where this edge may
+// have calls made and not have it.
+func (a *API) handOut(asked tokenRequest, entry *audit.Entry) (any, error) {
+	switch {
+	case asked.GrantType != "client_credential":
+		return nil, wxapi.InvalidGrantType.Say("it has to be client_credential")
+	case asked.AppID == "":
+		return nil, wxapi.MissingAppID.Say("")
+	case asked.Secret == "":
+		return nil, wxapi.MissingSecret.Say("")
+	}
+	who, account, err := a.Door.Secret(asked.AppID, asked.Secret)
+	entry.LocalKey, entry.AppID = who.Key, who.AppID
+	switch {
+	case err != nil:
+		return nil, err
+	case slices.Contains(account.Kinds, credential.AccessToken):
+		value, left, err := a.Door.State.Reveal(account.AppID, credential.AccessToken)
+		if err != nil {
+			return nil, err
+		}
+		if left < time.Second {
+			return nil, wxapi.Busy.Say("the access_token is about to be replaced, ask again")
+		}
+		return tokenAnswer{value.Reveal(), int64(left / time.Second)}, nil
+	case len(account.Calls) == 0:
+		return nil, wxapi.NotAuthorized.Say("the broker grants this edge neither the access_token of " + account.AppID + " nor calls")
+	}
+	made, err := alias.New(account.AliasKey, account.AppID, entry.LocalKey, time.Now().Add(alias.Life))
+	if err != nil {
+		return nil, wxapi.Busy.Say(err.Error())
+	}
+	return tokenAnswer{made, int64(alias.Life / time.Second)}, nil
+}
