@@ -2,16 +2,6 @@ package credential
 
 import "time"
 
-// Kind says what a credential is for.
-type Kind string
-
-// The kinds, named as WeChat names them.
-const (
-	AccessToken  Kind = "access_token"
-	JSAPITicket  Kind = "jsapi_ticket"
-	WXCardTicket Kind = "wx_card_ticket"
-)
-
 // Credential is one value that WeChat handed out.
 type Credential struct {
 	Kind  Kind

@@ -11,35 +11,6 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-var kindsOnWire = []struct {
-	kind Kind
-	wire wxbrokerv1.CredentialKind
-}{
-	{AccessToken, wxbrokerv1.CredentialKind_CREDENTIAL_KIND_ACCESS_TOKEN},
-	{JSAPITicket, wxbrokerv1.CredentialKind_CREDENTIAL_KIND_JSAPI_TICKET},
-	{WXCardTicket, wxbrokerv1.CredentialKind_CREDENTIAL_KIND_WX_CARD_TICKET},
-}
-
-// Wire returns the kind as the protocol names it.
-func (k Kind) Wire() wxbrokerv1.CredentialKind {
-	for _, pair := range kindsOnWire {
-		if pair.kind == k {
-			return pair.wire
-		}
-	}
-	return wxbrokerv1.CredentialKind_CREDENTIAL_KIND_UNSPECIFIED
-}
-
-// KindFromWire is the reverse of Wire; it knows no kind newer than itself.
-func KindFromWire(w wxbrokerv1.CredentialKind) (Kind, bool) {
-	for _, pair := range kindsOnWire {
-		if pair.wire == w {
-			return pair.kind, true
-		}
-	}
-	return "", false
-}
-
 // Only returns the account with no other kinds than these.
 func (a Account) Only(kinds []Kind) Account {
 	unwanted := func(k Kind) bool { return !slices.Contains(kinds, k) }

@@ -260,11 +260,6 @@ func (r *reader) certificates(key, path string, pool *x509.CertPool) *x509.CertP
 	return pool
 }
 
-var ticketKinds = map[string]credential.Kind{
-	"jsapi":   credential.JSAPITicket,
-	"wx_card": credential.WXCardTicket,
-}
-
 func (r *reader) account(key string, written fileAccount) {
 	a := Account{AppID: written.AppID, Stable: written.TokenAPI == "stable", written: written}
 	if !wxapi.CanBeAppID(a.AppID) {
@@ -279,13 +274,13 @@ func (r *reader) account(key string, written fileAccount) {
 		r.wrongf(key+".token_api", "is neither stable nor classic")
 	}
 	for i, name := range written.Tickets {
-		kind, ok := ticketKinds[name]
+		kind, ok := credential.TicketOfType(name)
 		if !ok {
-			r.wrongf(fmt.Sprintf("%s.tickets[%d]", key, i), "is neither jsapi nor wx_card")
+			r.wrongf(fmt.Sprintf("%s.tickets[%d]", key, i), "is neither %s", strings.Join(credential.TicketTypes(), " nor "))
 		}
 		a.Tickets = append(a.Tickets, kind)
 	}
-	if len(a.Tickets) == 2 && a.Tickets[0] == a.Tickets[1] || len(a.Tickets) > len(ticketKinds) {
+	if sorted := slices.Sorted(slices.Values(a.Tickets)); len(slices.Compact(sorted)) < len(a.Tickets) {
 		r.wrongf(key+".tickets", "lists a ticket twice")
 	}
 	for i, host := range written.SignHosts {

@@ -56,17 +56,11 @@ func (c *Client) StableToken(ctx context.Context, a Account, force bool) (got Gr
 	return got, err
 }
 
-// ticketTypes are WeChat's names for the kinds of ticket.
-var ticketTypes = map[credential.Kind]string{
-	credential.JSAPITicket:  "jsapi",
-	credential.WXCardTicket: "wx_card",
-}
-
 // Ticket reads a ticket. WeChat may return the same one again.
 func (c *Client) Ticket(ctx context.Context, a Account, token credential.Secret, kind credential.Kind) (got Grant, err error) {
 	err = c.do(ctx, call{
 		appid: a.AppID, api: TicketAPI, method: http.MethodGet,
-		query:   url.Values{"access_token": {token.Reveal()}, "type": {ticketTypes[kind]}},
+		query:   url.Values{"access_token": {token.Reveal()}, "type": {kind.TicketType()}},
 		secrets: secretForms(a.Secret, token),
 		take:    func(a answer) (err error) { got, err = a.grant(a.Ticket); return err },
 	})

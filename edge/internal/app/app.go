@@ -60,7 +60,7 @@ func New(c Config) (*App, error) {
 	a := &App{Config: c, state: signing.New(c.AppIDs, c.Clock)}
 	kinds := []credential.Kind{credential.JSAPITicket}
 	if c.Keys != nil { // without local keys nobody here may have these
-		kinds = append(kinds, credential.AccessToken, credential.WXCardTicket)
+		kinds = credential.Kinds()
 	}
 	a.client = watch.New(watch.Options{
 		Target: c.Broker, Dial: c.Dial, AppIDs: c.AppIDs, Kinds: kinds, Calls: c.Keys != nil,

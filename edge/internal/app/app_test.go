@@ -218,7 +218,7 @@ func TestKindsAskedFor(t *testing.T) {
 	}{
 		{"without a local key", "", []wxbrokerv1.CredentialKind{ticket}, http.StatusForbidden},
 		{"with one", "k", []wxbrokerv1.CredentialKind{
-			ticket, wxbrokerv1.CredentialKind_CREDENTIAL_KIND_ACCESS_TOKEN, wxbrokerv1.CredentialKind_CREDENTIAL_KIND_WX_CARD_TICKET,
+			wxbrokerv1.CredentialKind_CREDENTIAL_KIND_ACCESS_TOKEN, ticket, wxbrokerv1.CredentialKind_CREDENTIAL_KIND_WX_CARD_TICKET,
 		}, http.StatusOK},
 	}
 	for _, test := range tests {

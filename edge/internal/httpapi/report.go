@@ -72,15 +72,13 @@ func (given raw) report() (broker.Report, error) {
 	if r.AppID, err = given.appid(); err != nil {
 		return broker.Report{}, err
 	}
-	kind := ""
-	if values := given["kind"]; values != nil {
-		kind = values[0]
-	}
-	switch r.Kind = credential.Kind(kind); r.Kind {
-	case credential.AccessToken, credential.JSAPITicket, credential.WXCardTicket:
-	default:
-		return broker.Report{}, refuse(http.StatusBadRequest, "kind has to be %s, %s or %s",
-			credential.AccessToken, credential.JSAPITicket, credential.WXCardTicket)
+	if r.Kind = credential.Kind(given.one("kind")); !r.Kind.IsKnown() {
+		var names []string
+		for _, k := range credential.Kinds() {
+			names = append(names, string(k))
+		}
+		last := len(names) - 1
+		return broker.Report{}, refuse(http.StatusBadRequest, "kind has to be %s or %s", strings.Join(names[:last], ", "), names[last])
 	}
 	value, hash := given["value"], given["sha256"]
 	switch {

@@ -3,14 +3,13 @@ package wechatapi
 import (
 	"cmp"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
-
-var ticketTypes = map[string]credential.Kind{"jsapi": credential.JSAPITicket, "wx_card": credential.WXCardTicket}
 
 type ticketAnswer struct {
 	ErrCode   int    `json:"errcode"`
@@ -26,7 +25,7 @@ func (a *API) ticket(r *http.Request, entry *audit.Entry) (any, error) {
 		return nil, wxapi.NotGet.Say("")
 	}
 	q := r.URL.Query()
-	kind, known := ticketTypes[q.Get("type")]
+	kind, known := credential.TicketOfType(q.Get("type"))
 	entry.Kind = kind
 	who, err := a.Door.Token(r, q.Get("access_token"))
 	entry.LocalKey, entry.AppID = who.Name, who.AppID
@@ -34,7 +33,7 @@ func (a *API) ticket(r *http.Request, entry *audit.Entry) (any, error) {
 	case err != nil:
 		return nil, err
 	case !known:
-		return nil, wxapi.InvalidTicketType.Say("type has to be jsapi or wx_card")
+		return nil, wxapi.InvalidTicketType.Say("type has to be " + strings.Join(credential.TicketTypes(), " or "))
 	}
 	named := q.Get("appid")
 	switch {
