@@ -147,32 +147,14 @@ func (d *day) save(ctx context.Context) {
 	}
 }
 
-// Run writes the counts of the day, every few seconds and when ctx ends, and keys
-// that could not be written before.
-func (r *Relay) Run(ctx context.Context) {
-	defer r.day.save(context.WithoutCancel(ctx))
-	ticker := time.NewTicker(betweenSaves)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			r.day.save(ctx)
-			r.Keys.save(ctx)
-		}
-	}
-}
-
 // Calls is how many calls of an API were made today for an app.
 type Calls struct {
 	App, API string
 	Used     int
 }
 
-// Today returns the calls that were made today on an account, by app and API.
-func (r *Relay) Today(appid string) []Calls {
-	d := r.day
+// list returns the calls that were made today on an account, by app and API.
+func (d *day) list(appid string) []Calls {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	stored, _ := d.store.All(appid) // what cannot be read is not known, and was said

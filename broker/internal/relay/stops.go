@@ -131,10 +131,3 @@ func (s *stops) list(appid string) []Stop {
 	slices.SortFunc(list, func(a, b Stop) int { return cmp.Compare(a.API, b.API) })
 	return list
 }
-
-// Stops returns the APIs of an account that are not called now, by name.
-func (r *Relay) Stops(appid string) []Stop { return r.stops.list(appid) }
-
-// Resume lets every API of an account be called again, for whoever has cleared
-// its quotas.
-func (r *Relay) Resume(appid string) { r.stops.resume(appid) }
