@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/audit"
 	"github.com/wxbroker/wxbroker/broker/internal/config"
 	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
@@ -24,7 +25,6 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/snapshot"
 	"github.com/wxbroker/wxbroker/broker/internal/store"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
-	"github.com/wxbroker/wxbroker/pkg/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 	"github.com/wxbroker/wxbroker/pkg/tlsfile"
@@ -118,7 +118,7 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 		Version: o.Version, Started: o.Clock(), Clock: o.Clock, Keepers: a.accounts.list, Configuration: a.configuration.state,
 		Edges: new(edges.Register), Upstreams: client.Upstreams, SetAside: found.Aside,
 	}
-	told := audit.New(o.Log, "wxbroker", "app")
+	told := audit.New(o.Log)
 	a.server = rpc.NewServer(rpc.Options{
 		Fanout: &a.states, Edges: source.Edges, Claim: a.accounts.claim, Report: a.accounts.report,
 		Relay: a.relay, AliasKey: keys.Alias,

@@ -19,10 +19,10 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/audit"
 	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
-	"github.com/wxbroker/wxbroker/pkg/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/tlsfile"
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
@@ -257,7 +257,7 @@ func serveAlone(t *testing.T, secure bool) net.Conn {
 	t.Helper()
 	options := rpc.Options{
 		Fanout: new(fanout.Fanout), Edges: new(edges.Register), Access: access.NewControl(access.Open(), credential.WallClock),
-		Audit: audit.New(slog.New(slog.DiscardHandler), "wxbroker", "app"), Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
+		Audit: audit.New(slog.New(slog.DiscardHandler)), Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
 	}
 	if secure {
 		options.TLS = secured(t)

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/audit"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
@@ -23,7 +24,7 @@ import (
 func (c *calls) Call(stream wxbrokerv1.WeChatService_CallServer) (err error) {
 	ctx := stream.Context()
 	app := access.AppOf(ctx)
-	told := entry{action: "call"}
+	told := audit.Entry{Action: "call"}
 	defer func() { c.tell(ctx, told, err) }()
 	leave, err := app.Enter()
 	if err != nil {
@@ -35,17 +36,17 @@ func (c *calls) Call(stream wxbrokerv1.WeChatService_CallServer) (err error) {
 	if err != nil {
 		return err
 	}
-	told.appid = printable(head.GetAppid())
+	told.AppID = audit.Printable(head.GetAppid())
 	api, err := access.CleanAPI(head.GetPath())
 	if err != nil {
 		return relay.Refuse(codes.InvalidArgument, "%v", err)
 	}
-	told.api = api
+	told.API = api
 	by, err := mayCall(app, head, api)
 	if err != nil {
 		return err
 	}
-	told.action = string(by)
+	told.Action = string(by)
 	call := relay.Call{
 		AppID: head.GetAppid(), Kind: wechat.API(by), Method: head.GetMethod(), Path: api,
 		ContentType: head.GetContentType(), Range: head.GetRange(), Length: -1,
@@ -94,7 +95,7 @@ func mayCall(app *access.App, head *wxbrokerv1.CallHead, api string) (access.Gra
 	by, may := app.Admits(api)
 	switch {
 	case !may || !app.Serves(head.GetAppid()) && (!users || head.GetAppid() != ""):
-		return "", relay.NotGranted(app, printable(head.GetAppid()), api)
+		return "", relay.NotGranted(app, audit.Printable(head.GetAppid()), api)
 	case !users && !head.GetProven():
 		return "", relay.Refuse(codes.PermissionDenied, "whoever calls %s has to prove to the edge that it may", api)
 	case head.GetMethod() != http.MethodGet && (head.GetMethod() != http.MethodPost || users):
@@ -108,7 +109,7 @@ func (c *calls) answer(stream wxbrokerv1.WeChatService_CallServer, answer *wecha
 	head := &wxbrokerv1.CallAnswer{Status: int32(answer.Status)}
 	for name, values := range answer.Header {
 		for _, value := range values {
-			head.Headers = append(head.Headers, &wxbrokerv1.CallHeader{Name: name, Value: printable(strings.ToValidUTF8(value, "_"))})
+			head.Headers = append(head.Headers, &wxbrokerv1.CallHeader{Name: name, Value: audit.Printable(strings.ToValidUTF8(value, "_"))})
 		}
 	}
 	if answer.Length >= 0 {

@@ -20,10 +20,10 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/audit"
 	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
-	"github.com/wxbroker/wxbroker/pkg/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
@@ -54,7 +54,7 @@ func newCallSite(t *testing.T) *callSite {
 	s := &callSite{audit: new(journal), states: states, control: access.NewControl(access.Open(), credential.WallClock)}
 	server := rpc.NewServer(rpc.Options{
 		Fanout: states, Edges: new(edges.Register), Access: s.control, Relay: relayed(t, states),
-		Audit: audit.New(slog.New(slog.NewTextHandler(s.audit, nil)), "wxbroker", "app"), Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
+		Audit: audit.New(slog.New(slog.NewTextHandler(s.audit, nil))), Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
 		Version: "v9",
 	})
 	listener := bufconn.Listen(64 << 10)

@@ -9,8 +9,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/audit"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
-	"github.com/wxbroker/wxbroker/pkg/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
@@ -83,7 +83,7 @@ func (c *credentials) tellGranted(ctx context.Context, edge string, before ledge
 	}
 	tell := func(appid string, kinds []credential.Kind, outcome audit.Outcome) {
 		if len(kinds) > 0 {
-			c.guard.tell(ctx, entry{action: "watch", edge: edge, appid: appid, kinds: kinds, outcome: outcome}, nil)
+			c.Audit.Write(ctx, audit.Entry{Action: "watch", Edge: edge, AppID: appid, Kinds: kinds, Outcome: outcome})
 		}
 	}
 	for appid, kinds := range now {
@@ -99,7 +99,7 @@ func (c *credentials) tellGranted(ctx context.Context, edge string, before ledge
 func (c *credentials) tellRefused(ctx context.Context, sub subscription, app *access.App) {
 	tell := func(appids []string, kinds []credential.Kind, reason string) {
 		err := status.Error(codes.PermissionDenied, reason)
-		c.guard.tell(ctx, entry{action: "watch", edge: sub.name, appid: listed(appids), kinds: kinds, outcome: audit.Refused}, err)
+		c.Audit.Write(ctx, audit.Entry{Action: "watch", Edge: sub.name, AppID: listed(appids), Kinds: kinds, Outcome: audit.Refused, Err: err})
 	}
 	foreign := slices.DeleteFunc(slices.Clone(sub.appids), app.Serves)
 	if len(foreign) > 0 {
@@ -111,7 +111,7 @@ func (c *credentials) tellRefused(ctx context.Context, sub subscription, app *ac
 }
 
 // listed returns appids that somebody else chose, fit for a log line.
-func listed(appids []string) string { return printable(strings.Join(appids, " ")) }
+func listed(appids []string) string { return audit.Printable(strings.Join(appids, " ")) }
 
 func without(kinds, those []credential.Kind) []credential.Kind {
 	return slices.DeleteFunc(slices.Clone(kinds), func(k credential.Kind) bool { return slices.Contains(those, k) })

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/tap"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
-	"github.com/wxbroker/wxbroker/pkg/audit"
+	"github.com/wxbroker/wxbroker/broker/internal/audit"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -42,7 +42,7 @@ var needs = map[string]need{
 // guard lets callers in, and tells the audit.
 type guard struct {
 	access  *access.Control
-	audit   *audit.Log
+	audit   audit.Log
 	version string // the broker's
 }
 
@@ -55,7 +55,7 @@ func (g guard) tap(ctx context.Context, call *tap.Info) (context.Context, error)
 		return ctx, nil
 	}
 	caller, err := g.access.Identify(metadata.NewIncomingContext(known, call.Header))
-	g.tell(access.WithCaller(known, caller, new(access.App)), entry{action: needs[call.FullMethodName].action, outcome: audit.Refused}, err)
+	g.audit.Write(access.WithCaller(known, caller, new(access.App)), audit.Entry{Action: needs[call.FullMethodName].action, Outcome: audit.Refused, Err: err})
 	return nil, err
 }
 
@@ -78,7 +78,7 @@ func (g guard) enter(ctx context.Context, method string) (context.Context, need,
 	ctx = access.WithCaller(ctx, caller, app)
 	switch {
 	case !known:
-		err = status.Errorf(codes.Unimplemented, "this broker (version %s) knows no method %s: whoever calls it has another version", g.version, printable(method))
+		err = status.Errorf(codes.Unimplemented, "this broker (version %s) knows no method %s: whoever calls it has another version", g.version, audit.Printable(method))
 	case len(n.grants) > 0 && !slices.ContainsFunc(n.grants, app.Has):
 		err = status.Errorf(codes.PermissionDenied, "the app %s has not been granted %s", app.Name, n.wants())
 	case n.counts:
@@ -111,7 +111,7 @@ func (g guard) unary(ctx context.Context, request any, info *grpc.UnaryServerInf
 		appid = named.GetAppid()
 	}
 	if app := access.AppOf(ctx); err == nil && appid != "" && len(need.grants) > 0 && !app.Serves(appid) {
-		err = status.Errorf(codes.PermissionDenied, "the app %s has been granted nothing for the account %s", app.Name, printable(appid))
+		err = status.Errorf(codes.PermissionDenied, "the app %s has been granted nothing for the account %s", app.Name, audit.Printable(appid))
 	}
 	outcome := audit.Refused
 	if err == nil {
@@ -122,7 +122,7 @@ func (g guard) unary(ctx context.Context, request any, info *grpc.UnaryServerInf
 		}
 	}
 	if err != nil || len(need.grants) > 0 {
-		g.tell(ctx, entry{action: need.action, appid: printable(appid), outcome: outcome}, err)
+		g.audit.Write(ctx, audit.Entry{Action: need.action, AppID: audit.Printable(appid), Outcome: outcome, Err: err})
 	}
 	return answer, err
 }
@@ -132,7 +132,7 @@ func (g guard) unary(ctx context.Context, request any, info *grpc.UnaryServerInf
 func (g guard) stream(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 	ctx, need, err := g.enter(stream.Context(), info.FullMethod)
 	if err != nil {
-		g.tell(ctx, entry{action: need.action, outcome: audit.Refused}, err)
+		g.audit.Write(ctx, audit.Entry{Action: need.action, Outcome: audit.Refused, Err: err})
 		return err
 	}
 	return handle(service, guarded{stream, ctx})

@@ -11,26 +11,26 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
-	"github.com/wxbroker/wxbroker/pkg/audit"
+	"github.com/wxbroker/wxbroker/broker/internal/audit"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 )
 
 // secured returns the server's side of a connection, plain text without a
 // configuration.
-func secured(config *tls.Config, g guard) transport.TransportCredentials {
+func secured(config *tls.Config, log audit.Log) transport.TransportCredentials {
 	if config == nil {
-		return telling{insecure.NewCredentials(), g}
+		return handshaker{insecure.NewCredentials(), log}
 	}
-	return telling{transport.NewTLS(config), g}
+	return handshaker{transport.NewTLS(config), log}
 }
 
-// telling tells the audit of clients whose certificate was refused: they learn
+// handshaker tells the audit of clients whose certificate was refused: they learn
 // it from TLS itself, and never get so far as to call anything. And it tells
 // the listener's cap that a connection has yet to bring a call of somebody's
 // who is known.
-type telling struct {
+type handshaker struct {
 	transport.TransportCredentials
-	guard guard
+	audit audit.Log
 }
 
 // connection is what is known of a connection.
@@ -40,18 +40,15 @@ type connection struct {
 }
 
 // ServerHandshake implements [transport.TransportCredentials].
-func (t telling) ServerHandshake(raw net.Conn) (net.Conn, transport.AuthInfo, error) {
+func (h handshaker) ServerHandshake(raw net.Conn) (net.Conn, transport.AuthInfo, error) {
 	used := daemon.Await(raw)
-	conn, info, err := t.TransportCredentials.ServerHandshake(raw)
+	conn, info, err := h.TransportCredentials.ServerHandshake(raw)
 	if refused, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		claimed := ""
 		if len(refused.UnverifiedCertificates) > 0 {
 			claimed = access.Claimed(refused.UnverifiedCertificates[0])
 		}
-		t.guard.audit.Write(context.Background(), audit.Line{ // gRPC has no context for a handshake
-			Action: "connect", Outcome: audit.Refused,
-			More: audit.Texts("identity", claimed, "address", raw.RemoteAddr().String(), "reason", refused.Error()),
-		})
+		h.audit.RefusedCertificate(claimed, raw.RemoteAddr().String(), refused)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -60,8 +57,8 @@ func (t telling) ServerHandshake(raw net.Conn) (net.Conn, transport.AuthInfo, er
 }
 
 // Clone implements [transport.TransportCredentials].
-func (t telling) Clone() transport.TransportCredentials {
-	return telling{t.TransportCredentials.Clone(), t.guard}
+func (h handshaker) Clone() transport.TransportCredentials {
+	return handshaker{h.TransportCredentials.Clone(), h.audit}
 }
 
 // onConnection returns a context whose peer is as TLS knows it, and what says

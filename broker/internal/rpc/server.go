@@ -17,10 +17,10 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/audit"
 	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
-	"github.com/wxbroker/wxbroker/pkg/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -54,7 +54,7 @@ type Options struct {
 	Operator wxbrokerv1.OperatorServiceServer
 	// Access says who may do what, and Audit is told of it.
 	Access *access.Control
-	Audit  *audit.Log
+	Audit  audit.Log
 	// TLS secures connections, nil for plain text.
 	TLS   *tls.Config
 	Clock credential.Clock
@@ -85,7 +85,7 @@ func NewServer(o Options) *Server {
 	guard := guard{o.Access, o.Audit, o.Version}
 	s := &Server{
 		grpc: grpc.NewServer(
-			grpc.Creds(secured(o.TLS, guard)),
+			grpc.Creds(secured(o.TLS, o.Audit)),
 			grpc.UnaryInterceptor(guard.unary),
 			grpc.StreamInterceptor(guard.stream),
 			grpc.InTapHandle(guard.tap),

@@ -2,11 +2,11 @@ package rpc
 
 import (
 	"fmt"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/wxbroker/wxbroker/broker/internal/audit"
 	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
@@ -51,7 +51,7 @@ func readSubscription(request *wxbrokerv1.WatchRequest) (subscription, error) {
 	}
 	out := subscription{
 		appids: in.GetAppids(), held: held, calls: in.GetCalls(),
-		name: printable(in.GetEdgeName()), version: printable(in.GetEdgeVersion()),
+		name: audit.Printable(in.GetEdgeName()), version: audit.Printable(in.GetEdgeVersion()),
 	}
 	for _, k := range in.GetKinds() {
 		// A kind of a newer edge's is one that this broker does not have.
@@ -82,14 +82,4 @@ func readHeld(in []*wxbrokerv1.HeldVersion) ([]edges.Holding, error) {
 		}
 	}
 	return held, nil
-}
-
-// printable makes a name that somebody else chose fit for a log line.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return '?'
-		}
-		return r
-	}, strings.ToValidUTF8(s, "?"))
 }

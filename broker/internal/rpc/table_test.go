@@ -30,12 +30,12 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/clustertest"
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/audit"
 	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/broker/internal/store/storetest"
-	"github.com/wxbroker/wxbroker/pkg/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/tlsfile"
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
@@ -295,7 +295,7 @@ func newSite(t *testing.T) *site {
 			return credential.Versions{Reported: 1, Current: 1}, true, nil
 		},
 		Relay: relayed(t, &states), AliasKey: (&relay.Keys{Store: new(storetest.Disk).Writer(), Log: log}).Alias,
-		Operator: anybody{}, Access: control, Audit: audit.New(log, "wxbroker", "app"), TLS: config,
+		Operator: anybody{}, Access: control, Audit: audit.New(log), TLS: config,
 		Clock: credential.WallClock, Log: log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())

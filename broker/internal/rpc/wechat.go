@@ -10,8 +10,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/audit"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
-	"github.com/wxbroker/wxbroker/pkg/audit"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -42,7 +42,7 @@ func (c *calls) still(ctx context.Context, appid, api string) error {
 	case err != nil:
 		return err
 	case !app.MayCall(api) || appid != "" && !app.Serves(appid):
-		return relay.NotGranted(app, printable(appid), api)
+		return relay.NotGranted(app, audit.Printable(appid), api)
 	}
 	return nil
 }
@@ -95,14 +95,15 @@ func pump(ctx context.Context, body io.Reader, send func([]byte) error, stuck *t
 }
 
 // tell tells the audit how a stream ended.
-func (c *calls) tell(ctx context.Context, e entry, err error) {
+func (c *calls) tell(ctx context.Context, e audit.Entry, err error) {
 	switch {
 	case err == nil:
-		e.outcome = audit.Granted
+		e.Outcome = audit.Granted
 	case status.Code(err) == codes.PermissionDenied:
-		e.outcome = audit.Refused
+		e.Outcome = audit.Refused
 	default:
-		e.outcome = audit.Failed
+		e.Outcome = audit.Failed
 	}
-	c.guard.tell(ctx, e, err)
+	e.Err = err
+	c.guard.audit.Write(ctx, e)
 }

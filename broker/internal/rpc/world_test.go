@@ -23,12 +23,12 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/audit"
 	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
-	"github.com/wxbroker/wxbroker/pkg/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -75,7 +75,7 @@ func newWorld(t *testing.T) *world {
 		AliasKey: func(_ context.Context, appid, app string) credential.Secret {
 			return credential.NewSecret("alias key of " + app + " for " + appid)
 		},
-		Access: w.control, Audit: audit.New(slog.New(slog.NewTextHandler(&w.audit, nil)), "wxbroker", "app"),
+		Access: w.control, Audit: audit.New(slog.New(slog.NewTextHandler(&w.audit, nil))),
 		Clock: w.clock, Log: slog.New(slog.DiscardHandler),
 	})
 	listener := bufconn.Listen(64 << 10)
