@@ -15,6 +15,7 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/audit"
+	"github.com/wxbroker/wxbroker/broker/internal/inbox"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
@@ -31,7 +32,7 @@ func (c *calls) Call(stream wxbrokerv1.WeChatService_CallServer) (err error) {
 		return err
 	}
 	defer leave()
-	requests := &callRequests{ctx: ctx, came: receive(stream)}
+	requests := &callRequests{ctx: ctx, came: inbox.Open(stream)}
 	head, err := requests.head()
 	if err != nil {
 		return err
@@ -127,7 +128,7 @@ func (c *calls) answer(stream wxbrokerv1.WeChatService_CallServer, answer *wecha
 // end. It is the reader of the body.
 type callRequests struct {
 	ctx    context.Context
-	came   <-chan received[*wxbrokerv1.CallRequest]
+	came   <-chan inbox.Arrival[*wxbrokerv1.CallRequest]
 	piece  []byte
 	failed atomic.Pointer[error] // why the body did not come, unless its caller has left
 }
@@ -138,7 +139,7 @@ func (r *callRequests) next(wait time.Duration) (*wxbrokerv1.CallRequest, error)
 	defer timer.Stop()
 	select {
 	case request := <-r.came:
-		return request.message, request.err
+		return request.Message, request.Err
 	case <-timer.C:
 		return nil, status.Errorf(codes.DeadlineExceeded, "nothing more of the call came within %v", wait)
 	case <-r.ctx.Done():

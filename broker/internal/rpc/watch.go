@@ -14,6 +14,7 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/edges"
+	"github.com/wxbroker/wxbroker/broker/internal/inbox"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -37,7 +38,7 @@ type credentials struct {
 // Watch serves one stream; the .proto file says what it promises.
 func (c *credentials) Watch(stream wxbrokerv1.CredentialService_WatchServer) error {
 	ctx := stream.Context()
-	requests := receive(stream)
+	requests := inbox.Open(stream)
 
 	sub, err := c.subscribe(ctx, requests)
 	if err != nil {
@@ -55,7 +56,7 @@ func (c *credentials) Watch(stream wxbrokerv1.CredentialService_WatchServer) err
 }
 
 // subscribe waits for the first request.
-func (c *credentials) subscribe(ctx context.Context, requests <-chan received[*wxbrokerv1.WatchRequest]) (subscription, error) {
+func (c *credentials) subscribe(ctx context.Context, requests <-chan inbox.Arrival[*wxbrokerv1.WatchRequest]) (subscription, error) {
 	timer := time.NewTimer(firstRequest)
 	defer timer.Stop()
 	select {
@@ -66,18 +67,18 @@ func (c *credentials) subscribe(ctx context.Context, requests <-chan received[*w
 	case <-timer.C:
 		return subscription{}, status.Errorf(codes.DeadlineExceeded, "no subscription within %v", firstRequest)
 	case first := <-requests:
-		if errors.Is(first.err, io.EOF) {
+		if errors.Is(first.Err, io.EOF) {
 			return readSubscription(nil) // the caller has no more to say
 		}
-		if first.err != nil {
-			return subscription{}, first.err
+		if first.Err != nil {
+			return subscription{}, first.Err
 		}
-		return readSubscription(first.message)
+		return readSubscription(first.Message)
 	}
 }
 
 // serve sends states and takes acknowledgements until the stream's time is up.
-func (c *credentials) serve(stream wxbrokerv1.CredentialService_WatchServer, sub subscription, edge *edges.Stream, requests <-chan received[*wxbrokerv1.WatchRequest]) error {
+func (c *credentials) serve(stream wxbrokerv1.CredentialService_WatchServer, sub subscription, edge *edges.Stream, requests <-chan inbox.Arrival[*wxbrokerv1.WatchRequest]) error {
 	opened := stream.Context()
 	life := time.NewTimer(c.life(access.CallerOf(opened)))
 	defer life.Stop()
@@ -120,10 +121,10 @@ func (c *credentials) serve(stream wxbrokerv1.CredentialService_WatchServer, sub
 			return nil
 		case <-changed:
 		case next := <-requests:
-			if next.err != nil {
-				return endOf(next.err)
+			if next.Err != nil {
+				return endOf(next.Err)
 			}
-			held, err := readAcknowledgement(next.message)
+			held, err := readAcknowledgement(next.Message)
 			if err != nil {
 				return err
 			}
