@@ -2,8 +2,6 @@ package rpc
 
 import (
 	"context"
-	"slices"
-	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -17,26 +15,19 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// need is what a method takes of its caller.
-type need struct {
-	action string         // as the audit calls it
-	grants []access.Grant // one of them; none: to be an app is enough
-	counts bool           // against the app's calls a second
-}
-
 // needs are those of every method: one that is not here is nobody's.
-var needs = map[string]need{
-	wxbrokerv1.CredentialService_Watch_FullMethodName:         {action: "watch", grants: []access.Grant{access.Sign, access.Token, access.Template, access.Media, access.OAuth, access.Call}},
-	wxbrokerv1.CredentialService_ReportInvalid_FullMethodName: {action: "report", grants: []access.Grant{access.Report}, counts: true},
+var needs = map[string]access.Need{
+	wxbrokerv1.CredentialService_Watch_FullMethodName:         {Action: "watch", Grants: []access.Grant{access.Sign, access.Token, access.Template, access.Media, access.OAuth, access.Call}},
+	wxbrokerv1.CredentialService_ReportInvalid_FullMethodName: {Action: "report", Grants: []access.Grant{access.Report}, Counts: true},
 	// Counted by its handler: strangers to whom an edge is open come this far.
-	wxbrokerv1.WeChatService_Call_FullMethodName:         {action: "call", grants: []access.Grant{access.Template, access.Media, access.OAuth, access.Call}},
-	wxbrokerv1.OperatorService_GetStatus_FullMethodName:  {action: "status", grants: []access.Grant{access.Admin}},
-	wxbrokerv1.OperatorService_GetQuota_FullMethodName:   {action: "quota", grants: []access.Grant{access.Admin}},
-	wxbrokerv1.OperatorService_ClearQuota_FullMethodName: {action: "clear_quota", grants: []access.Grant{access.Admin}},
-	wxbrokerv1.OperatorService_Refresh_FullMethodName:    {action: "refresh", grants: []access.Grant{access.Admin}},
-	healthv1.Health_Check_FullMethodName:                 {action: "health"},
-	healthv1.Health_List_FullMethodName:                  {action: "health"},
-	healthv1.Health_Watch_FullMethodName:                 {action: "health"}, // see polledHealth
+	wxbrokerv1.WeChatService_Call_FullMethodName:         {Action: "call", Grants: []access.Grant{access.Template, access.Media, access.OAuth, access.Call}},
+	wxbrokerv1.OperatorService_GetStatus_FullMethodName:  {Action: "status", Grants: []access.Grant{access.Admin}},
+	wxbrokerv1.OperatorService_GetQuota_FullMethodName:   {Action: "quota", Grants: []access.Grant{access.Admin}},
+	wxbrokerv1.OperatorService_ClearQuota_FullMethodName: {Action: "clear_quota", Grants: []access.Grant{access.Admin}},
+	wxbrokerv1.OperatorService_Refresh_FullMethodName:    {Action: "refresh", Grants: []access.Grant{access.Admin}},
+	healthv1.Health_Check_FullMethodName:                 {Action: "health"},
+	healthv1.Health_List_FullMethodName:                  {Action: "health"},
+	healthv1.Health_Watch_FullMethodName:                 {Action: "health"}, // see polledHealth
 }
 
 // guard lets callers in, and tells the audit.
@@ -55,14 +46,14 @@ func (g guard) tap(ctx context.Context, call *tap.Info) (context.Context, error)
 		return ctx, nil
 	}
 	caller, err := g.access.Identify(metadata.NewIncomingContext(known, call.Header))
-	g.audit.Write(access.WithCaller(known, caller, new(access.App)), audit.Entry{Action: needs[call.FullMethodName].action, Outcome: audit.Refused, Err: err})
+	g.audit.Write(access.WithCaller(known, caller, new(access.App)), audit.Entry{Action: needs[call.FullMethodName].Action, Outcome: audit.Refused, Err: err})
 	return nil, err
 }
 
 // enter finds out who calls and whether its app may call that method at all.
 // The context knows the caller and its app as far as they are known, also
 // beside an error.
-func (g guard) enter(ctx context.Context, method string) (context.Context, need, error) {
+func (g guard) enter(ctx context.Context, method string) (context.Context, access.Need, error) {
 	ctx, used := onConnection(ctx)
 	n, known := needs[method]
 	stranger := new(access.App)
@@ -76,27 +67,10 @@ func (g guard) enter(ctx context.Context, method string) (context.Context, need,
 	}
 	used()
 	ctx = access.WithCaller(ctx, caller, app)
-	switch {
-	case !known:
-		err = status.Errorf(codes.Unimplemented, "this broker (version %s) knows no method %s: whoever calls it has another version", g.version, audit.Printable(method))
-	case len(n.grants) > 0 && !slices.ContainsFunc(n.grants, app.Has):
-		err = status.Errorf(codes.PermissionDenied, "the app %s has not been granted %s", app.Name, n.wants())
-	case n.counts:
-		err = app.Spend()
+	if !known {
+		return ctx, n, status.Errorf(codes.Unimplemented, "this broker (version %s) knows no method %s: whoever calls it has another version", g.version, audit.Printable(method))
 	}
-	return ctx, n, err
-}
-
-// wants names the grants that would do.
-func (n need) wants() string {
-	var names []string
-	for _, g := range n.grants {
-		names = append(names, string(g))
-	}
-	if len(names) == 0 {
-		return "this call"
-	}
-	return strings.Join(names, " or ")
+	return ctx, n, n.Admit(app)
 }
 
 // unary guards a call. The account that a request names has to be one that the
@@ -104,13 +78,13 @@ func (n need) wants() string {
 func (g guard) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (answer any, err error) {
 	ctx, need, err := g.enter(ctx, info.FullMethod)
 	if forced, ok := request.(interface{ GetForce() bool }); ok && forced.GetForce() {
-		need.action = "force_" + need.action
+		need.Action = "force_" + need.Action
 	}
 	var appid string
 	if named, ok := request.(interface{ GetAppid() string }); ok {
 		appid = named.GetAppid()
 	}
-	if app := access.AppOf(ctx); err == nil && appid != "" && len(need.grants) > 0 && !app.Serves(appid) {
+	if app := access.AppOf(ctx); err == nil && appid != "" && len(need.Grants) > 0 && !app.Serves(appid) {
 		err = status.Errorf(codes.PermissionDenied, "the app %s has been granted nothing for the account %s", app.Name, audit.Printable(appid))
 	}
 	outcome := audit.Refused
@@ -121,8 +95,8 @@ func (g guard) unary(ctx context.Context, request any, info *grpc.UnaryServerInf
 			outcome = audit.Failed
 		}
 	}
-	if err != nil || len(need.grants) > 0 {
-		g.audit.Write(ctx, audit.Entry{Action: need.action, AppID: audit.Printable(appid), Outcome: outcome, Err: err})
+	if err != nil || len(need.Grants) > 0 {
+		g.audit.Write(ctx, audit.Entry{Action: need.Action, AppID: audit.Printable(appid), Outcome: outcome, Err: err})
 	}
 	return answer, err
 }
@@ -132,7 +106,7 @@ func (g guard) unary(ctx context.Context, request any, info *grpc.UnaryServerInf
 func (g guard) stream(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 	ctx, need, err := g.enter(stream.Context(), info.FullMethod)
 	if err != nil {
-		g.audit.Write(ctx, audit.Entry{Action: need.action, Outcome: audit.Refused, Err: err})
+		g.audit.Write(ctx, audit.Entry{Action: need.Action, Outcome: audit.Refused, Err: err})
 		return err
 	}
 	return handle(service, guarded{stream, ctx})
