@@ -15,7 +15,7 @@ type Need struct {
 	Counts bool    // against the app's calls a second
 }
 
-// Needs are those of a service's methods, by the method's name.
+// Needs are those of a service's methods, by the method's full name.
 type Needs map[string]Need
 
 // Admit lets an app in, and counts its call where that is needed. The error is the

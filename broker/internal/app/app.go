@@ -14,6 +14,7 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/audit"
+	"github.com/wxbroker/wxbroker/broker/internal/calls"
 	"github.com/wxbroker/wxbroker/broker/internal/config"
 	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
@@ -24,10 +25,12 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/broker/internal/snapshot"
 	"github.com/wxbroker/wxbroker/broker/internal/store"
+	"github.com/wxbroker/wxbroker/broker/internal/streams"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 	"github.com/wxbroker/wxbroker/pkg/tlsfile"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
 // Options are what a test may replace; the zero value is for production but
@@ -119,11 +122,19 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 		Edges: new(edges.Register), Upstreams: client.Upstreams, SetAside: found.Aside,
 	}
 	told := audit.New(o.Log)
+	edgeStreams := streams.New(streams.Options{
+		Fanout: &a.states, Edges: source.Edges, Claim: a.accounts.claim, Report: a.accounts.report, AliasKey: keys.Alias,
+		Access: a.access, Audit: told, Clock: o.Clock, Log: o.Log,
+	})
+	appCalls := &calls.Service{Relay: a.relay, Access: a.access, Audit: told}
+	operators := &operator.Service{Source: source, Relay: a.relay, Access: a.access}
 	a.server = rpc.NewServer(rpc.Options{
-		Fanout: &a.states, Edges: source.Edges, Claim: a.accounts.claim, Report: a.accounts.report,
-		Relay: a.relay, AliasKey: keys.Alias,
-		Operator: &operator.Service{Source: source, Relay: a.relay, Access: a.access},
-		Access:   a.access, Audit: told, TLS: secured, Clock: o.Clock, Log: o.Log, Version: o.Version,
+		Services: []rpc.Service{
+			{Desc: &wxbrokerv1.CredentialService_ServiceDesc, Server: edgeStreams, Needs: streams.Needs(), Stop: edgeStreams.Stop},
+			{Desc: &wxbrokerv1.WeChatService_ServiceDesc, Server: appCalls, Needs: calls.Needs()},
+			{Desc: &wxbrokerv1.OperatorService_ServiceDesc, Server: operators, Needs: operator.Needs()},
+		},
+		Access: a.access, Audit: told, TLS: secured, Version: o.Version,
 	})
 	a.metrics.Watch(source)
 	a.metrics.Registry.MustRegister(append(o.Collectors, told)...)

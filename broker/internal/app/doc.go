@@ -6,17 +6,19 @@
 //	WeChat ◄─── keeper ───► store
 //	               │ each new state
 //	               ▼
-//	            accounts ───► fanout ───► rpc ───► edges
-//	          (adds policy)                ▲ │
-//	                                access ┘ └─► relay ───► WeChat
+//	            accounts ───► fanout ───► streams ─┐
+//	          (adds policy)                        ├─ rpc ───► edges, operators
+//	            WeChat ◄─── relay ◄────── calls ───┤   ▲
+//	                        keepers ◄── operator ──┘   └ access
 //
 // One keeper per account fetches credentials and stores them. It publishes each new
 // state through accounts (accounts.go), which puts the account's policy beside the
-// credentials and hands both to the fan-out. The server in rpc streams what the
-// fan-out has to the edges, as far as access grants it. Reports of edges and
-// questions of operators go the other way, from rpc to the keeper. Calls for apps
-// go from rpc through relay to WeChat. The ops listener shows health, readiness and
-// metrics.
+// credentials and hands both to the fan-out. The gRPC server in rpc finds out who calls
+// and turns away those to whom access grants nothing. It serves three services, and
+// they are handed to it here. Package streams sends the edges what the fan-out has, as
+// far as access grants it, and hands their reports to the keeper. Package calls takes
+// the calls of apps, which go through relay to WeChat. Package operator answers people
+// and asks keepers for them. The ops listener shows health, readiness and metrics.
 //
 // # The rule to keep
 //

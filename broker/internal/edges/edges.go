@@ -1,7 +1,7 @@
 // Package edges is the register of edges: which of them have a stream open now,
 // what each should hold, what it holds, and so which are behind.
 //
-// Package rpc serves the streams and writes the register: an edge joins once it
+// Package streams serves the streams and writes the register: an edge joins once it
 // has subscribed, each state that it is sent and each acknowledgement is noted,
 // and it leaves when its stream ends. Package snapshot reads the register, with
 // [Register.List]: ops and operator show what it found there.

@@ -1,6 +1,11 @@
-// Package operator answers people: how the broker is, what WeChat's quotas
-// are, and the few things that only a person should decide. Nothing here holds
-// a secret.
+// Package operator serves the OperatorService. It tells people how the broker is and
+// what WeChat's quotas are, and does the few things that only a person should decide.
+//
+// How the broker is comes from package snapshot, which shows each caller what is its
+// own to see. Everything else is asked of the account's keeper, or of package relay,
+// which has counted the calls for apps.
+//
+// The rule to keep: nothing here holds a secret.
 package operator
 
 import (
@@ -24,6 +29,19 @@ type Service struct {
 	// Relay has counted the calls for apps, and Access knows what these may.
 	Relay  *relay.Relay
 	Access *access.Control
+}
+
+// Needs are those of the service's methods.
+func Needs() access.Needs {
+	need := func(action string) access.Need {
+		return access.Need{Action: action, Grants: []access.Grant{access.Admin}}
+	}
+	return access.Needs{
+		wxbrokerv1.OperatorService_GetStatus_FullMethodName:  need("status"),
+		wxbrokerv1.OperatorService_GetQuota_FullMethodName:   need("quota"),
+		wxbrokerv1.OperatorService_ClearQuota_FullMethodName: need("clear_quota"),
+		wxbrokerv1.OperatorService_Refresh_FullMethodName:    need("refresh"),
+	}
 }
 
 // keeperOf returns the keeper of an account.

@@ -13,134 +13,34 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/audit"
-	"github.com/wxbroker/wxbroker/broker/internal/edges"
-	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/tlsfile"
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
-	"github.com/wxbroker/wxbroker/pkg/wxapi"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-const (
-	// mostUnderWay is how many calls of an app may be under way.
-	mostUnderWay = 500
-	// mostStreams is how many streams a connection may have.
-	mostStreams = 250
-)
-
-// TestCallsUnderWayAreBounded, of each app by itself. One that is refused takes
-// no place, and however one ends, it gives its place back.
-func TestCallsUnderWayAreBounded(t *testing.T) {
-	answer := func(w *world, ctx context.Context, conn *grpc.ClientConn) error {
-		_, err := w.call(ctx, conn, head("GET", wxapi.PathMedia, "media_id=m")).Recv()
-		return err
-	}
-	for _, tt := range []struct {
-		name string
-		// begin begins a call that goes on until its ctx ends, or end is called.
-		begin func(*testing.T, *world, context.Context, *grpc.ClientConn) (end func())
-	}{
-		{"calls that say nothing", func(t *testing.T, _ *world, ctx context.Context, conn *grpc.ClientConn) func() {
-			stream, err := wxbrokerv1.NewWeChatServiceClient(conn).Call(ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return func() { _, _ = stream.Recv() } // they end by themselves
-		}},
-		{"bodies that are whole in the end", func(t *testing.T, w *world, ctx context.Context, conn *grpc.ClientConn) func() {
-			stream := w.call(ctx, conn, head("POST", "/cgi-bin/echo", ""))
-			return func() {
-				_ = stream.CloseSend()
-				if err := drained(stream.Recv); err != nil {
-					t.Error(err)
-				}
-			}
-		}},
-		{"answers whose callers leave", func(t *testing.T, w *world, ctx context.Context, conn *grpc.ClientConn) func() {
-			ctx, cancel := context.WithCancel(ctx)
-			if err := answer(w, ctx, conn); err != nil {
-				t.Fatal(err)
-			}
-			return cancel
-		}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				w.relayTo(trickle)
-				w.publish("wx1", token(1, "t"))
-				var apps []access.App
-				as := func(name string) context.Context {
-					secret, id := access.NewToken()
-					apps = append(apps, access.App{
-						Name: name, Identities: []access.Identity{id}, Accounts: []string{"wx1"},
-						Grants: []access.Grant{access.Call, access.Media}, PerSecond: 10_000,
-					})
-					return metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+secret.Reveal())
-				}
-				web, other := as("web"), as("other")
-				policy, err := access.NewPolicy(apps, nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				w.use(policy)
-				conns := []*grpc.ClientConn{w.connect(), w.connect()} // as many streams as one may have
-				for range 2 {
-					var ends []func()
-					for i := range mostUnderWay {
-						ends = append(ends, tt.begin(t, w, web, conns[i/mostStreams]))
-					}
-					synctest.Wait()
-					for range 3 {
-						if err := answer(w, web, w.conn); status.Code(err) != codes.ResourceExhausted {
-							t.Errorf("one more is answered %v", err)
-						}
-					}
-					ctx, cancel := context.WithCancel(other)
-					if err := answer(w, ctx, w.conn); err != nil {
-						t.Errorf("another app's: %v", err)
-					}
-					cancel()
-					for _, end := range ends {
-						end()
-					}
-					synctest.Wait()
-				}
-			})
-		})
-	}
-}
+// mostStreams is how many streams a connection may have.
+const mostStreams = 250
 
 // TestStreamsOfAConnectionAreBounded: one more waits until another has ended.
 func TestStreamsOfAConnectionAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.publish("wx1", ticket(1, "a"))
+		s := serve(t, untilItLeaves)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		for range mostStreams {
-			stream, err := wxbrokerv1.NewCredentialServiceClient(w.conn).Watch(ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := &watcher{stream, t}
-			s.send(subscribe(both()))
-			s.next()
+			watch(ctx, t, s.Conn)
 		}
 		check := func() error {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			_, err := healthv1.NewHealthClient(w.conn).Check(ctx, new(healthv1.HealthCheckRequest))
-			return err
+			return checkHealth(ctx, s.Conn)
 		}
 		if err := check(); status.Code(err) != codes.DeadlineExceeded {
 			t.Errorf("one more stream: %v", err)
@@ -169,41 +69,44 @@ func (l lived) Close() error {
 // one in use is replaced, nothing lost by that, so that a call which never comes
 // to an end does.
 func TestConnectionsAgeAndEnd(t *testing.T) {
+	check := func(t *testing.T, conn *grpc.ClientConn) {
+		t.Helper()
+		if err := checkHealth(t.Context(), conn); err != nil {
+			t.Error(err)
+		}
+	}
 	for _, tt := range []struct {
 		name        string
-		use         func(*testing.T, *world, *grpc.ClientConn)
+		use         func(*testing.T, *grpc.ClientConn)
 		least, most time.Duration
 	}{
-		{"not in use", func(t *testing.T, _ *world, conn *grpc.ClientConn) {
-			checkHealth(t, conn)
+		{"not in use", func(t *testing.T, conn *grpc.ClientConn) {
+			check(t, conn)
 			time.Sleep(time.Hour)
 		}, 5 * time.Minute, 6 * time.Minute},
-		{"in use", func(t *testing.T, _ *world, conn *grpc.ClientConn) {
+		{"in use", func(t *testing.T, conn *grpc.ClientConn) {
 			for range 24 * 60 {
-				checkHealth(t, conn)
+				check(t, conn)
 				time.Sleep(time.Minute)
 			}
 		}, 100 * time.Minute, 140 * time.Minute},
-		{"a call without end", func(t *testing.T, w *world, conn *grpc.ClientConn) {
+		{"a call without end", func(t *testing.T, conn *grpc.ClientConn) {
 			ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
 			defer cancel()
-			err := drained(w.call(ctx, conn, head("GET", wxapi.PathMedia, "media_id=m")).Recv)
-			if status.Code(err) != codes.Unavailable {
+			if err := end(watch(ctx, t, conn)); status.Code(err) != codes.Unavailable {
 				t.Errorf("the call ended with %v", err)
 			}
 		}, 100 * time.Minute, 4 * time.Hour},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				w.relayTo(trickle)
-				w.publish("wx1", token(1, "t"))
-				lives, dial := make(chan time.Duration, 1000), w.dial
-				w.dial = func(ctx context.Context) (net.Conn, error) {
+				s := serve(t, everySecond)
+				lives, dial := make(chan time.Duration, 1000), s.Dial
+				s.Dial = func(ctx context.Context) (net.Conn, error) {
 					conn, err := dial(ctx)
 					return lived{conn, time.Now(), lives}, err
 				}
-				tt.use(t, w, w.connect())
+				tt.use(t, s.Connect())
 				synctest.Wait()
 				if len(lives) == 0 {
 					t.Fatal("no connection has ended")
@@ -216,10 +119,14 @@ func TestConnectionsAgeAndEnd(t *testing.T) {
 	}
 }
 
-func checkHealth(t *testing.T, conn *grpc.ClientConn) {
-	t.Helper()
-	if _, err := healthv1.NewHealthClient(conn).Check(t.Context(), new(healthv1.HealthCheckRequest)); err != nil {
-		t.Error(err)
+// everySecond is a stream on which something is sent every second, as long as it can
+// be.
+func everySecond(stream wxbrokerv1.CredentialService_WatchServer) error {
+	for {
+		if err := stream.Send(new(wxbrokerv1.WatchResponse)); err != nil {
+			return err
+		}
+		time.Sleep(time.Second)
 	}
 }
 
@@ -255,10 +162,7 @@ func TestHandshakesAreBounded(t *testing.T) {
 // it on which nothing was said.
 func serveAlone(t *testing.T, secure bool) net.Conn {
 	t.Helper()
-	options := rpc.Options{
-		Fanout: new(fanout.Fanout), Edges: new(edges.Register), Access: access.NewControl(access.Open(), credential.WallClock),
-		Audit: audit.New(slog.New(slog.DiscardHandler)), Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
-	}
+	options := rpc.Options{Access: access.NewControl(access.Open(), credential.WallClock), Audit: audit.New(slog.New(slog.DiscardHandler))}
 	if secure {
 		options.TLS = secured(t)
 	}

@@ -5,36 +5,20 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/audit"
-	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
-
-// needs are those of every method: one that is not here is nobody's.
-var needs = map[string]access.Need{
-	wxbrokerv1.CredentialService_Watch_FullMethodName:         {Action: "watch", Grants: []access.Grant{access.Sign, access.Token, access.Template, access.Media, access.OAuth, access.Call}},
-	wxbrokerv1.CredentialService_ReportInvalid_FullMethodName: {Action: "report", Grants: []access.Grant{access.Report}, Counts: true},
-	// Counted by its handler: strangers to whom an edge is open come this far.
-	wxbrokerv1.WeChatService_Call_FullMethodName:         {Action: "call", Grants: []access.Grant{access.Template, access.Media, access.OAuth, access.Call}},
-	wxbrokerv1.OperatorService_GetStatus_FullMethodName:  {Action: "status", Grants: []access.Grant{access.Admin}},
-	wxbrokerv1.OperatorService_GetQuota_FullMethodName:   {Action: "quota", Grants: []access.Grant{access.Admin}},
-	wxbrokerv1.OperatorService_ClearQuota_FullMethodName: {Action: "clear_quota", Grants: []access.Grant{access.Admin}},
-	wxbrokerv1.OperatorService_Refresh_FullMethodName:    {Action: "refresh", Grants: []access.Grant{access.Admin}},
-	healthv1.Health_Check_FullMethodName:                 {Action: "health"},
-	healthv1.Health_List_FullMethodName:                  {Action: "health"},
-	healthv1.Health_Watch_FullMethodName:                 {Action: "health"}, // see polledHealth
-}
 
 // guard lets callers in, and tells the audit.
 type guard struct {
 	access  *access.Control
 	audit   audit.Log
-	version string // the broker's
+	version string       // the broker's
+	needs   access.Needs // of every method: one that is not here is nobody's
 }
 
 // tap turns away callers that bring nothing by which they could be known,
@@ -46,7 +30,7 @@ func (g guard) tap(ctx context.Context, call *tap.Info) (context.Context, error)
 		return ctx, nil
 	}
 	caller, err := g.access.Identify(metadata.NewIncomingContext(known, call.Header))
-	g.audit.Write(access.WithCaller(known, caller, new(access.App)), audit.Entry{Action: needs[call.FullMethodName].Action, Outcome: audit.Refused, Err: err})
+	g.audit.Write(access.WithCaller(known, caller, new(access.App)), audit.Entry{Action: g.needs[call.FullMethodName].Action, Outcome: audit.Refused, Err: err})
 	return nil, err
 }
 
@@ -55,7 +39,7 @@ func (g guard) tap(ctx context.Context, call *tap.Info) (context.Context, error)
 // beside an error.
 func (g guard) enter(ctx context.Context, method string) (context.Context, access.Need, error) {
 	ctx, used := onConnection(ctx)
-	n, known := needs[method]
+	n, known := g.needs[method]
 	stranger := new(access.App)
 	caller, err := g.access.Identify(ctx)
 	if err != nil {
@@ -109,14 +93,14 @@ func (g guard) stream(service any, stream grpc.ServerStream, info *grpc.StreamSe
 		g.audit.Write(ctx, audit.Entry{Action: need.Action, Outcome: audit.Refused, Err: err})
 		return err
 	}
-	return handle(service, guarded{stream, ctx})
+	return handle(service, knownStream{stream, ctx})
 }
 
-// guarded is a stream whose context knows who calls.
-type guarded struct {
+// knownStream is a stream whose context knows who calls.
+type knownStream struct {
 	grpc.ServerStream
 	ctx context.Context
 }
 
 // Context implements [grpc.ServerStream].
-func (s guarded) Context() context.Context { return s.ctx }
+func (s knownStream) Context() context.Context { return s.ctx }

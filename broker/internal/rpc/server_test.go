@@ -3,7 +3,6 @@ package rpc_test
 import (
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"strings"
 	"testing"
@@ -15,61 +14,94 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
-	"github.com/wxbroker/wxbroker/broker/internal/edges"
-	"github.com/wxbroker/wxbroker/broker/internal/fanout"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
-	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/broker/internal/rpc/rpctest"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
 // bound is how long a stop may take: see drain.
 const bound = 5 * time.Second
 
-func TestStopEndsStreamsRegularly(t *testing.T) {
+// TestStopIsToldToServices, whose streams end regularly by that. By then gRPC's health
+// service says that nothing is served.
+func TestStopIsToldToServices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.publish("wx1", ticket(1, "a"))
-		first, second := w.watch(both()), w.watch(both("wx1"))
-		first.next()
-		second.next()
-		if took := w.stopped(); took > time.Second {
+		stopping := make(chan struct{})
+		told := service(func(stream wxbrokerv1.CredentialService_WatchServer) error {
+			_ = stream.Send(new(wxbrokerv1.WatchResponse)) // whoever watches has left otherwise
+			select {
+			case <-stopping:
+				return nil
+			case <-stream.Context().Done():
+				return stream.Context().Err()
+			}
+		})
+		s := rpctest.New(t)
+		told.Stop = func() {
+			got, err := healthv1.NewHealthClient(s.Conn).Check(t.Context(), &healthv1.HealthCheckRequest{Service: told.Desc.ServiceName})
+			if err != nil || got.GetStatus() != healthv1.HealthCheckResponse_NOT_SERVING {
+				t.Errorf("the service that stops is said to be %v, %v", got, err)
+			}
+			close(stopping)
+		}
+		s.Serve(told)
+		stream := watch(t.Context(), t, s.Conn)
+		if took := s.Stop(); took > 0 {
 			t.Errorf("the stop took %v though nothing was in its way", took)
 		}
-		for _, s := range []*watcher{first, second} {
-			s.checkEnded()
+		if err := end(stream); !errors.Is(err, io.EOF) {
+			t.Errorf("the stream ended with %v", err)
 		}
 	})
 }
 
-func TestStopBeforeTheSubscription(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		s := w.open()
-		synctest.Wait()
-		if took := w.stopped(); took > time.Second {
-			t.Errorf("the stop took %v", took)
-		}
-		s.checkRefused(codes.Unavailable)
-	})
+// TestStopIsBounded: what is still under way is cut off then.
+func TestStopIsBounded(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		watch func(wxbrokerv1.CredentialService_WatchServer) error
+	}{
+		{"a call that does not end", untilItLeaves},
+		{"a client that does not read", func(stream wxbrokerv1.CredentialService_WatchServer) error {
+			big := &wxbrokerv1.WatchResponse{Accounts: []*wxbrokerv1.Account{{Appid: strings.Repeat("x", 64<<10)}}}
+			for {
+				if err := stream.Send(big); err != nil {
+					return err
+				}
+			}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := serve(t, tt.watch)
+				stream := watch(t.Context(), t, s.Conn)
+				synctest.Wait()
+				if took := s.Stop(); took != bound {
+					t.Errorf("the stop took %v", took)
+				}
+				if err := end(stream); errors.Is(err, io.EOF) {
+					t.Error("the stream ended regularly though it was cut off")
+				}
+			})
+		})
+	}
 }
 
-func TestStopIsBoundedThoughAClientDoesNotRead(t *testing.T) {
+// TestCallsMayEndDuringAStop: who asked before is answered.
+func TestCallsMayEndDuringAStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		stuck := w.watch(both())
-		big := strings.Repeat("x", 64<<10)
-		for v := range int64(100) {
-			w.publish("wx1", ticket(v+1, big))
-			synctest.Wait()
-		}
-		took := w.stopped()
-		if took > bound {
+		const takes = bound - time.Second
+		s := serve(t, func(stream wxbrokerv1.CredentialService_WatchServer) error {
+			_ = stream.Send(new(wxbrokerv1.WatchResponse))
+			time.Sleep(takes)
+			return nil
+		})
+		stream := watch(t.Context(), t, s.Conn)
+		if took := s.Stop(); took != takes {
 			t.Errorf("the stop took %v", took)
 		}
-		if took == 0 {
-			t.Error("the stream was not in the way of the stop, so this test shows nothing")
-		}
-		if err := stuck.end(); errors.Is(err, io.EOF) {
-			t.Error("the stream ended regularly though it was cut off")
+		if err := end(stream); !errors.Is(err, io.EOF) {
+			t.Errorf("the call ended with %v", err)
 		}
 	})
 }
@@ -78,8 +110,8 @@ func TestHealth(t *testing.T) {
 	for _, service := range []string{"", "wxbroker.v1.CredentialService"} {
 		t.Run("service "+service, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				client := healthv1.NewHealthClient(w.conn)
+				s := serve(t, untilItLeaves)
+				client := healthv1.NewHealthClient(s.Conn)
 				request := &healthv1.HealthCheckRequest{Service: service}
 				got, err := client.Check(t.Context(), request)
 				if err != nil || got.GetStatus() != healthv1.HealthCheckResponse_SERVING {
@@ -93,7 +125,7 @@ func TestHealth(t *testing.T) {
 				if status.Code(err) != codes.Unimplemented {
 					t.Errorf("Watch says %v", err)
 				}
-				if took := w.stopped(); took > 0 {
+				if took := s.Stop(); took > 0 {
 					t.Errorf("the stop took %v", took)
 				}
 			})
@@ -110,10 +142,7 @@ func (brokenListener) Accept() (net.Conn, error) { return nil, errBroken }
 
 func TestFailingListenerIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server := rpc.NewServer(rpc.Options{
-			Fanout: new(fanout.Fanout), Edges: new(edges.Register), Clock: credential.WallClock, Log: slog.New(slog.DiscardHandler),
-		})
-		err := server.Run(t.Context(), brokenListener{bufconn.Listen(1)})
+		err := rpc.NewServer(rpc.Options{}).Run(t.Context(), brokenListener{bufconn.Listen(1)})
 		if !errors.Is(err, errBroken) || !strings.Contains(err.Error(), "bufconn") {
 			t.Errorf("got %v, want what failed and where", err)
 		}

@@ -2,320 +2,81 @@ package rpc_test
 
 import (
 	"context"
-	"crypto/sha256"
-	"errors"
-	"fmt"
-	"io"
-	"log/slog"
-	"net"
-	"net/http"
-	"net/url"
-	"slices"
-	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
-	"github.com/wxbroker/wxbroker/broker/internal/audit"
-	"github.com/wxbroker/wxbroker/broker/internal/edges"
-	"github.com/wxbroker/wxbroker/broker/internal/fanout"
-	"github.com/wxbroker/wxbroker/broker/internal/relay"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
-	"github.com/wxbroker/wxbroker/broker/internal/wechat"
-	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/broker/internal/rpc/rpctest"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-const (
-	tokenKind  = wxbrokerv1.CredentialKind_CREDENTIAL_KIND_ACCESS_TOKEN
-	ticketKind = wxbrokerv1.CredentialKind_CREDENTIAL_KIND_JSAPI_TICKET
-	// newerKind is one that this broker does not know.
-	newerKind = wxbrokerv1.CredentialKind(99)
-)
-
-// world is a Server in fake time and a connection to it.
-type world struct {
-	t      *testing.T
-	fanout fanout.Fanout
-	edges  edges.Register
-	dial   func(context.Context) (net.Conn, error)
-	conn   *grpc.ClientConn
-	stop   context.CancelFunc
-	served chan error // what Run returned
-
-	// report answers reports where a test sets it.
-	report func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v credential.Versions, known bool, err error)
-
-	control *access.Control
-	audit   journal
-
-	mu     sync.Mutex
-	claims []string
-	wechat http.HandlerFunc
-	step   time.Duration // how far the wall clock was stepped
+// fake is a service with a stream that does what a test says, and a unary call that
+// answers at once.
+type fake struct {
+	wxbrokerv1.UnimplementedCredentialServiceServer
+	watch func(wxbrokerv1.CredentialService_WatchServer) error
 }
 
-func newWorld(t *testing.T) *world {
+func (f fake) Watch(stream wxbrokerv1.CredentialService_WatchServer) error { return f.watch(stream) }
+
+func (fake) ReportInvalid(context.Context, *wxbrokerv1.ReportInvalidRequest) (*wxbrokerv1.ReportInvalidResponse, error) {
+	return new(wxbrokerv1.ReportInvalidResponse), nil
+}
+
+// service returns a fake as it is handed in.
+func service(watch func(wxbrokerv1.CredentialService_WatchServer) error) rpc.Service {
+	return rpc.Service{
+		Desc: &wxbrokerv1.CredentialService_ServiceDesc, Server: fake{watch: watch},
+		Needs: access.Needs{
+			wxbrokerv1.CredentialService_Watch_FullMethodName:         {Action: "watch", Grants: []access.Grant{access.Sign}},
+			wxbrokerv1.CredentialService_ReportInvalid_FullMethodName: {Action: "report", Grants: []access.Grant{access.Report}},
+		},
+	}
+}
+
+// serve serves a fake.
+func serve(t *testing.T, watch func(wxbrokerv1.CredentialService_WatchServer) error) *rpctest.Server {
 	t.Helper()
-	w := &world{t: t, served: make(chan error, 1)}
-	w.control = access.NewControl(access.Open(), w.clock)
-	server := rpc.NewServer(rpc.Options{
-		Fanout: &w.fanout, Edges: &w.edges, Claim: w.claim,
-		Report: func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v credential.Versions, known bool, err error) {
-			return w.report(ctx, appid, kind, hash)
-		},
-		Relay: w.relay(),
-		AliasKey: func(_ context.Context, appid, app string) credential.Secret {
-			return credential.NewSecret("alias key of " + app + " for " + appid)
-		},
-		Access: w.control, Audit: audit.New(slog.New(slog.NewTextHandler(&w.audit, nil))),
-		Clock: w.clock, Log: slog.New(slog.DiscardHandler),
-	})
-	listener := bufconn.Listen(64 << 10)
-	ctx, cancel := context.WithCancel(t.Context())
-	w.stop = cancel
-	go func() { w.served <- server.Run(ctx, listener) }()
-	w.dial = listener.DialContext
-	t.Cleanup(cancel)
-	w.conn = w.connect()
-	return w
+	s := rpctest.New(t)
+	s.Serve(service(watch))
+	return s
 }
 
-// connect returns a connection of its own.
-func (w *world) connect() *grpc.ClientConn {
-	w.t.Helper()
-	conn, err := grpc.NewClient("passthrough:///broker",
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return w.dial(ctx) }))
-	if err != nil {
-		w.t.Fatal(err)
+// untilItLeaves is a stream that says one thing and goes on until its caller leaves.
+func untilItLeaves(stream wxbrokerv1.CredentialService_WatchServer) error {
+	if err := stream.Send(new(wxbrokerv1.WatchResponse)); err != nil {
+		return err
 	}
-	w.t.Cleanup(func() { _ = conn.Close() })
-	return conn
+	<-stream.Context().Done()
+	return stream.Context().Err()
 }
 
-// relay returns a relay to a WeChat in memory.
-func (w *world) relay() *relay.Relay {
-	listener := bufconn.Listen(64 << 10)
-	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.mu.Lock()
-		answer := w.wechat
-		w.mu.Unlock()
-		answer(rw, r)
-	})}
-	// On a connection that is used again, a deadline of bufconn's that was lifted may
-	// strike all the same, and the call on it ends with EOF.
-	server.SetKeepAlivesEnabled(false)
-	go func() { _ = server.Serve(listener) }()
-	w.t.Cleanup(func() { _ = server.Close() })
-	return relayOver(wechat.New(wechat.Options{
-		Upstreams: []*url.URL{{Scheme: "http", Host: "127.0.0.1:1"}},
-		Dial:      func(ctx context.Context, _, _ string) (net.Conn, error) { return listener.DialContext(ctx) },
-	}), &w.fanout)
-}
-
-// relayTo sets who answers as WeChat.
-func (w *world) relayTo(answer http.HandlerFunc) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.wechat = answer
-}
-
-func (w *world) clock() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return time.Now().Add(w.step)
-}
-
-func (w *world) stepClock(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.step += d
-}
-
-func (w *world) claim(appid string, kind credential.Kind, version int64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.claims = append(w.claims, fmt.Sprint(appid, " ", kind, " ", version))
-}
-
-// takeClaims returns what was claimed since it was called last.
-func (w *world) takeClaims() []string {
-	synctest.Wait()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	claims := w.claims
-	w.claims = nil
-	return claims
-}
-
-// call begins a call with its head. A failure is what its Recv returns.
-func (w *world) call(ctx context.Context, conn *grpc.ClientConn, head *wxbrokerv1.CallHead) wxbrokerv1.WeChatService_CallClient {
-	w.t.Helper()
-	stream, err := wxbrokerv1.NewWeChatServiceClient(conn).Call(ctx)
+// watch opens a stream, which has begun once this returns.
+func watch(ctx context.Context, t *testing.T, conn *grpc.ClientConn) wxbrokerv1.CredentialService_WatchClient {
+	t.Helper()
+	stream, err := wxbrokerv1.NewCredentialServiceClient(conn).Watch(ctx)
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
-	_ = stream.Send(&wxbrokerv1.CallRequest{Part: &wxbrokerv1.CallRequest_Head{Head: head}})
+	if _, err := stream.Recv(); err != nil {
+		t.Fatal(err)
+	}
 	return stream
 }
 
-// stopped ends Run and returns how long that took.
-func (w *world) stopped() time.Duration {
-	w.t.Helper()
-	start := time.Now()
-	w.stop()
-	if err := <-w.served; err != nil {
-		w.t.Errorf("Run returned %v", err)
-	}
-	return time.Since(start)
-}
-
-// publish makes credentials the newest of appid, which is kept with a token
-// and a ticket and has an hour to live.
-func (w *world) publish(appid string, credentials ...credential.Credential) {
-	expiry := credential.Clock(credential.WallClock).Now().Add(time.Hour)
-	for i := range credentials {
-		credentials[i].Expiry = expiry
-	}
-	w.fanout.Publish(credential.Account{
-		AppID: appid, Kinds: []credential.Kind{credential.AccessToken, credential.JSAPITicket}, Credentials: credentials,
-	})
-}
-
-func ticket(version int64, value string) credential.Credential {
-	return credential.Credential{Kind: credential.JSAPITicket, Version: version, Value: credential.NewSecret(value)}
-}
-
-func token(version int64, value string) credential.Credential {
-	return credential.Credential{Kind: credential.AccessToken, Version: version, Value: credential.NewSecret(value)}
-}
-
-// watcher is the client's end of a stream.
-type watcher struct {
-	wxbrokerv1.CredentialService_WatchClient
-	t *testing.T
-}
-
-func (w *world) open() *watcher {
-	w.t.Helper()
-	// Longer than any stream may live.
-	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Hour)
-	w.t.Cleanup(cancel)
-	stream, err := wxbrokerv1.NewCredentialServiceClient(w.conn).Watch(ctx)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return &watcher{stream, w.t}
-}
-
-// watch opens a stream and subscribes.
-func (w *world) watch(s *wxbrokerv1.Subscription) *watcher {
-	w.t.Helper()
-	stream := w.open()
-	stream.send(subscribe(s))
-	return stream
-}
-
-func subscribe(s *wxbrokerv1.Subscription) *wxbrokerv1.WatchRequest {
-	return &wxbrokerv1.WatchRequest{Request: &wxbrokerv1.WatchRequest_Subscription{Subscription: s}}
-}
-
-func acknowledge(revision uint64, held ...*wxbrokerv1.HeldVersion) *wxbrokerv1.WatchRequest {
-	return &wxbrokerv1.WatchRequest{Request: &wxbrokerv1.WatchRequest_Acknowledgement{
-		Acknowledgement: &wxbrokerv1.Acknowledgement{Revision: revision, Held: held},
-	}}
-}
-
-func held(appid string, kind wxbrokerv1.CredentialKind, version int64) *wxbrokerv1.HeldVersion {
-	return &wxbrokerv1.HeldVersion{Appid: appid, Kind: kind, Version: version}
-}
-
-// both asks for tokens and tickets of appids, or of all accounts.
-func both(appids ...string) *wxbrokerv1.Subscription {
-	return &wxbrokerv1.Subscription{Appids: appids, Kinds: []wxbrokerv1.CredentialKind{tokenKind, ticketKind}}
-}
-
-func (s *watcher) send(request *wxbrokerv1.WatchRequest) {
-	s.t.Helper()
-	if err := s.Send(request); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-func (s *watcher) next() *wxbrokerv1.WatchResponse {
-	s.t.Helper()
-	state, err := s.Recv()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return state
-}
-
-// checkNext checks the next state, each line of it "appid" for an account and
-// "appid kind version value" for a credential.
-func (s *watcher) checkNext(want ...string) *wxbrokerv1.WatchResponse {
-	s.t.Helper()
-	state := s.next()
-	var got []string
-	for _, a := range state.GetAccounts() {
-		got = append(got, a.GetAppid())
-		for _, c := range a.GetCredentials() {
-			kind, _ := credential.KindFromWire(c.GetKind())
-			got = append(got, fmt.Sprint(a.GetAppid(), " ", kind, " ", c.GetVersion(), " ", c.GetValue()))
-		}
-	}
-	if !slices.Equal(got, want) {
-		s.t.Errorf("got %q, want %q", got, want)
-	}
-	return state
-}
-
-// end returns how the stream ends, reading the states that come before.
-func (s *watcher) end() error {
+// end returns how a stream ends.
+func end(stream wxbrokerv1.CredentialService_WatchClient) error {
 	for {
-		if _, err := s.Recv(); err != nil {
+		if _, err := stream.Recv(); err != nil {
 			return err
 		}
 	}
 }
 
-// checkRefused checks that the stream ends with that code.
-func (s *watcher) checkRefused(want codes.Code) {
-	s.t.Helper()
-	if err := s.end(); status.Code(err) != want {
-		s.t.Errorf("the stream ended with %v, want %v", err, want)
-	}
-}
-
-// checkEnded checks that the stream ends regularly.
-func (s *watcher) checkEnded() {
-	s.t.Helper()
-	if err := s.end(); !errors.Is(err, io.EOF) {
-		s.t.Errorf("the stream ended with %v, want a regular end", err)
-	}
-}
-
-// checkQuiet checks that no further state is on its way.
-func (s *watcher) checkQuiet() {
-	s.t.Helper()
-	got := make(chan *wxbrokerv1.WatchResponse, 1)
-	go func() {
-		if state, err := s.Recv(); err == nil {
-			got <- state
-		}
-	}()
-	synctest.Wait()
-	select {
-	case state := <-got:
-		s.t.Errorf("unexpected state %v", state)
-	default:
-	}
+func checkHealth(ctx context.Context, conn *grpc.ClientConn) error {
+	_, err := healthv1.NewHealthClient(conn).Check(ctx, new(healthv1.HealthCheckRequest))
+	return err
 }

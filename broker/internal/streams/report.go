@@ -1,4 +1,4 @@
-package rpc
+package streams
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 )
 
 // ReportInvalid answers a report; the .proto file says what it promises.
-func (c *credentials) ReportInvalid(ctx context.Context, r *wxbrokerv1.ReportInvalidRequest) (*wxbrokerv1.ReportInvalidResponse, error) {
+func (s *Service) ReportInvalid(ctx context.Context, r *wxbrokerv1.ReportInvalidRequest) (*wxbrokerv1.ReportInvalidResponse, error) {
 	kind, ok := credential.KindFromWire(r.GetKind())
 	if !ok {
 		return nil, status.Error(codes.InvalidArgument, "report: the kind of the credential is missing or unknown")
@@ -20,7 +20,7 @@ func (c *credentials) ReportInvalid(ctx context.Context, r *wxbrokerv1.ReportInv
 	if len(r.GetValueSha256()) != sha256.Size {
 		return nil, status.Errorf(codes.InvalidArgument, "report: value_sha256 has %d bytes and not %d", len(r.GetValueSha256()), sha256.Size)
 	}
-	versions, known, err := c.Report(ctx, r.GetAppid(), kind, [sha256.Size]byte(r.GetValueSha256()))
+	versions, known, err := s.Report(ctx, r.GetAppid(), kind, [sha256.Size]byte(r.GetValueSha256()))
 	switch {
 	case ctx.Err() != nil:
 		return nil, status.FromContextError(ctx.Err()).Err()

@@ -1,22 +1,11 @@
-package rpc_test
+package calls_test
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
-	"testing"
 	"time"
 
-	"github.com/wxbroker/wxbroker/broker/internal/fanout"
-	"github.com/wxbroker/wxbroker/broker/internal/keeper"
-	"github.com/wxbroker/wxbroker/broker/internal/relay"
-	"github.com/wxbroker/wxbroker/broker/internal/store/storetest"
-	"github.com/wxbroker/wxbroker/broker/internal/wechat"
-	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
@@ -76,34 +65,4 @@ func trickle(w http.ResponseWriter, r *http.Request) {
 		case <-time.After(time.Second):
 		}
 	}
-}
-
-// relayed returns a relay to a WeChat that takes everything.
-func relayed(t *testing.T, states *fanout.Fanout) *relay.Relay {
-	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(answers))
-	t.Cleanup(server.Close)
-	upstream, err := url.Parse(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return relayOver(wechat.New(wechat.Options{Upstreams: []*url.URL{upstream}}), states)
-}
-
-// relayOver returns a relay over a client.
-func relayOver(client *wechat.Client, states *fanout.Fanout) *relay.Relay {
-	log := slog.New(slog.DiscardHandler)
-	return relay.New(relay.Options{
-		WeChat: client, Account: states.Account, Store: new(storetest.Disk).Writer(), Clock: credential.WallClock, Log: log,
-		Keys: &relay.Keys{Store: new(storetest.Disk).Writer(), Log: log},
-		Keeper: func(appid string) *keeper.Keeper { // which never runs: its AppSecret is what counts
-			if !states.Has(appid) {
-				return nil
-			}
-			return keeper.New(context.Background(), keeper.Options{
-				Account: wechat.Account{AppID: appid, Secret: credential.NewSecret("an AppSecret")}, WeChat: client,
-				Store: new(storetest.Disk).Writer(), Publish: func(credential.Account) {}, Clock: credential.WallClock, Log: log,
-			})
-		},
-	})
 }

@@ -1,4 +1,4 @@
-package rpc
+package streams
 
 import (
 	"fmt"
@@ -18,7 +18,6 @@ const (
 	maxHeld    = 8 << 10
 	maxName    = 128 // bytes
 	maxVersion = 64  // bytes
-	maxRequest = 512 << 10
 )
 
 // subscription is a Subscription that was checked.

@@ -1,4 +1,4 @@
-package rpc_test
+package streams_test
 
 import (
 	"context"
@@ -9,66 +9,29 @@ import (
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/broker/clustertest"
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/rpc/rpctest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
-
-// grant makes that the policy which grants the holder of token these things.
-func (w *world) grant(id access.Identity, accounts []string, grants ...access.Grant) {
-	w.t.Helper()
-	apps := []access.App{{Name: "web", Identities: []access.Identity{id}, Accounts: accounts, Grants: grants}}
-	if id == "" {
-		apps = nil
-	}
-	policy, err := access.NewPolicy(apps, nil)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.use(policy)
-}
-
-// use makes policy the one in force, as a reload does.
-func (w *world) use(policy *access.Policy) {
-	w.control.Use(policy)
-	w.fanout.Renew()
-	synctest.Wait()
-}
 
 // watchAs opens a stream by a token and subscribes.
 func (w *world) watchAs(token string, s *wxbrokerv1.Subscription) *watcher {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Hour)
 	w.t.Cleanup(cancel)
-	stream, err := wxbrokerv1.NewCredentialServiceClient(w.conn).Watch(metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token))
+	stream, err := wxbrokerv1.NewCredentialServiceClient(w.Conn).Watch(rpctest.By(ctx, token))
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	got := &watcher{stream, w.t}
 	got.send(subscribe(s))
 	return got
-}
-
-// tells checks which lines the audit has since the last call, by what each
-// contains, in any order.
-func (w *world) tells(want ...string) {
-	w.t.Helper()
-	synctest.Wait()
-	lines := w.audit.take()
-	if len(lines) != len(want) {
-		w.t.Errorf("the audit says %q, want %q", lines, want)
-	}
-	for _, text := range want {
-		if !slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, text) }) {
-			w.t.Errorf("the audit does not say %q: %q", text, lines)
-		}
-	}
 }
 
 // TestCallsOnTheStream: an edge that asks is told what is called for its app,
@@ -120,28 +83,28 @@ func TestOpenStreamsFollowTheGrants(t *testing.T) {
 		w.grant(id, []string{"wx1"}, access.Sign)
 		s := w.watchAs(secret.Reveal(), both())
 		s.checkNext("wx1", "wx1 jsapi_ticket 1 a1")
-		w.tells(
+		w.Tells(
 			`app=web action=watch outcome=refused identity=token:sha256:`+string(id[13:21])+`… address=bufconn reason="the app has not been granted these kinds" kinds=[access_token]`,
 			"action=watch outcome=granted identity=token:sha256:"+string(id[13:21])+"… address=bufconn appid=wx1 kinds=[jsapi_ticket]",
 		)
 		// What changes without a meaning for the stream is not told twice.
 		w.publish("wx1", token(3, "t3"), ticket(3, "a3"))
 		s.checkNext("wx1", "wx1 jsapi_ticket 3 a3")
-		w.tells()
+		w.Tells()
 		w.publish("wx2", token(4, "t4"), ticket(4, "a4")) // which is none of its business: no state comes of it
 		synctest.Wait()
 		w.grant(id, []string{"wx1", "wx2"}, access.Sign, access.Token)
 		s.checkNext("wx1", "wx1 access_token 3 t3", "wx1 jsapi_ticket 3 a3", "wx2", "wx2 access_token 4 t4", "wx2 jsapi_ticket 4 a4")
-		w.tells("appid=wx1 kinds=[access_token]", "appid=wx2 kinds=\"[access_token jsapi_ticket]\"")
+		w.Tells("appid=wx1 kinds=[access_token]", "appid=wx2 kinds=\"[access_token jsapi_ticket]\"")
 		w.grant(id, []string{access.EveryAccount}, access.Token)
 		s.checkNext("wx1", "wx1 access_token 3 t3", "wx2", "wx2 access_token 4 t4")
-		w.tells("outcome=revoked", "appid=wx2 kinds=[jsapi_ticket]")
+		w.Tells("outcome=revoked", "appid=wx2 kinds=[jsapi_ticket]")
 		w.publish("wx3", token(5, "t5"))
 		s.checkNext("wx1", "wx1 access_token 3 t3", "wx2", "wx2 access_token 4 t4", "wx3", "wx3 access_token 5 t5")
-		w.tells("appid=wx3")
+		w.Tells("appid=wx3")
 		w.fanout.Remove("wx2")
 		s.checkNext("wx1", "wx1 access_token 3 t3", "wx3", "wx3 access_token 5 t5")
-		w.tells("outcome=revoked")
+		w.Tells("outcome=revoked")
 		start := time.Now()
 		w.grant(id, []string{"wx1"}, access.Report)
 		if err := s.end(); status.Code(err) != codes.PermissionDenied || !strings.Contains(err.Error(), "the app web has not been granted any credential") {
@@ -150,7 +113,7 @@ func TestOpenStreamsFollowTheGrants(t *testing.T) {
 		if took := time.Since(start); took > 0 {
 			t.Errorf("the stream ended after %v", took)
 		}
-		w.tells("outcome=revoked", "outcome=revoked")
+		w.Tells("outcome=revoked", "outcome=revoked")
 	})
 }
 
@@ -163,7 +126,7 @@ func TestRevokedAppsAreCut(t *testing.T) {
 		w.grant(id, []string{"wx1"}, access.Sign)
 		s := w.watchAs(secret.Reveal(), both())
 		s.checkNext("wx1", "wx1 jsapi_ticket 1 a")
-		w.grant("", nil)
+		w.use() // there are no apps
 		s.checkRefused(codes.PermissionDenied)
 		w.watchAs(secret.Reveal(), both()).checkRefused(codes.Unauthenticated)
 	})
@@ -180,46 +143,12 @@ func TestAnIdentityMoves(t *testing.T) {
 		w.grant(id, []string{"wx1"}, access.Sign)
 		s := w.watchAs(secret.Reveal(), &wxbrokerv1.Subscription{Kinds: []wxbrokerv1.CredentialKind{ticketKind}})
 		s.checkNext("wx1", "wx1 jsapi_ticket 1 a")
-		w.audit.take()
-		policy, err := access.NewPolicy([]access.App{{Name: "other", Identities: []access.Identity{id}, Accounts: []string{"wx2"}, Grants: []access.Grant{access.Sign}}}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.use(policy)
+		w.Told()
+		w.use(access.App{Name: "other", Identities: []access.Identity{id}, Accounts: []string{"wx2"}, Grants: []access.Grant{access.Sign}})
 		s.checkNext("wx2", "wx2 jsapi_ticket 2 b")
-		w.tells("app=other action=watch outcome=granted", "app=other action=watch outcome=revoked")
+		w.Tells("app=other action=watch outcome=granted", "app=other action=watch outcome=revoked")
 		if edges := w.edges.List(); len(edges) != 1 || edges[0].App != "other" {
 			t.Errorf("%+v", edges)
-		}
-	})
-}
-
-// TestNothingIsKeptForStrangers: a call that brings nothing is refused before
-// its message comes.
-func TestNothingIsKeptForStrangers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		secret, id := access.NewToken()
-		w.grant(id, []string{"wx1"}, access.Report)
-		desc := &grpc.StreamDesc{ClientStreams: true}
-		begin := func(ctx context.Context) grpc.ClientStream {
-			t.Helper()
-			stream, err := w.conn.NewStream(ctx, desc, wxbrokerv1.CredentialService_ReportInvalid_FullMethodName)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return stream
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		start := time.Now()
-		if err := begin(ctx).RecvMsg(new(wxbrokerv1.ReportInvalidResponse)); status.Code(err) != codes.Unauthenticated || time.Since(start) > 0 {
-			t.Errorf("after %v: %v", time.Since(start), err)
-		}
-		w.tells(`app="" action=report outcome=refused`)
-		known := begin(metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+secret.Reveal()))
-		if err := known.RecvMsg(new(wxbrokerv1.ReportInvalidResponse)); status.Code(err) != codes.DeadlineExceeded {
-			t.Errorf("who can be known: %v", err)
 		}
 	})
 }
@@ -270,7 +199,7 @@ func TestWhatCannotBeGranted(t *testing.T) {
 				s := w.watchAs(secret.Reveal(), tt.subscription)
 				if tt.want == nil {
 					s.checkRefused(codes.PermissionDenied)
-					if lines := w.audit.take(); !slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, "outcome=refused") }) {
+					if lines := w.Told(); !slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, "outcome=refused") }) {
 						t.Errorf("the audit says %q", lines)
 					}
 					return
@@ -328,12 +257,12 @@ func TestStreamsEndWithTheProof(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				w.use(policy)
+				w.Access.Use(policy)
 				s := w.watchAs(cluster.Token(t, "shop", "web", clustertest.Until(time.Now().Add(life))), both())
 				s.checkNext("wx1", "wx1 jsapi_ticket 1 a")
 				start, want := time.Now(), life
 				if tt.wake != nil {
-					w.stepClock(life)
+					w.StepClock(life)
 					tt.wake(w, s)
 					want = 0
 				}
@@ -357,7 +286,7 @@ func TestReportsSayThroughWhichKey(t *testing.T) {
 		if _, err := w.reportInvalid(ctx, tokenKind, aHash[:]); err != nil {
 			t.Fatal(err)
 		}
-		w.tells("app=anybody action=report outcome=granted address=bufconn local_key=billing appid=wx1")
+		w.Tells("app=anybody action=report outcome=granted address=bufconn local_key=billing appid=wx1")
 	})
 }
 

@@ -1,4 +1,4 @@
-package rpc_test
+package streams_test
 
 import (
 	"context"
@@ -22,7 +22,7 @@ var aHash = sha256.Sum256([]byte("80_value"))
 
 // reportInvalid makes a report as an edge does.
 func (w *world) reportInvalid(ctx context.Context, kind wxbrokerv1.CredentialKind, hash []byte) (*wxbrokerv1.ReportInvalidResponse, error) {
-	return wxbrokerv1.NewCredentialServiceClient(w.conn).ReportInvalid(ctx, &wxbrokerv1.ReportInvalidRequest{
+	return wxbrokerv1.NewCredentialServiceClient(w.Conn).ReportInvalid(ctx, &wxbrokerv1.ReportInvalidRequest{
 		Appid: "wx1", Kind: kind, ValueSha256: hash,
 	})
 }

@@ -1,4 +1,4 @@
-package rpc_test
+package calls_test
 
 import (
 	"context"
@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/broker/internal/rpc/rpctest"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -21,7 +21,7 @@ func TestCallThatSaysNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		start := time.Now()
-		stream, err := wxbrokerv1.NewWeChatServiceClient(w.conn).Call(t.Context())
+		stream, err := wxbrokerv1.NewWeChatServiceClient(w.Conn).Call(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -33,29 +33,22 @@ func TestCallThatSaysNothing(t *testing.T) {
 
 // TestSecondHead ends a call.
 func TestSecondHead(t *testing.T) {
-	s := newCallSite(t)
-	stream, err := s.Call(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		_ = stream.Send(&wxbrokerv1.CallRequest{Part: &wxbrokerv1.CallRequest_Head{Head: head("POST", "/cgi-bin/echo", "")}})
-	}
-	if _, err := stream.Recv(); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "only the first request") {
-		t.Errorf("%v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		again := head("POST", "/cgi-bin/echo", "")
+		stream := w.call(t.Context(), w.Conn, again)
+		_ = stream.Send(&wxbrokerv1.CallRequest{Part: &wxbrokerv1.CallRequest_Head{Head: again}})
+		if _, err := stream.Recv(); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "only the first request") {
+			t.Errorf("%v", err)
+		}
+	})
 }
 
 // TestBodyThatDoesNotCome: nobody waits for it without end.
 func TestBodyThatDoesNotCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.publish("wx1", token(1, "t"))
-		stream, err := wxbrokerv1.NewWeChatServiceClient(w.conn).Call(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = stream.Send(&wxbrokerv1.CallRequest{Part: &wxbrokerv1.CallRequest_Head{Head: head("POST", "/cgi-bin/echo", "")}})
+		stream := w.call(t.Context(), w.Conn, head("POST", "/cgi-bin/echo", ""))
 		start := time.Now()
 		if _, err := stream.Recv(); status.Code(err) != codes.DeadlineExceeded || time.Since(start) != 30*time.Second {
 			t.Errorf("%v after %v", err, time.Since(start))
@@ -74,7 +67,7 @@ func TestCallsEndWithTheirGrant(t *testing.T) {
 		most  time.Duration
 	}{
 		{"a body on its way", func(_ *testing.T, ctx context.Context, w *world) func() error {
-			stream := w.call(ctx, w.conn, head("POST", "/cgi-bin/echo", ""))
+			stream := w.call(ctx, w.Conn, head("POST", "/cgi-bin/echo", ""))
 			_ = stream.Send(&wxbrokerv1.CallRequest{Part: &wxbrokerv1.CallRequest_Body{Body: []byte("a")}}) // Recv says why not
 			synctest.Wait()
 			return func() error {
@@ -83,7 +76,7 @@ func TestCallsEndWithTheirGrant(t *testing.T) {
 			}
 		}, 0},
 		{"an answer on its way", func(t *testing.T, ctx context.Context, w *world) func() error {
-			stream := w.call(ctx, w.conn, head("GET", wxapi.PathMedia, "media_id=m"))
+			stream := w.call(ctx, w.Conn, head("GET", wxapi.PathMedia, "media_id=m"))
 			if _, err := stream.Recv(); err != nil {
 				t.Fatal(err)
 			}
@@ -94,14 +87,16 @@ func TestCallsEndWithTheirGrant(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
 				w.relayTo(trickle)
-				w.publish("wx1", token(1, "t"))
-				secret, id := access.NewToken()
-				w.grant(id, []string{"wx1"}, access.Call, access.Media)
+				token, id := access.NewToken()
+				web := access.App{Name: "web", Identities: []access.Identity{id}, Accounts: []string{"wx1"}, Grants: []access.Grant{access.Call, access.Media}}
+				w.Use(web)
 				// What is not cut off goes on for ever.
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
-				end := tt.begin(t, metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+secret.Reveal()), w)
-				w.grant(id, []string{"wx1"}, access.Sign)
+				end := tt.begin(t, rpctest.By(ctx, token.Reveal()), w)
+				web.Grants = []access.Grant{access.Sign}
+				w.Use(web)
+				synctest.Wait()
 				start := time.Now()
 				if err, took := end(), time.Since(start); status.Code(err) != codes.PermissionDenied || took > tt.most {
 					t.Errorf("%v after %v", err, took)
@@ -116,20 +111,21 @@ func TestStuckReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.relayTo(endless)
-		w.publish("wx1", token(1, "t"))
-		stream := w.call(t.Context(), w.conn, head("GET", wxapi.PathMedia, "media_id=m"))
+		stream := w.call(t.Context(), w.Conn, head("GET", wxapi.PathMedia, "media_id=m"))
 		if _, err := stream.Recv(); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(35 * time.Second)
-		w.tells("action=media outcome=failed")
+		w.Tells("action=media outcome=failed")
 	})
 }
 
 // TestAnswersThatBreakOff are not taken for whole ones.
 func TestAnswersThatBreakOff(t *testing.T) {
-	s := newCallSite(t)
-	if _, _, err := s.pass(t, head("GET", wxapi.PathMedia, "media_id=half")); status.Code(err) != codes.Unavailable {
-		t.Errorf("a call: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		if _, _, err := w.pass(t.Context(), head("GET", wxapi.PathMedia, "media_id=half")); status.Code(err) != codes.Unavailable {
+			t.Errorf("a call: %v", err)
+		}
+	})
 }

@@ -1,4 +1,4 @@
-package rpc_test
+package streams_test
 
 import (
 	"context"
@@ -113,7 +113,7 @@ func TestEdgesListsOpenStreams(t *testing.T) {
 		for _, name := range []string{"first", "second\n\x7f level=ERROR", "third", "fourth", "fifth"} {
 			s := both()
 			s.EdgeName, s.EdgeVersion = name, "v1"
-			stream, err := wxbrokerv1.NewCredentialServiceClient(w.conn).Watch(ctx)
+			stream, err := wxbrokerv1.NewCredentialServiceClient(w.Conn).Watch(ctx)
 			if err != nil {
 				t.Fatal(err)
 			}

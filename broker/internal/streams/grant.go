@@ -1,4 +1,4 @@
-package rpc
+package streams
 
 import (
 	"context"
@@ -47,7 +47,7 @@ func (sub subscription) accounts(app *access.App) []string {
 
 // allowed returns what of a state an app may have that subscribed so, by these
 // kinds.
-func (c *credentials) allowed(ctx context.Context, state fanout.State, app *access.App, sub subscription, kinds []credential.Kind) []credential.Account {
+func (s *Service) allowed(ctx context.Context, state fanout.State, app *access.App, sub subscription, kinds []credential.Kind) []credential.Account {
 	var calls []credential.CallGrant
 	if sub.calls {
 		for _, g := range app.CallGrants() {
@@ -60,8 +60,8 @@ func (c *credentials) allowed(ctx context.Context, state fanout.State, app *acce
 			continue
 		}
 		account = account.Only(kinds)
-		if len(calls) > 0 && c.AliasKey != nil {
-			account.Calls, account.AliasKey = calls, c.AliasKey(ctx, account.AppID, app.Name)
+		if len(calls) > 0 {
+			account.Calls, account.AliasKey = calls, s.AliasKey(ctx, account.AppID, app.Name)
 		}
 		accounts = append(accounts, account)
 	}
@@ -74,7 +74,7 @@ type ledger map[string][]credential.Kind
 
 // tellGranted tells the audit what is granted to a stream that was not before,
 // and what no longer is.
-func (c *credentials) tellGranted(ctx context.Context, edge string, before ledger, accounts []credential.Account) ledger {
+func (s *Service) tellGranted(ctx context.Context, edge string, before ledger, accounts []credential.Account) ledger {
 	now := make(ledger)
 	for _, a := range accounts {
 		if len(a.Kinds) > 0 {
@@ -83,7 +83,7 @@ func (c *credentials) tellGranted(ctx context.Context, edge string, before ledge
 	}
 	tell := func(appid string, kinds []credential.Kind, outcome audit.Outcome) {
 		if len(kinds) > 0 {
-			c.Audit.Write(ctx, audit.Entry{Action: "watch", Edge: edge, AppID: appid, Kinds: kinds, Outcome: outcome})
+			s.Audit.Write(ctx, audit.Entry{Action: "watch", Edge: edge, AppID: appid, Kinds: kinds, Outcome: outcome})
 		}
 	}
 	for appid, kinds := range now {
@@ -96,10 +96,10 @@ func (c *credentials) tellGranted(ctx context.Context, edge string, before ledge
 }
 
 // tellRefused tells the audit what of a subscription the app may not have.
-func (c *credentials) tellRefused(ctx context.Context, sub subscription, app *access.App) {
+func (s *Service) tellRefused(ctx context.Context, sub subscription, app *access.App) {
 	tell := func(appids []string, kinds []credential.Kind, reason string) {
 		err := status.Error(codes.PermissionDenied, reason)
-		c.Audit.Write(ctx, audit.Entry{Action: "watch", Edge: sub.name, AppID: listed(appids), Kinds: kinds, Outcome: audit.Refused, Err: err})
+		s.Audit.Write(ctx, audit.Entry{Action: "watch", Edge: sub.name, AppID: listed(appids), Kinds: kinds, Outcome: audit.Refused, Err: err})
 	}
 	foreign := slices.DeleteFunc(slices.Clone(sub.appids), app.Serves)
 	if len(foreign) > 0 {

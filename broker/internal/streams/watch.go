@@ -1,4 +1,4 @@
-package rpc
+package streams
 
 import (
 	"context"
@@ -27,42 +27,34 @@ const (
 	streamLife = 30 * time.Minute
 )
 
-// credentials implements the service of that name.
-type credentials struct {
-	wxbrokerv1.UnimplementedCredentialServiceServer
-	Options
-	guard    guard
-	stopping <-chan struct{}
-}
-
 // Watch serves one stream; the .proto file says what it promises.
-func (c *credentials) Watch(stream wxbrokerv1.CredentialService_WatchServer) error {
+func (s *Service) Watch(stream wxbrokerv1.CredentialService_WatchServer) error {
 	ctx := stream.Context()
 	requests := inbox.Open(stream)
 
-	sub, err := c.subscribe(ctx, requests)
+	sub, err := s.subscribe(ctx, requests)
 	if err != nil {
 		return err
 	}
 	caller, app := access.CallerOf(ctx), access.AppOf(ctx)
-	c.tellRefused(ctx, sub, app)
-	edge := c.Edges.Join(edges.Edge{Name: sub.name, Version: sub.version, Address: caller.Address, App: app.Name, Since: c.Clock()})
+	s.tellRefused(ctx, sub, app)
+	edge := s.Edges.Join(edges.Edge{Name: sub.name, Version: sub.version, Address: caller.Address, App: app.Name, Since: s.Clock()})
 	defer edge.Leave()
-	log := c.Log.With("edge", sub.name, "app", app.Name, "address", caller.Address)
+	log := s.Log.With("edge", sub.name, "app", app.Name, "address", caller.Address)
 	log.Info("edge connected", "version", sub.version, "held", len(sub.held))
-	err = c.serve(stream, sub, edge, requests)
+	err = s.serve(stream, sub, edge, requests)
 	log.Info("edge disconnected", "reason", reasonOf(err))
 	return err
 }
 
 // subscribe waits for the first request.
-func (c *credentials) subscribe(ctx context.Context, requests <-chan inbox.Arrival[*wxbrokerv1.WatchRequest]) (subscription, error) {
+func (s *Service) subscribe(ctx context.Context, requests <-chan inbox.Arrival[*wxbrokerv1.WatchRequest]) (subscription, error) {
 	timer := time.NewTimer(firstRequest)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return subscription{}, ctx.Err()
-	case <-c.stopping:
+	case <-s.stopping.Done():
 		return subscription{}, status.Error(codes.Unavailable, "the broker stops")
 	case <-timer.C:
 		return subscription{}, status.Errorf(codes.DeadlineExceeded, "no subscription within %v", firstRequest)
@@ -78,36 +70,36 @@ func (c *credentials) subscribe(ctx context.Context, requests <-chan inbox.Arriv
 }
 
 // serve sends states and takes acknowledgements until the stream's time is up.
-func (c *credentials) serve(stream wxbrokerv1.CredentialService_WatchServer, sub subscription, edge *edges.Stream, requests <-chan inbox.Arrival[*wxbrokerv1.WatchRequest]) error {
+func (s *Service) serve(stream wxbrokerv1.CredentialService_WatchServer, sub subscription, edge *edges.Stream, requests <-chan inbox.Arrival[*wxbrokerv1.WatchRequest]) error {
 	opened := stream.Context()
-	life := time.NewTimer(c.life(access.CallerOf(opened)))
+	life := time.NewTimer(s.life(access.CallerOf(opened)))
 	defer life.Stop()
 	granted := ledger{}
 	var sent uint64
 	for first := true; ; {
-		changed := c.Fanout.Changed() // first: what is revoked from now on wakes this loop
+		changed := s.Fanout.Changed() // first: what is revoked from now on wakes this loop
 		ctx := opened
-		app, caller, err := c.Access.App(access.CallerOf(opened))
+		app, caller, err := s.Access.App(access.CallerOf(opened))
 		var kinds []credential.Kind
 		if err == nil {
 			ctx = access.WithCaller(opened, caller, app) // its identity may have moved to another app
 			kinds, err = sub.within(app)
 		}
 		if err != nil {
-			c.tellGranted(ctx, sub.name, granted, nil)
-			if caller.Expired(c.Clock()) {
+			s.tellGranted(ctx, sub.name, granted, nil)
+			if caller.Expired(s.Clock()) {
 				return nil // as at the end of its life: whoever it is opens another
 			}
 			return err
 		}
-		state := c.Fanout.Current(sub.accounts(app))
+		state := s.Fanout.Current(sub.accounts(app))
 		if first {
-			c.holds(edge, sub.held, app, kinds)
+			s.holds(edge, sub.held, app, kinds)
 		}
 		if first || state.Revision != sent {
-			accounts := c.allowed(ctx, state, app, sub, kinds)
-			granted = c.tellGranted(ctx, sub.name, granted, accounts)
-			if err := c.send(stream, state.Revision, accounts, edge, app); err != nil {
+			accounts := s.allowed(ctx, state, app, sub, kinds)
+			granted = s.tellGranted(ctx, sub.name, granted, accounts)
+			if err := s.send(stream, state.Revision, accounts, edge, app); err != nil {
 				return err
 			}
 			first, sent = false, state.Revision
@@ -115,7 +107,7 @@ func (c *credentials) serve(stream wxbrokerv1.CredentialService_WatchServer, sub
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-c.stopping:
+		case <-s.stopping.Done():
 			return nil
 		case <-life.C:
 			return nil
@@ -128,24 +120,24 @@ func (c *credentials) serve(stream wxbrokerv1.CredentialService_WatchServer, sub
 			if err != nil {
 				return err
 			}
-			c.holds(edge, held, app, kinds)
+			s.holds(edge, held, app, kinds)
 		}
 	}
 }
 
 // life returns how long a stream lives at most: whoever opened it proves anew
 // who they are before the proof expires.
-func (c *credentials) life(caller access.Caller) time.Duration {
+func (s *Service) life(caller access.Caller) time.Duration {
 	life := streamLife + rand.N(streamLife) //nolint:gosec // spreads load, guards nothing
 	if !caller.Expires.IsZero() {
-		life = min(life, caller.Expires.Sub(c.Clock()))
+		life = min(life, caller.Expires.Sub(s.Clock()))
 	}
 	return life
 }
 
 // send sends accounts, which are all that the caller may have.
-func (c *credentials) send(stream wxbrokerv1.CredentialService_WatchServer, revision uint64, accounts []credential.Account, edge *edges.Stream, app *access.App) error {
-	now := c.Clock.Now()
+func (s *Service) send(stream wxbrokerv1.CredentialService_WatchServer, revision uint64, accounts []credential.Account, edge *edges.Stream, app *access.App) error {
+	now := s.Clock.Now()
 	response := &wxbrokerv1.WatchResponse{Revision: revision, ServerTime: timestamppb.New(now.Wall())}
 	for _, account := range accounts {
 		response.Accounts = append(response.Accounts, account.Wire(now))
@@ -157,22 +149,22 @@ func (c *credentials) send(stream wxbrokerv1.CredentialService_WatchServer, revi
 // holds notes what an edge says that it holds, as far as it may, and tells the
 // keepers in case it is newer than theirs. Of what it may not have, an app
 // cannot hold anything.
-func (c *credentials) holds(edge *edges.Stream, said []edges.Holding, app *access.App, kinds []credential.Kind) {
+func (s *Service) holds(edge *edges.Stream, said []edges.Holding, app *access.App, kinds []credential.Kind) {
 	type slot struct {
 		appid string
 		kind  credential.Kind
 	}
 	highest := make(map[slot]int64)
 	for _, h := range said {
-		if app.Serves(h.AppID) && slices.Contains(kinds, h.Kind) && c.Fanout.Has(h.AppID) {
-			s := slot{h.AppID, h.Kind}
-			highest[s] = max(highest[s], h.Version)
+		if app.Serves(h.AppID) && slices.Contains(kinds, h.Kind) && s.Fanout.Has(h.AppID) {
+			of := slot{h.AppID, h.Kind}
+			highest[of] = max(highest[of], h.Version)
 		}
 	}
 	var held []edges.Holding
-	for s, version := range highest {
-		held = append(held, edges.Holding{AppID: s.appid, Kind: s.kind, Version: version})
-		c.Claim(s.appid, s.kind, version)
+	for of, version := range highest {
+		held = append(held, edges.Holding{AppID: of.appid, Kind: of.kind, Version: version})
+		s.Claim(of.appid, of.kind, version)
 	}
 	edge.Holds(held)
 }

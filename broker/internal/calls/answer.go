@@ -1,26 +1,19 @@
-package rpc
+package calls
 
 import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/audit"
-	"github.com/wxbroker/wxbroker/broker/internal/relay"
+	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
-
-// calls implements WeChatService; the .proto file says what it promises.
-type calls struct {
-	wxbrokerv1.UnimplementedWeChatServiceServer
-	relay *relay.Relay
-	guard guard
-}
 
 const (
 	// standstill is how long nothing may move before a transfer is ended.
@@ -34,22 +27,28 @@ const (
 // what is around it, since gRPC's next larger buffer has 1 MiB.
 const pieces = 32<<10 - 256
 
-// still says why a call is not to go on that was let in a while ago: what its
-// caller may has changed.
-func (c *calls) still(ctx context.Context, appid, api string) error {
-	app, _, err := c.guard.access.App(access.CallerOf(ctx))
-	switch {
-	case err != nil:
-		return err
-	case !app.MayCall(api) || appid != "" && !app.Serves(appid):
-		return relay.NotGranted(app, audit.Printable(appid), api)
+// send sends what WeChat says, for as long as it still may.
+func send(stream wxbrokerv1.WeChatService_CallServer, answer *wechat.Answer, from io.Reader, still func() error) error {
+	head := &wxbrokerv1.CallAnswer{Status: int32(answer.Status)}
+	for name, values := range answer.Header {
+		for _, value := range values {
+			head.Headers = append(head.Headers, &wxbrokerv1.CallHeader{Name: name, Value: audit.Printable(strings.ToValidUTF8(value, "_"))})
+		}
 	}
-	return nil
+	if answer.Length >= 0 {
+		head.ContentLength = &answer.Length
+	}
+	if err := stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Answer{Answer: head}}); err != nil {
+		return err
+	}
+	return transfer(stream.Context(), from, still, func(piece []byte) error {
+		return stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Body{Body: piece}})
+	})
 }
 
-// copy sends a body in pieces, as long as it moves and still may. A send that
+// transfer sends a body in pieces, as long as it moves and still may. A send that
 // is stuck ends with the handler, which is why it is not made here.
-func (c *calls) copy(ctx context.Context, body io.Reader, still func() error, send func([]byte) error) error {
+func transfer(ctx context.Context, body io.Reader, still func() error, send func([]byte) error) error {
 	stuck := time.NewTimer(standstill)
 	defer stuck.Stop()
 	look := time.NewTicker(betweenLooks)
@@ -92,18 +91,4 @@ func pump(ctx context.Context, body io.Reader, send func([]byte) error, stuck *t
 			return status.Error(codes.Unavailable, "WeChat's answer broke off")
 		}
 	}
-}
-
-// tell tells the audit how a stream ended.
-func (c *calls) tell(ctx context.Context, e audit.Entry, err error) {
-	switch {
-	case err == nil:
-		e.Outcome = audit.Granted
-	case status.Code(err) == codes.PermissionDenied:
-		e.Outcome = audit.Refused
-	default:
-		e.Outcome = audit.Failed
-	}
-	e.Err = err
-	c.guard.audit.Write(ctx, e)
 }

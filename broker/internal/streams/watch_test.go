@@ -1,4 +1,4 @@
-package rpc_test
+package streams_test
 
 import (
 	"slices"
@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"google.golang.org/grpc/codes"
 
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
@@ -200,5 +202,33 @@ func TestStreamEndsRegularlyAfterAWhile(t *testing.T) {
 		if n := len(w.edges.List()); n != 0 {
 			t.Errorf("%d edges are left", n)
 		}
+	})
+}
+
+func TestStopEndsStreamsRegularly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.publish("wx1", ticket(1, "a"))
+		first, second := w.watch(both()), w.watch(both("wx1"))
+		first.next()
+		second.next()
+		if took := w.Stop(); took > time.Second {
+			t.Errorf("the stop took %v though nothing was in its way", took)
+		}
+		for _, s := range []*watcher{first, second} {
+			s.checkEnded()
+		}
+	})
+}
+
+func TestStopBeforeTheSubscription(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.open()
+		synctest.Wait()
+		if took := w.Stop(); took > time.Second {
+			t.Errorf("the stop took %v", took)
+		}
+		s.checkRefused(codes.Unavailable)
 	})
 }
