@@ -146,7 +146,7 @@ func policy(t testing.TB, apps []App) *access.Policy {
 			granted.Identities = append(granted.Identities, id)
 		}
 		for _, g := range a.Grants {
-			granted.Grants = append(granted.Grants, access.Grant(g))
+			granted.Grants = append(granted.Grants, credential.Grant(g))
 		}
 		known = append(known, granted)
 	}

@@ -53,7 +53,7 @@ type Account struct {
 	// Credentials holds at most one of each of Kinds.
 	Credentials []Credential
 	// Calls are the kinds of calls that the broker makes for the reader.
-	Calls []CallGrant
+	Calls []Grant
 	// AliasKey makes and recognises aliases: they stand for the access_token where
 	// the reader may make calls and may not have the token. Zero without Calls.
 	AliasKey Secret

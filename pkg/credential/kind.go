@@ -24,10 +24,11 @@ var kinds = []struct {
 	// ticket is WeChat's type of a ticket, which the configuration uses too; "" for
 	// what is none.
 	ticket string
+	grant  Grant // by which an app may have it
 }{
-	{AccessToken, wxbrokerv1.CredentialKind_CREDENTIAL_KIND_ACCESS_TOKEN, ""},
-	{JSAPITicket, wxbrokerv1.CredentialKind_CREDENTIAL_KIND_JSAPI_TICKET, "jsapi"},
-	{WXCardTicket, wxbrokerv1.CredentialKind_CREDENTIAL_KIND_WX_CARD_TICKET, "wx_card"},
+	{AccessToken, wxbrokerv1.CredentialKind_CREDENTIAL_KIND_ACCESS_TOKEN, "", Token},
+	{JSAPITicket, wxbrokerv1.CredentialKind_CREDENTIAL_KIND_JSAPI_TICKET, "jsapi", Sign},
+	{WXCardTicket, wxbrokerv1.CredentialKind_CREDENTIAL_KIND_WX_CARD_TICKET, "wx_card", Sign},
 }
 
 // Kinds returns every kind, the token first.
@@ -69,6 +70,16 @@ func TicketOfType(name string) (Kind, bool) {
 		}
 	}
 	return "", false
+}
+
+// Grant returns the grant by which an app may have it, "" for none.
+func (k Kind) Grant() Grant {
+	for _, row := range kinds {
+		if row.kind == k {
+			return row.grant
+		}
+	}
+	return ""
 }
 
 // IsKnown reports whether it is one of the kinds.

@@ -87,7 +87,7 @@ func FromWire(in *wxbrokerv1.Account, sent time.Time, now Instant) (Account, err
 		out.Credentials = append(out.Credentials, got)
 	}
 	for _, w := range in.GetCalls() {
-		if g, ok := CallGrantFromWire(w); ok {
+		if g, ok := GrantFromWire(w); ok {
 			out.Calls = append(out.Calls, g)
 		}
 	}

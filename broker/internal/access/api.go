@@ -7,19 +7,20 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 // patterns are the APIs that each grant for calls lets an app call, but for
 // Call's, which the app's configuration says.
-var patterns = map[Grant][]Pattern{
-	Template: {wxapi.PathTemplate},
-	Media:    {wxapi.PathMedia, wxapi.PathHDVoice},
-	OAuth:    {wxapi.PathCode, wxapi.PathRenewal, wxapi.PathUserInfo, wxapi.PathAuth},
+var patterns = map[credential.Grant][]Pattern{
+	credential.Template: {wxapi.PathTemplate},
+	credential.Media:    {wxapi.PathMedia, wxapi.PathHDVoice},
+	credential.OAuth:    {wxapi.PathCode, wxapi.PathRenewal, wxapi.PathUserInfo, wxapi.PathAuth},
 }
 
 // named returns the grant with a name of its own that is for an API, "" for none.
-func named(api string) Grant {
+func named(api string) credential.Grant {
 	for grant, apis := range patterns {
 		if slices.ContainsFunc(apis, func(p Pattern) bool { return p.Matches(api) }) {
 			return grant
@@ -70,7 +71,7 @@ func Closed(api string) bool {
 
 // IsOAuth reports whether an API, as CleanAPI returns it, is about a page's user
 // and takes no access_token of an account's.
-func IsOAuth(api string) bool { return named(api) == OAuth }
+func IsOAuth(api string) bool { return named(api) == credential.OAuth }
 
 // Pattern names the APIs that may be called: one path, or with /* at its end all
 // paths below it.
@@ -102,20 +103,20 @@ func (p Pattern) Matches(api string) bool {
 
 // Admits returns the grant by which calls of an API, as CleanAPI returns it, are
 // made for the app, false if they are not.
-func (a *App) Admits(api string) (Grant, bool) {
+func (a *App) Admits(api string) (credential.Grant, bool) {
 	own := named(api)
 	switch {
 	case Closed(api):
 		return "", false
 	case own != "" && a.Has(own):
 		return own, true
-	case own == OAuth || !a.Has(Call):
+	case own == credential.OAuth || !a.Has(credential.Call):
 		return "", false
 	}
 	if len(a.Calls) > 0 && !slices.ContainsFunc(a.Calls, func(p Pattern) bool { return p.Matches(api) }) {
 		return "", false
 	}
-	return Call, true
+	return credential.Call, true
 }
 
 // MayCall reports whether calls of an API, as CleanAPI returns it, are made for
@@ -139,6 +140,6 @@ func (a *App) CallsPerDay(api string) (int, bool) {
 }
 
 // CallGrants returns the grants for calls that the app has.
-func (a *App) CallGrants() []Grant {
-	return slices.DeleteFunc([]Grant{Template, Media, OAuth, Call}, func(g Grant) bool { return !a.Has(g) })
+func (a *App) CallGrants() []credential.Grant {
+	return slices.DeleteFunc(credential.CallGrants(), func(g credential.Grant) bool { return !a.Has(g) })
 }

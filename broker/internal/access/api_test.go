@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
@@ -82,34 +83,34 @@ func TestMayCall(t *testing.T) {
 	}{
 		{
 			"nothing",
-			access.App{Grants: []access.Grant{access.Sign, access.Token, access.Report, access.Admin}},
+			access.App{Grants: []credential.Grant{credential.Sign, credential.Token, credential.Report, credential.Admin}},
 			nil,
 			[]string{send, custom, wxapi.PathMedia, wxapi.PathCode, "/cgi-bin/token"},
 		},
 		{
 			"call",
-			access.App{Grants: []access.Grant{access.Call}},
+			access.App{Grants: []credential.Grant{credential.Call}},
 			[]string{send, custom, card, wxapi.PathMedia},
 			[]string{wxapi.PathCode, wxapi.PathUserInfo, "/cgi-bin/token", "/cgi-bin/clear_quota"},
 		},
 		{
 			"some calls",
-			access.App{Grants: []access.Grant{access.Call}, Calls: []access.Pattern{"/cgi-bin/message/*", card}},
+			access.App{Grants: []credential.Grant{credential.Call}, Calls: []access.Pattern{"/cgi-bin/message/*", card}},
 			[]string{send, custom, card},
 			[]string{wxapi.PathMedia, "/card/get", "/card/create/x", "/cgi-bin/message", "/cgi-bin/messages/x", wxapi.PathCode},
 		},
-		{"template", access.App{Grants: []access.Grant{access.Template}}, []string{send}, []string{custom, wxapi.PathMedia, wxapi.PathCode}},
-		{"media", access.App{Grants: []access.Grant{access.Media}}, []string{wxapi.PathMedia, wxapi.PathHDVoice}, []string{custom, send, "/cgi-bin/media/upload"}},
+		{"template", access.App{Grants: []credential.Grant{credential.Template}}, []string{send}, []string{custom, wxapi.PathMedia, wxapi.PathCode}},
+		{"media", access.App{Grants: []credential.Grant{credential.Media}}, []string{wxapi.PathMedia, wxapi.PathHDVoice}, []string{custom, send, "/cgi-bin/media/upload"}},
 		{
 			"oauth",
-			access.App{Grants: []access.Grant{access.OAuth}},
+			access.App{Grants: []credential.Grant{credential.OAuth}},
 			[]string{wxapi.PathCode, wxapi.PathUserInfo, wxapi.PathAuth, wxapi.PathRenewal},
 			[]string{custom, "/sns/jscode2session"},
 		},
-		{"patterns are of call alone", access.App{Grants: []access.Grant{access.Template}, Calls: []access.Pattern{"/*"}}, []string{send}, []string{custom}},
+		{"patterns are of call alone", access.App{Grants: []credential.Grant{credential.Template}, Calls: []access.Pattern{"/*"}}, []string{send}, []string{custom}},
 		{
 			"everything",
-			access.App{Grants: access.Grants(), Calls: []access.Pattern{"/*"}},
+			access.App{Grants: credential.Grants(), Calls: []access.Pattern{"/*"}},
 			[]string{send, custom, card, wxapi.PathCode},
 			[]string{"/cgi-bin/token", "/cgi-bin/ticket/getticket", "/cgi-bin/Clear_Quota/v2"},
 		},
@@ -159,7 +160,7 @@ func FuzzCleanAPI(f *testing.F) {
 		if err != nil || u.Path != got || u.RawQuery != "" || u.Host != "api.weixin.qq.com" || u.EscapedPath() != got {
 			t.Errorf("%q is cleaned to %q, which is %v", raw, got, u)
 		}
-		everything := access.App{Grants: access.Grants()}
+		everything := access.App{Grants: credential.Grants()}
 		for _, closed := range []string{"token", "stable_token", "clear_quota", "getticket"} {
 			if slices.Contains(strings.Split(strings.ToLower(got), "/"), closed) && everything.MayCall(got) {
 				t.Errorf("%q may be called", got)

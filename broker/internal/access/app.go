@@ -22,7 +22,7 @@ type App struct {
 	Identities []Identity
 	// Accounts are the appids that the grants hold for, or just EveryAccount.
 	Accounts []string
-	Grants   []Grant
+	Grants   []credential.Grant
 	// PerSecond is how many calls a second the app may make in the long run. Streams
 	// and operators' calls are not counted.
 	PerSecond int
@@ -81,7 +81,7 @@ func (a *App) Spend() error {
 }
 
 // Has reports whether the app has a grant at all, for whichever account.
-func (a *App) Has(g Grant) bool { return slices.Contains(a.Grants, g) }
+func (a *App) Has(g credential.Grant) bool { return slices.Contains(a.Grants, g) }
 
 // Serves reports whether its grants hold for that account.
 func (a *App) Serves(appid string) bool {
@@ -95,8 +95,10 @@ func (a *App) ServesEvery() bool { return slices.Contains(a.Accounts, EveryAccou
 // Kinds returns the kinds of credentials that the app may have.
 func (a *App) Kinds() []credential.Kind {
 	var may []credential.Kind
-	for _, g := range a.Grants {
-		may = append(may, kinds[g]...)
+	for _, kind := range credential.Kinds() {
+		if a.Has(kind.Grant()) {
+			may = append(may, kind)
+		}
 	}
 	return may
 }

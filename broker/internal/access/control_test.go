@@ -224,7 +224,7 @@ func TestOpen(t *testing.T) {
 	if err != nil || !app.Serves("wx1") || len(app.Kinds()) != 3 {
 		t.Errorf("%v, %v", app, err)
 	}
-	for _, g := range access.Grants() {
+	for _, g := range credential.Grants() {
 		if !app.Has(g) {
 			t.Errorf("not %s", g)
 		}

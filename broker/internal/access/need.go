@@ -6,13 +6,15 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
 // Need is what a method takes of the app that calls it.
 type Need struct {
-	Action string  // as the audit calls it
-	Grants []Grant // one of them is enough; none: to be an app is enough
-	Counts bool    // against the app's calls a second
+	Action string             // as the audit calls it
+	Grants []credential.Grant // one of them is enough; none: to be an app is enough
+	Counts bool               // against the app's calls a second
 }
 
 // Needs are those of a service's methods, by the method's full name.

@@ -8,11 +8,12 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
 func TestOnlyWhoMeetsTheNeedIsLetIn(t *testing.T) {
 	_, id := access.NewToken()
-	web := access.App{Name: "web", Identities: []access.Identity{id}, Grants: []access.Grant{access.Media}, PerSecond: 1}
+	web := access.App{Name: "web", Identities: []access.Identity{id}, Grants: []credential.Grant{credential.Media}, PerSecond: 1}
 	for _, tt := range []struct {
 		name string
 		need access.Need
@@ -20,10 +21,10 @@ func TestOnlyWhoMeetsTheNeedIsLetIn(t *testing.T) {
 		says string       // why the last is refused
 	}{
 		{"to be an app", access.Need{}, []codes.Code{codes.OK, codes.OK}, ""},
-		{"one of its grants", access.Need{Grants: []access.Grant{access.Call, access.Media}}, []codes.Code{codes.OK, codes.OK}, ""},
-		{"a grant that it has not", access.Need{Grants: []access.Grant{access.Admin}}, []codes.Code{codes.PermissionDenied, codes.PermissionDenied}, "the app web has not been granted admin"},
-		{"grants that it has not", access.Need{Grants: []access.Grant{access.Call, access.OAuth}, Counts: true}, []codes.Code{codes.PermissionDenied, codes.PermissionDenied}, "the app web has not been granted call or oauth"},
-		{"calls that are counted", access.Need{Grants: []access.Grant{access.Media}, Counts: true}, []codes.Code{codes.OK, codes.ResourceExhausted}, "the app web makes more than 1 calls a second"},
+		{"one of its grants", access.Need{Grants: []credential.Grant{credential.Call, credential.Media}}, []codes.Code{codes.OK, codes.OK}, ""},
+		{"a grant that it has not", access.Need{Grants: []credential.Grant{credential.Admin}}, []codes.Code{codes.PermissionDenied, codes.PermissionDenied}, "the app web has not been granted admin"},
+		{"grants that it has not", access.Need{Grants: []credential.Grant{credential.Call, credential.OAuth}, Counts: true}, []codes.Code{codes.PermissionDenied, codes.PermissionDenied}, "the app web has not been granted call or oauth"},
+		{"calls that are counted", access.Need{Grants: []credential.Grant{credential.Media}, Counts: true}, []codes.Code{codes.OK, codes.ResourceExhausted}, "the app web makes more than 1 calls a second"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

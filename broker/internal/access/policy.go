@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
 // Policy is who may do what. It never changes: [Control.Use] replaces it.
@@ -19,7 +21,7 @@ const Anybody = "anybody"
 
 // Open returns the policy without apps: whoever can connect may do everything.
 func Open() *Policy {
-	return &Policy{anybody: rated(App{Name: Anybody, Accounts: []string{EveryAccount}, Grants: Grants()})}
+	return &Policy{anybody: rated(App{Name: Anybody, Accounts: []string{EveryAccount}, Grants: credential.Grants()})}
 }
 
 // IsOpen reports whether it is [Open].

@@ -13,7 +13,7 @@ import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
-	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -39,8 +39,8 @@ func subscribe(kind wxbrokerv1.CredentialKind) *wxbrokerv1.WatchRequest {
 // method is one RPC, called for the account wx1.
 type method struct {
 	name   string
-	grants []access.Grant // any of which it takes; none: any app may
-	action string         // in the audit
+	grants []credential.Grant // any of which it takes; none: any app may
+	action string             // in the audit
 	call   func(context.Context, *site, *grpc.ClientConn) error
 }
 
@@ -67,21 +67,21 @@ func methods() []method {
 			return call(ctx, wxbrokerv1.NewOperatorServiceClient(conn))
 		}
 	}
-	admin := []access.Grant{access.Admin}
+	admin := []credential.Grant{credential.Admin}
 	return []method{
-		{"Watch, a ticket", []access.Grant{access.Sign}, "watch", watch(ticketKind)},
-		{"Watch, a card ticket", []access.Grant{access.Sign}, "watch", watch(cardTicketKind)},
-		{"Watch, the token", []access.Grant{access.Token}, "watch", watch(tokenKind)},
-		{"ReportInvalid", []access.Grant{access.Report}, "report", func(ctx context.Context, s *site, conn *grpc.ClientConn) error {
+		{"Watch, a ticket", []credential.Grant{credential.Sign}, "watch", watch(ticketKind)},
+		{"Watch, a card ticket", []credential.Grant{credential.Sign}, "watch", watch(cardTicketKind)},
+		{"Watch, the token", []credential.Grant{credential.Token}, "watch", watch(tokenKind)},
+		{"ReportInvalid", []credential.Grant{credential.Report}, "report", func(ctx context.Context, s *site, conn *grpc.ClientConn) error {
 			_, err := wxbrokerv1.NewCredentialServiceClient(conn).ReportInvalid(ctx, &wxbrokerv1.ReportInvalidRequest{
 				Appid: "wx1", Kind: tokenKind, ValueSha256: s.hash(),
 			})
 			return err
 		}},
-		{"Call, of any API", []access.Grant{access.Call}, "call", passOn("POST", "/cgi-bin/message/custom/send")},
-		{"Call, of the template API", []access.Grant{access.Template, access.Call}, "call", passOn("POST", wxapi.PathTemplate)},
-		{"Call, of the media API", []access.Grant{access.Media, access.Call}, "call", passOn("GET", wxapi.PathMedia)},
-		{"Call, of the OAuth API", []access.Grant{access.OAuth}, "call", passOn("GET", wxapi.PathCode)},
+		{"Call, of any API", []credential.Grant{credential.Call}, "call", passOn("POST", "/cgi-bin/message/custom/send")},
+		{"Call, of the template API", []credential.Grant{credential.Template, credential.Call}, "call", passOn("POST", wxapi.PathTemplate)},
+		{"Call, of the media API", []credential.Grant{credential.Media, credential.Call}, "call", passOn("GET", wxapi.PathMedia)},
+		{"Call, of the OAuth API", []credential.Grant{credential.OAuth}, "call", passOn("GET", wxapi.PathCode)},
 		{"GetStatus", admin, "status", operator(func(ctx context.Context, o wxbrokerv1.OperatorServiceClient) error {
 			_, err := o.GetStatus(ctx, &wxbrokerv1.GetStatusRequest{Appid: "wx1"})
 			return err

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/broker/clustertest"
-	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -24,7 +24,7 @@ import (
 func TestRPCByGrantByIdentity(t *testing.T) {
 	soon, ago := time.Now().Add(time.Hour), time.Now().Add(-time.Minute)
 	cells := 0
-	for _, g := range access.Grants() {
+	for _, g := range credential.Grants() {
 		s := newSite(t) // of its own: the audit says only so much of strangers
 		right, other := appOf(g, "wx1"), appOf(g, "wx2")
 		for _, who := range []struct {
@@ -133,7 +133,7 @@ func (s *site) await() []string {
 // open, too.
 func TestWithdrawnCA(t *testing.T) {
 	s := newSite(t)
-	pair := certificate(t, s.ours, appOf(access.Admin, "wx1"), time.Now().Add(time.Hour))
+	pair := certificate(t, s.ours, appOf(credential.Admin, "wx1"), time.Now().Add(time.Hour))
 	conn := s.dial(t, caller{pair: pair})
 	ask := func() error {
 		_, err := wxbrokerv1.NewOperatorServiceClient(conn).GetStatus(t.Context(), &wxbrokerv1.GetStatusRequest{Appid: "wx1"})
@@ -171,10 +171,10 @@ func TestForcedRefreshIsToldApart(t *testing.T) {
 		outcome string
 		forced  string // what a forced one is called
 	}{
-		{"granted", by(appOf(access.Admin, "wx1")), "wx1", codes.OK, "granted", "force_refresh"},
-		{"failed", by(appOf(access.Admin, "wx1")), "", codes.NotFound, "failed", "force_refresh"},
-		{"without the grant", by(appOf(access.Sign, "wx1")), "wx1", codes.PermissionDenied, "refused", "force_refresh"},
-		{"for another account", by(appOf(access.Admin, "wx2")), "wx1", codes.PermissionDenied, "refused", "force_refresh"},
+		{"granted", by(appOf(credential.Admin, "wx1")), "wx1", codes.OK, "granted", "force_refresh"},
+		{"failed", by(appOf(credential.Admin, "wx1")), "", codes.NotFound, "failed", "force_refresh"},
+		{"without the grant", by(appOf(credential.Sign, "wx1")), "wx1", codes.PermissionDenied, "refused", "force_refresh"},
+		{"for another account", by(appOf(credential.Admin, "wx2")), "wx1", codes.PermissionDenied, "refused", "force_refresh"},
 		{"by nobody", by("nobody"), "wx1", codes.PermissionDenied, "refused", "force_refresh"},
 		{"by a token that is none", caller{token: "wxb_guess"}, "wx1", codes.Unauthenticated, "refused", "force_refresh"},
 		// Who brings nothing is refused before the request is read.

@@ -22,12 +22,12 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/broker/clustertest"
-	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/app"
 	"github.com/wxbroker/wxbroker/broker/internal/config"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc/rpctest"
 	"github.com/wxbroker/wxbroker/broker/internal/store"
 	"github.com/wxbroker/wxbroker/broker/internal/store/storetest"
+	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/tlsfile"
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
@@ -47,7 +47,7 @@ type site struct {
 
 // appOf returns the name of the app that was granted g for an account; each
 // has an identity of each kind.
-func appOf(g access.Grant, appid string) string { return string(g) + "-" + appid }
+func appOf(g credential.Grant, appid string) string { return string(g) + "-" + appid }
 
 func newSite(t *testing.T) *site {
 	t.Helper()
@@ -76,7 +76,7 @@ func (s *site) configure(t *testing.T, dir string) config.Config {
 		fmt.Fprintf(&text, "  - {appid: %s, secret_file: %q, tickets: [jsapi, wx_card]}\n", appid, secret)
 	}
 	text.WriteString("apps:\n")
-	for _, g := range access.Grants() {
+	for _, g := range credential.Grants() {
 		for _, appid := range []string{"wx1", "wx2"} {
 			name := appOf(g, appid)
 			fmt.Fprintf(&text, "  - {name: %s, accounts: [%s], grants: [%s], identities: ['spiffe://prod/%[1]s', 'k8s:shop:%[1]s'], limits: {per_second: 10000}}\n", name, appid, g)
@@ -133,9 +133,9 @@ func (s *site) value(t *testing.T, kind wxbrokerv1.CredentialKind) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	grant := access.Sign
+	grant := credential.Sign
 	if kind == tokenKind {
-		grant = access.Token
+		grant = credential.Token
 	}
 	conn := s.dial(t, caller{pair: certificate(t, s.ours, appOf(grant, "wx1"), time.Now().Add(time.Hour))})
 	defer conn.Close()

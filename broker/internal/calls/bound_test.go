@@ -11,6 +11,7 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc/rpctest"
+	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -67,7 +68,7 @@ func TestCallsUnderWayAreBounded(t *testing.T) {
 					secret, id := access.NewToken()
 					apps = append(apps, access.App{
 						Name: name, Identities: []access.Identity{id}, Accounts: []string{"wx1"},
-						Grants: []access.Grant{access.Call, access.Media}, PerSecond: 10_000,
+						Grants: []credential.Grant{credential.Call, credential.Media}, PerSecond: 10_000,
 					})
 					return rpctest.By(t.Context(), secret.Reveal())
 				}

@@ -13,6 +13,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/inbox"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
+	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -29,7 +30,7 @@ type Service struct {
 func Needs() access.Needs {
 	return access.Needs{
 		// Counted by the method itself: strangers to whom an edge is open come this far.
-		wxbrokerv1.WeChatService_Call_FullMethodName: {Action: "call", Grants: []access.Grant{access.Template, access.Media, access.OAuth, access.Call}},
+		wxbrokerv1.WeChatService_Call_FullMethodName: {Action: "call", Grants: []credential.Grant{credential.Template, credential.Media, credential.OAuth, credential.Call}},
 	}
 }
 
@@ -103,7 +104,7 @@ func (s *Service) Call(stream wxbrokerv1.WeChatService_CallServer) (err error) {
 
 // mayCall returns the grant by which a call is made for an app, or says why it is
 // not, whatever is in it.
-func mayCall(app *access.App, head *wxbrokerv1.CallHead, api string) (access.Grant, error) {
+func mayCall(app *access.App, head *wxbrokerv1.CallHead, api string) (credential.Grant, error) {
 	users := access.IsOAuth(api)
 	by, may := app.Admits(api)
 	switch {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc/rpctest"
+	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -132,7 +133,7 @@ func TestCallsAreRated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		token, id := access.NewToken()
-		w.Use(access.App{Name: "web", Identities: []access.Identity{id}, Accounts: []string{"wx1"}, Grants: access.Grants(), PerSecond: 1})
+		w.Use(access.App{Name: "web", Identities: []access.Identity{id}, Accounts: []string{"wx1"}, Grants: credential.Grants(), PerSecond: 1})
 		web := rpctest.By(t.Context(), token.Reveal())
 		for range 30 {
 			_, _, err := w.pass(web, &wxbrokerv1.CallHead{Method: "GET", Path: wxapi.PathUserInfo, Query: "access_token=guess"})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc/rpctest"
+	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -88,13 +89,13 @@ func TestCallsEndWithTheirGrant(t *testing.T) {
 				w := newWorld(t)
 				w.relayTo(trickle)
 				token, id := access.NewToken()
-				web := access.App{Name: "web", Identities: []access.Identity{id}, Accounts: []string{"wx1"}, Grants: []access.Grant{access.Call, access.Media}}
+				web := access.App{Name: "web", Identities: []access.Identity{id}, Accounts: []string{"wx1"}, Grants: []credential.Grant{credential.Call, credential.Media}}
 				w.Use(web)
 				// What is not cut off goes on for ever.
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				end := tt.begin(t, rpctest.By(ctx, token.Reveal()), w)
-				web.Grants = []access.Grant{access.Sign}
+				web.Grants = []credential.Grant{credential.Sign}
 				w.Use(web)
 				synctest.Wait()
 				start := time.Now()

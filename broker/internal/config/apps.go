@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
+	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
@@ -96,7 +97,7 @@ func (r *reader) app(key string, written fileApp, whole file) access.App {
 
 // calls reads which APIs are called for an app, and how often a day.
 func (r *reader) calls(key string, written fileApp, app *access.App) {
-	if len(written.Calls) > 0 && !app.Has(access.Call) {
+	if len(written.Calls) > 0 && !app.Has(credential.Call) {
 		r.wrongf(key+".calls", "says what the grant call is for, and the app has not that grant")
 	}
 	if written.Calls != nil && len(written.Calls) == 0 {
@@ -129,15 +130,15 @@ func (r *reader) calls(key string, written fileApp, app *access.App) {
 	}
 }
 
-func (r *reader) grants(key string, written []string) []access.Grant {
-	var grants []access.Grant
+func (r *reader) grants(key string, written []string) []credential.Grant {
+	var grants []credential.Grant
 	if len(written) == 0 {
-		r.wrongf(key, "is empty, so the app may do nothing: %s", someOf(access.Grants()))
+		r.wrongf(key, "is empty, so the app may do nothing: %s", someOf(credential.Grants()))
 	}
 	for i, name := range written {
-		switch g := access.Grant(name); {
-		case !slices.Contains(access.Grants(), g):
-			r.wrongf(fmt.Sprintf("%s[%d]", key, i), "is no grant: %s", someOf(access.Grants()))
+		switch g := credential.Grant(name); {
+		case !slices.Contains(credential.Grants(), g):
+			r.wrongf(fmt.Sprintf("%s[%d]", key, i), "is no grant: %s", someOf(credential.Grants()))
 		case slices.Contains(grants, g):
 			r.wrongf(fmt.Sprintf("%s[%d]", key, i), "is there twice")
 		default:
@@ -147,7 +148,7 @@ func (r *reader) grants(key string, written []string) []access.Grant {
 	return grants
 }
 
-func someOf(grants []access.Grant) string {
+func someOf(grants []credential.Grant) string {
 	var names []string
 	for _, g := range grants {
 		names = append(names, string(g))
@@ -160,7 +161,7 @@ func someOf(grants []access.Grant) string {
 func (r *reader) appAccounts(key string, app *access.App) {
 	switch {
 	case len(app.Accounts) > 0:
-	case len(app.Grants) == 1 && app.Has(access.Admin):
+	case len(app.Grants) == 1 && app.Has(credential.Admin):
 		app.Accounts = []string{access.EveryAccount}
 	default:
 		r.wrongf(key, `is empty, so the app may do nothing: list the appids, or "*" for every account`)

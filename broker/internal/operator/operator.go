@@ -19,6 +19,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 	"github.com/wxbroker/wxbroker/broker/internal/relay"
 	"github.com/wxbroker/wxbroker/broker/internal/snapshot"
+	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -34,7 +35,7 @@ type Service struct {
 // Needs are those of the service's methods.
 func Needs() access.Needs {
 	need := func(action string) access.Need {
-		return access.Need{Action: action, Grants: []access.Grant{access.Admin}}
+		return access.Need{Action: action, Grants: []credential.Grant{credential.Admin}}
 	}
 	return access.Needs{
 		wxbrokerv1.OperatorService_GetStatus_FullMethodName:  need("status"),

@@ -53,7 +53,7 @@ func TestQuotaOfApps(t *testing.T) {
 		w := newWorld(t, nil, appid, other)
 		_, id := access.NewToken()
 		shop := access.App{
-			Name: "shop", Identities: []access.Identity{id}, Accounts: []string{appid}, Grants: []access.Grant{access.Template},
+			Name: "shop", Identities: []access.Identity{id}, Accounts: []string{appid}, Grants: []credential.Grant{credential.Template},
 			PerDay: map[string]int{wxapi.PathTemplate: 3},
 		}
 		policy, err := access.NewPolicy([]access.App{shop}, nil)

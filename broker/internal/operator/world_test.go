@@ -93,7 +93,7 @@ func newWorld(t *testing.T, before func(*wechatsim.Sim), appids ...string) *worl
 // as returns a context in which an app calls that administers these accounts.
 func as(t *testing.T, appids ...string) context.Context {
 	t.Helper()
-	app := &access.App{Name: "ops", Accounts: appids, Grants: []access.Grant{access.Admin}}
+	app := &access.App{Name: "ops", Accounts: appids, Grants: []credential.Grant{credential.Admin}}
 	return access.WithCaller(t.Context(), access.Caller{}, app)
 }
 

@@ -36,7 +36,7 @@ const (
 )
 
 // shop may do everything.
-var shop = &access.App{Name: "shop", Accounts: []string{appid}, Grants: access.Grants()}
+var shop = &access.App{Name: "shop", Accounts: []string{appid}, Grants: credential.Grants()}
 
 // world is a relay, its keeper, and a WeChat in fake time.
 type world struct {

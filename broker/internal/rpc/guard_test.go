@@ -12,6 +12,7 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc/rpctest"
+	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -21,7 +22,7 @@ func TestNothingIsKeptForStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t, untilItLeaves)
 		token, id := access.NewToken()
-		s.Use(access.App{Name: "web", Identities: []access.Identity{id}, Accounts: []string{"wx1"}, Grants: []access.Grant{access.Report}})
+		s.Use(access.App{Name: "web", Identities: []access.Identity{id}, Accounts: []string{"wx1"}, Grants: []credential.Grant{credential.Report}})
 		desc := &grpc.StreamDesc{ClientStreams: true}
 		begin := func(ctx context.Context) grpc.ClientStream {
 			t.Helper()

@@ -12,6 +12,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc/rpctest"
+	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -65,7 +66,7 @@ func TestMethodsOfOtherVersions(t *testing.T) {
 				t.Errorf("%s: %v", method, err)
 			}
 		}
-		s.Use(access.App{Name: "web", Identities: []access.Identity{"spiffe://prod/web"}, Accounts: []string{"wx1"}, Grants: access.Grants()})
+		s.Use(access.App{Name: "web", Identities: []access.Identity{"spiffe://prod/web"}, Accounts: []string{"wx1"}, Grants: credential.Grants()})
 		if err := call("/wxbroker.v1.CredentialService/SendTemplate"); status.Code(err) != codes.Unauthenticated {
 			t.Errorf("a stranger: %v", err)
 		}

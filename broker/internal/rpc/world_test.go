@@ -10,6 +10,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc/rpctest"
+	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -31,8 +32,8 @@ func service(watch func(wxbrokerv1.CredentialService_WatchServer) error) rpc.Ser
 	return rpc.Service{
 		Desc: &wxbrokerv1.CredentialService_ServiceDesc, Server: fake{watch: watch},
 		Needs: access.Needs{
-			wxbrokerv1.CredentialService_Watch_FullMethodName:         {Action: "watch", Grants: []access.Grant{access.Sign}},
-			wxbrokerv1.CredentialService_ReportInvalid_FullMethodName: {Action: "report", Grants: []access.Grant{access.Report}},
+			wxbrokerv1.CredentialService_Watch_FullMethodName:         {Action: "watch", Grants: []credential.Grant{credential.Sign}},
+			wxbrokerv1.CredentialService_ReportInvalid_FullMethodName: {Action: "report", Grants: []credential.Grant{credential.Report}},
 		},
 	}
 }

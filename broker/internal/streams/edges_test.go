@@ -66,16 +66,16 @@ func TestEdgesShowWhichAccountsTheyWereSent(t *testing.T) {
 	for _, tt := range []struct {
 		name         string
 		accounts     []string // of the app's
-		grants       []access.Grant
+		grants       []credential.Grant
 		subscription *wxbrokerv1.Subscription
 		want         []string
 	}{
-		{"credentials", []string{"wx1", "wx2"}, []access.Grant{access.Token}, both(), []string{"wx1", "wx2"}},
-		{"calls alone", []string{"wx1", "wx2"}, []access.Grant{access.Call}, &wxbrokerv1.Subscription{Calls: true}, []string{"wx1", "wx2"}},
-		{"credentials that there are none of", []string{"wx3"}, []access.Grant{access.Token}, both(), []string{"wx3"}},
-		{"those that it asked for", []string{access.EveryAccount}, []access.Grant{access.Token}, both("wx2"), []string{"wx2"}},
-		{"all that there are", []string{access.EveryAccount}, []access.Grant{access.Call}, &wxbrokerv1.Subscription{Calls: true}, []string{"wx1", "wx2", "wx3"}},
-		{"an account that is none", []string{"wx9"}, []access.Grant{access.Token}, both(), nil},
+		{"credentials", []string{"wx1", "wx2"}, []credential.Grant{credential.Token}, both(), []string{"wx1", "wx2"}},
+		{"calls alone", []string{"wx1", "wx2"}, []credential.Grant{credential.Call}, &wxbrokerv1.Subscription{Calls: true}, []string{"wx1", "wx2"}},
+		{"credentials that there are none of", []string{"wx3"}, []credential.Grant{credential.Token}, both(), []string{"wx3"}},
+		{"those that it asked for", []string{access.EveryAccount}, []credential.Grant{credential.Token}, both("wx2"), []string{"wx2"}},
+		{"all that there are", []string{access.EveryAccount}, []credential.Grant{credential.Call}, &wxbrokerv1.Subscription{Calls: true}, []string{"wx1", "wx2", "wx3"}},
+		{"an account that is none", []string{"wx9"}, []credential.Grant{credential.Token}, both(), nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -48,11 +48,9 @@ func (sub subscription) accounts(app *access.App) []string {
 // allowed returns what of a state an app may have that subscribed so, by these
 // kinds.
 func (s *Service) allowed(ctx context.Context, state fanout.State, app *access.App, sub subscription, kinds []credential.Kind) []credential.Account {
-	var calls []credential.CallGrant
+	var calls []credential.Grant
 	if sub.calls {
-		for _, g := range app.CallGrants() {
-			calls = append(calls, credential.CallGrant(g))
-		}
+		calls = app.CallGrants()
 	}
 	var accounts []credential.Account
 	for _, account := range state.Accounts {

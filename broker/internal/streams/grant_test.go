@@ -51,21 +51,21 @@ func TestCallsOnTheStream(t *testing.T) {
 				t.Errorf("calls %v and the key %q", a.GetCalls(), a.GetAliasKey())
 			}
 		}
-		w.grant(id, []string{"wx1"}, access.Call, access.Media)
+		w.grant(id, []string{"wx1"}, credential.Call, credential.Media)
 		w.watchAs(secret.Reveal(), both("wx1")).checkRefused(codes.PermissionDenied) // it does not ask for calls
 		stream := w.watchAs(secret.Reveal(), asking)
 		check(stream.checkNext("wx1"), "alias key of web for wx1", wxbrokerv1.CallGrant_CALL_GRANT_MEDIA, wxbrokerv1.CallGrant_CALL_GRANT_CALL)
 		noKinds := w.watchAs(secret.Reveal(), &wxbrokerv1.Subscription{Calls: true})
 		check(noKinds.checkNext("wx1"), "alias key of web for wx1", wxbrokerv1.CallGrant_CALL_GRANT_MEDIA, wxbrokerv1.CallGrant_CALL_GRANT_CALL)
-		w.grant(id, []string{"wx1"}, access.Sign, access.Template)
+		w.grant(id, []string{"wx1"}, credential.Sign, credential.Template)
 		check(stream.checkNext("wx1", "wx1 jsapi_ticket 2 k"), "alias key of web for wx1", wxbrokerv1.CallGrant_CALL_GRANT_TEMPLATE)
 		plain := w.watchAs(secret.Reveal(), both("wx1"))
 		check(plain.checkNext("wx1", "wx1 jsapi_ticket 2 k"), "")
-		w.grant(id, []string{"wx1"}, access.Sign)
+		w.grant(id, []string{"wx1"}, credential.Sign)
 		check(stream.checkNext("wx1", "wx1 jsapi_ticket 2 k"), "")
-		w.grant(id, []string{"wx1"}, access.Report)
+		w.grant(id, []string{"wx1"}, credential.Report)
 		stream.checkRefused(codes.PermissionDenied)
-		w.grant(id, []string{"wx1"}, access.OAuth)
+		w.grant(id, []string{"wx1"}, credential.OAuth)
 		other := both("wx2")
 		other.Calls = true
 		w.watchAs(secret.Reveal(), other).checkRefused(codes.PermissionDenied)
@@ -80,7 +80,7 @@ func TestOpenStreamsFollowTheGrants(t *testing.T) {
 		secret, id := access.NewToken()
 		w.publish("wx1", token(1, "t1"), ticket(1, "a1"))
 		w.publish("wx2", token(2, "t2"), ticket(2, "a2"))
-		w.grant(id, []string{"wx1"}, access.Sign)
+		w.grant(id, []string{"wx1"}, credential.Sign)
 		s := w.watchAs(secret.Reveal(), both())
 		s.checkNext("wx1", "wx1 jsapi_ticket 1 a1")
 		w.Tells(
@@ -93,10 +93,10 @@ func TestOpenStreamsFollowTheGrants(t *testing.T) {
 		w.Tells()
 		w.publish("wx2", token(4, "t4"), ticket(4, "a4")) // which is none of its business: no state comes of it
 		synctest.Wait()
-		w.grant(id, []string{"wx1", "wx2"}, access.Sign, access.Token)
+		w.grant(id, []string{"wx1", "wx2"}, credential.Sign, credential.Token)
 		s.checkNext("wx1", "wx1 access_token 3 t3", "wx1 jsapi_ticket 3 a3", "wx2", "wx2 access_token 4 t4", "wx2 jsapi_ticket 4 a4")
 		w.Tells("appid=wx1 kinds=[access_token]", "appid=wx2 kinds=\"[access_token jsapi_ticket]\"")
-		w.grant(id, []string{access.EveryAccount}, access.Token)
+		w.grant(id, []string{access.EveryAccount}, credential.Token)
 		s.checkNext("wx1", "wx1 access_token 3 t3", "wx2", "wx2 access_token 4 t4")
 		w.Tells("outcome=revoked", "appid=wx2 kinds=[jsapi_ticket]")
 		w.publish("wx3", token(5, "t5"))
@@ -106,7 +106,7 @@ func TestOpenStreamsFollowTheGrants(t *testing.T) {
 		s.checkNext("wx1", "wx1 access_token 3 t3", "wx3", "wx3 access_token 5 t5")
 		w.Tells("outcome=revoked")
 		start := time.Now()
-		w.grant(id, []string{"wx1"}, access.Report)
+		w.grant(id, []string{"wx1"}, credential.Report)
 		if err := s.end(); status.Code(err) != codes.PermissionDenied || !strings.Contains(err.Error(), "the app web has not been granted any credential") {
 			t.Errorf("the stream ended with %v", err)
 		}
@@ -123,7 +123,7 @@ func TestRevokedAppsAreCut(t *testing.T) {
 		w := newWorld(t)
 		secret, id := access.NewToken()
 		w.publish("wx1", ticket(1, "a"))
-		w.grant(id, []string{"wx1"}, access.Sign)
+		w.grant(id, []string{"wx1"}, credential.Sign)
 		s := w.watchAs(secret.Reveal(), both())
 		s.checkNext("wx1", "wx1 jsapi_ticket 1 a")
 		w.use() // there are no apps
@@ -140,11 +140,11 @@ func TestAnIdentityMoves(t *testing.T) {
 		secret, id := access.NewToken()
 		w.publish("wx1", ticket(1, "a"))
 		w.publish("wx2", ticket(2, "b"))
-		w.grant(id, []string{"wx1"}, access.Sign)
+		w.grant(id, []string{"wx1"}, credential.Sign)
 		s := w.watchAs(secret.Reveal(), &wxbrokerv1.Subscription{Kinds: []wxbrokerv1.CredentialKind{ticketKind}})
 		s.checkNext("wx1", "wx1 jsapi_ticket 1 a")
 		w.Told()
-		w.use(access.App{Name: "other", Identities: []access.Identity{id}, Accounts: []string{"wx2"}, Grants: []access.Grant{access.Sign}})
+		w.use(access.App{Name: "other", Identities: []access.Identity{id}, Accounts: []string{"wx2"}, Grants: []credential.Grant{credential.Sign}})
 		s.checkNext("wx2", "wx2 jsapi_ticket 2 b")
 		w.Tells("app=other action=watch outcome=granted", "app=other action=watch outcome=revoked")
 		if edges := w.edges.List(); len(edges) != 1 || edges[0].App != "other" {
@@ -162,7 +162,7 @@ func TestOpenBecomesClosed(t *testing.T) {
 		w.publish("wx1", ticket(1, "a"))
 		s := w.watch(both())
 		s.checkNext("wx1", "wx1 jsapi_ticket 1 a")
-		w.grant(id, []string{"wx1"}, access.Sign)
+		w.grant(id, []string{"wx1"}, credential.Sign)
 		s.checkRefused(codes.PermissionDenied)
 	})
 }
@@ -174,18 +174,18 @@ func TestWhatCannotBeGranted(t *testing.T) {
 	for _, tt := range []struct {
 		name         string
 		subscription *wxbrokerv1.Subscription
-		grants       []access.Grant
+		grants       []credential.Grant
 		want         []string // nil is PERMISSION_DENIED
 	}{
-		{"an account of others", ticketOf("wx2"), []access.Grant{access.Sign}, nil},
-		{"one of ours, one of others", ticketOf("wx2", "wx1"), []access.Grant{access.Sign}, []string{"wx1", "wx1 jsapi_ticket 1 a1"}},
-		{"one of ours, one of nobody's", ticketOf("wx1", "wx9"), []access.Grant{access.Sign}, []string{"wx1", "wx1 jsapi_ticket 1 a1"}},
-		{"whatever there is", ticketOf(), []access.Grant{access.Sign}, []string{"wx1", "wx1 jsapi_ticket 1 a1"}},
-		{"a kind of another grant", ticketOf(), []access.Grant{access.Token}, nil},
-		{"no credential at all", both(), []access.Grant{access.Template, access.Admin}, nil},
+		{"an account of others", ticketOf("wx2"), []credential.Grant{credential.Sign}, nil},
+		{"one of ours, one of others", ticketOf("wx2", "wx1"), []credential.Grant{credential.Sign}, []string{"wx1", "wx1 jsapi_ticket 1 a1"}},
+		{"one of ours, one of nobody's", ticketOf("wx1", "wx9"), []credential.Grant{credential.Sign}, []string{"wx1", "wx1 jsapi_ticket 1 a1"}},
+		{"whatever there is", ticketOf(), []credential.Grant{credential.Sign}, []string{"wx1", "wx1 jsapi_ticket 1 a1"}},
+		{"a kind of another grant", ticketOf(), []credential.Grant{credential.Token}, nil},
+		{"no credential at all", both(), []credential.Grant{credential.Template, credential.Admin}, nil},
 		{
 			"a kind that is not known yet", &wxbrokerv1.Subscription{Kinds: []wxbrokerv1.CredentialKind{newerKind}},
-			[]access.Grant{access.Sign},
+			[]credential.Grant{credential.Sign},
 			[]string{"wx1"},
 		},
 	} {
@@ -217,7 +217,7 @@ func TestClaimsAreForWhatOneMayHold(t *testing.T) {
 		w := newWorld(t)
 		secret, id := access.NewToken()
 		w.publish("wx1", token(1, "t1"), ticket(1, "a1"))
-		w.grant(id, []string{"wx1"}, access.Sign)
+		w.grant(id, []string{"wx1"}, credential.Sign)
 		all := []*wxbrokerv1.HeldVersion{held("wx1", tokenKind, 9), held("wx1", ticketKind, 9), held("wx2", ticketKind, 9)}
 		subscription := both()
 		subscription.Held = all
@@ -252,7 +252,7 @@ func TestStreamsEndWithTheProof(t *testing.T) {
 				w := newWorld(t)
 				cluster := clustertest.New(t, "one")
 				w.publish("wx1", ticket(1, "a"))
-				app := access.App{Name: "web", Identities: []access.Identity{"k8s:shop:web"}, Accounts: []string{"wx1"}, Grants: []access.Grant{access.Sign}}
+				app := access.App{Name: "web", Identities: []access.Identity{"k8s:shop:web"}, Accounts: []string{"wx1"}, Grants: []credential.Grant{credential.Sign}}
 				policy, err := access.NewPolicy([]access.App{app}, access.NewKubernetes(clustertest.Issuer, "a test", access.KeyFile(cluster.KeysFile(t))))
 				if err != nil {
 					t.Fatal(err)
@@ -295,7 +295,7 @@ func TestEdgesSayForWhichApp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		secret, id := access.NewToken()
-		w.grant(id, []string{"wx1"}, access.Sign)
+		w.grant(id, []string{"wx1"}, credential.Sign)
 		w.watchAs(secret.Reveal(), both()).checkNext()
 		if edges := w.edges.List(); len(edges) != 1 || edges[0].App != "web" {
 			t.Errorf("%+v", edges)

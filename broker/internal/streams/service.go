@@ -50,8 +50,8 @@ func New(o Options) *Service {
 // Needs are those of the service's methods.
 func Needs() access.Needs {
 	return access.Needs{
-		wxbrokerv1.CredentialService_Watch_FullMethodName:         {Action: "watch", Grants: []access.Grant{access.Sign, access.Token, access.Template, access.Media, access.OAuth, access.Call}},
-		wxbrokerv1.CredentialService_ReportInvalid_FullMethodName: {Action: "report", Grants: []access.Grant{access.Report}, Counts: true},
+		wxbrokerv1.CredentialService_Watch_FullMethodName:         {Action: "watch", Grants: []credential.Grant{credential.Sign, credential.Token, credential.Template, credential.Media, credential.OAuth, credential.Call}},
+		wxbrokerv1.CredentialService_ReportInvalid_FullMethodName: {Action: "report", Grants: []credential.Grant{credential.Report}, Counts: true},
 	}
 }
 

@@ -65,7 +65,7 @@ func newWorld(t *testing.T) *world {
 }
 
 // grant makes the app web, which has that identity, the only one.
-func (w *world) grant(id access.Identity, accounts []string, grants ...access.Grant) {
+func (w *world) grant(id access.Identity, accounts []string, grants ...credential.Grant) {
 	w.t.Helper()
 	w.use(access.App{Name: "web", Identities: []access.Identity{id}, Accounts: accounts, Grants: grants})
 }

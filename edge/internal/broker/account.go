@@ -15,7 +15,7 @@ import (
 // OnlyAccount returns the account for which the broker makes such calls, if
 // there is only one. It is for who follows no stream, and so does not know, and
 // is about to download; name tells the broker's operator who that is.
-func (c *Client) OnlyAccount(ctx context.Context, name string, grant credential.CallGrant) (appid string, err error) {
+func (c *Client) OnlyAccount(ctx context.Context, name string, grant credential.Grant) (appid string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
 	var state *wxbrokerv1.WatchResponse

@@ -20,7 +20,7 @@ var callNames = names{"appid": anywhere}
 
 // caller returns the account that a call is for, and the one that is named
 // where it is none.
-func (a *API) caller(given raw, grant credential.CallGrant) (string, error) {
+func (a *API) caller(given raw, grant credential.Grant) (string, error) {
 	if len(given["appid"]) > 1 {
 		return "", refuse(http.StatusBadRequest, "appid is given %d times", len(given["appid"]))
 	}

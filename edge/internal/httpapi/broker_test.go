@@ -217,7 +217,7 @@ func leaves(t testing.TB, server *grpc.Server) {
 	})
 }
 
-var everyCall = []credential.CallGrant{credential.Template, credential.Media, credential.OAuth, credential.Call}
+var everyCall = []credential.Grant{credential.Template, credential.Media, credential.OAuth, credential.Call}
 
 // callsOnly is an account of which the broker grants calls and nothing else.
 func callsOnly(appid string) credential.Account {

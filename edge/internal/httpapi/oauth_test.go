@@ -108,7 +108,7 @@ func TestCodesThatAreRefused(t *testing.T) {
 			b := new(fakeBroker)
 			w := callsWorld(t, b)
 			other := callsOnly(pay)
-			other.Calls = []credential.CallGrant{credential.Media}
+			other.Calls = []credential.Grant{credential.Media}
 			w.state.Apply([]credential.Account{callsOnly(shop), other})
 			rec := w.call(withKey(get("/v1/oauth/openid", test.query)))
 			if rec.Code != test.status || !strings.Contains(rec.Body.String(), test.says) || strings.Contains(rec.Body.String(), "secret") || len(b.codes) > 0 {
@@ -189,7 +189,7 @@ func TestRedirectsThatAreRefused(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			w := callsWorld(t, new(fakeBroker))
 			other := callsOnly(pay)
-			other.Calls = []credential.CallGrant{credential.Call}
+			other.Calls = []credential.Grant{credential.Call}
 			w.state.Apply([]credential.Account{callsOnly(shop), other})
 			rec := w.call(withKey(get("/v1/oauth/url", test.query)))
 			if rec.Code != test.status || !strings.Contains(rec.Body.String(), test.says) {

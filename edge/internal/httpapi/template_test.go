@@ -90,7 +90,7 @@ func TestTemplatesThatAreRefused(t *testing.T) {
 			b := new(fakeBroker)
 			w := callsWorld(t, b)
 			other := callsOnly(pay)
-			other.Calls = []credential.CallGrant{credential.Media}
+			other.Calls = []credential.Grant{credential.Media}
 			w.state.Apply([]credential.Account{callsOnly(shop), other})
 			r := post(sendPath, test.contentType, test.body)
 			r.URL.RawQuery = test.query

@@ -20,7 +20,7 @@ func (s *State) Account(appid string) (credential.Account, error) {
 // without an appid the only account for which the broker makes such calls. For the
 // grant [credential.Call] an account with any grant for calls will do. Which grant a
 // call takes depends on its path, and the broker decides that.
-func (s *State) Caller(appid string, grant credential.CallGrant) (string, error) {
+func (s *State) Caller(appid string, grant credential.Grant) (string, error) {
 	wanted := want{string(grant) + " calls", func(a account) bool {
 		return slices.Contains(a.Calls, grant) || grant == credential.Call && len(a.Calls) > 0
 	}}

@@ -12,7 +12,7 @@ import (
 )
 
 func TestCaller(t *testing.T) {
-	may := func(appid string, grants ...credential.CallGrant) credential.Account {
+	may := func(appid string, grants ...credential.Grant) credential.Account {
 		return credential.Account{AppID: appid, Calls: grants}
 	}
 	media, template, none := may(shop, credential.Media), may(pay, credential.Template), may(shop)
@@ -21,7 +21,7 @@ func TestCaller(t *testing.T) {
 		wanted   []string
 		accounts []credential.Account
 		appid    string
-		grant    credential.CallGrant
+		grant    credential.Grant
 		is, says string
 		err      error
 	}{

@@ -75,7 +75,7 @@ func TestReady(t *testing.T) {
 	nothing.Kinds, nothing.Credentials = nil, nil
 	onlyCalls, callsAndTicket, callsAndCards := nothing, starting, nothing
 	for _, a := range []*credential.Account{&onlyCalls, &callsAndTicket, &callsAndCards} {
-		a.Calls = []credential.CallGrant{credential.Media}
+		a.Calls = []credential.Grant{credential.Media}
 	}
 	callsAndCards.Kinds = []credential.Kind{credential.WXCardTicket}
 	both := []string{shop, pay}
