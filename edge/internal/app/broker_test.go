@@ -2,11 +2,8 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,6 +19,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/wxbroker/wxbroker/edge/internal/apitest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
@@ -199,28 +197,8 @@ func (b *fakeBroker) last() (subscription *wxbrokerv1.Subscription, held []*wxbr
 // ticket that the simulator just handed out. A test removes what it does not want.
 func (b *fakeBroker) account(appid string) *wxbrokerv1.Account {
 	b.t.Helper()
-	var body struct {
-		Token     string `json:"access_token"`
-		Ticket    string `json:"ticket"`
-		ExpiresIn int64  `json:"expires_in"`
-	}
-	out := &wxbrokerv1.Account{Appid: appid, Policy: &wxbrokerv1.AccountPolicy{}}
-	now := time.Now().Add(b.ahead)
-	call := func(kind credential.Kind, path string, value *string) {
-		rec := httptest.NewRecorder()
-		b.sim.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, nil))
-		if err := json.Unmarshal(rec.Body.Bytes(), &body); err != nil || *value == "" {
-			b.t.Fatalf("the simulator answered %s with %s", path, rec.Body)
-		}
-		out.Kinds = append(out.Kinds, kind.Wire())
-		out.Credentials = append(out.Credentials, &wxbrokerv1.Credential{
-			Kind: kind.Wire(), Value: *value, Version: now.UnixMilli(),
-			ExpireTime: timestamppb.New(now.Add(time.Duration(body.ExpiresIn) * time.Second)),
-		})
-	}
-	call(credential.AccessToken, wechatsim.PathToken+"?grant_type=client_credential&secret=s&appid="+appid, &body.Token)
-	call(credential.JSAPITicket, wechatsim.PathTicket+"?type=jsapi&access_token="+body.Token, &body.Ticket)
-	return out
+	now := credential.Clock(func() time.Time { return time.Now().Add(b.ahead) }).Now()
+	return apitest.Account(b.t, b.sim, appid, now).Wire(now)
 }
 
 // rotate gives the account a new ticket and grants it.

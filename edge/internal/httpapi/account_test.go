@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wxbroker/wxbroker/edge/internal/apitest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
@@ -134,7 +135,7 @@ func TestBeforeTheBrokerIsHeard(t *testing.T) {
 		w := newWorld(t, wechatsim.Settings{})
 		w.setKeys("k")
 		for _, path := range append([]string{"/token", "/ticket"}, signs...) {
-			r := post(path, formType, given.form())
+			r := apitest.Post(path, apitest.FormType, given.form())
 			r.Header.Set("Authorization", "Bearer k")
 			a := w.ask(r)
 			refused(t, a, http.StatusServiceUnavailable, "the broker has not sent any")
@@ -142,7 +143,7 @@ func TestBeforeTheBrokerIsHeard(t *testing.T) {
 				t.Errorf("%s: no Retry-After", path)
 			}
 		}
-		if a := w.ask(get("/nonce", "")); a.status != http.StatusOK {
+		if a := w.ask(apitest.Get("/nonce", "")); a.status != http.StatusOK {
 			t.Errorf("a nonce needs no broker: %s", a.raw)
 		}
 	}
@@ -158,14 +159,14 @@ func TestTicketExpires(t *testing.T) {
 		w.setKeys("k")
 		for second := range life + 5 {
 			for _, path := range signs {
-				a := w.ask(post(path, formType, pairs{"url", page, "noncestr", "abc"}.form()))
+				a := w.ask(apitest.Post(path, apitest.FormType, pairs{"url", page, "noncestr", "abc"}.form()))
 				if second < life {
 					w.acceptAs(a, shop, "abc", page)
 				} else {
 					refused(t, a, http.StatusServiceUnavailable, "expired")
 				}
 			}
-			r := get("/ticket", "")
+			r := apitest.Get("/ticket", "")
 			r.Header.Set("Authorization", "Bearer k")
 			a := w.ask(r)
 			if second < life {
@@ -179,6 +180,6 @@ func TestTicketExpires(t *testing.T) {
 		}
 		// The next ticket is served again.
 		w.state.Apply([]credential.Account{w.account(shop)})
-		w.accept(w.ask(get("/all", pairs{"url", page}.form())))
+		w.accept(w.ask(apitest.Get("/all", pairs{"url", page}.form())))
 	})
 }

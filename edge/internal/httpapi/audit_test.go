@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/wxbroker/wxbroker/edge/internal/apitest"
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
@@ -46,9 +47,9 @@ func TestWhatIsAudited(t *testing.T) {
 			w := newWorld(t, wechatsim.Settings{})
 			w.setBroker(&reported{err: test.broker})
 			w.state.Apply([]credential.Account{w.account(shop), w.account(pay).Only([]credential.Kind{credential.AccessToken})})
-			r := get(test.path, test.query)
+			r := apitest.Get(test.path, test.query)
 			if test.path == report {
-				r = post(test.path, formType, test.body)
+				r = apitest.Post(test.path, apitest.FormType, test.body)
 				r.URL.RawQuery = test.query
 			}
 			r.RemoteAddr = "192.0.2.7:4711"
@@ -73,7 +74,7 @@ func TestSignaturesAreNotAudited(t *testing.T) {
 	w := oneShop(t)
 	w.setKeys("k")
 	for _, path := range append([]string{"/nonce"}, signs...) {
-		r := post(path, formType, pairs{"url", page}.form())
+		r := apitest.Post(path, apitest.FormType, pairs{"url", page}.form())
 		r.Header.Set("Authorization", "Bearer k")
 		if a := w.ask(r); a.status != http.StatusOK || len(w.audited) > 0 {
 			t.Errorf("%s: HTTP %d, audited as %v", path, a.status, w.audited)

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/wxbroker/wxbroker/edge/internal/apitest"
 )
 
 func TestBodiesThatAreRefused(t *testing.T) {
@@ -20,49 +22,49 @@ func TestBodiesThatAreRefused(t *testing.T) {
 		{"text", "text/plain", pairs{"url", page}.json(), 415, "neither"},
 		{"multipart", "multipart/form-data; boundary=x", "--x--", 415, "neither"},
 		{"content type that is none", "application/json; charset", pairs{"url", page}.json(), 415, "content type"},
-		{"form that says it is JSON", jsonType, pairs{"url", page}.form(), 400, "not a JSON object"},
-		{"JSON that says it is a form", formType, `{` + good + `}`, 400, "url is missing"},
+		{"form that says it is JSON", apitest.JSONType, pairs{"url", page}.form(), 400, "not a JSON object"},
+		{"JSON that says it is a form", apitest.FormType, `{` + good + `}`, 400, "url is missing"},
 
-		{"JSON cut off", jsonType, `{` + good, 400, "not a JSON object"},
-		{"JSON with more after it", jsonType, `{` + good + `}{}`, 400, "not a JSON object"},
-		{"JSON that is null", jsonType, `null`, 400, "not a JSON object"},
-		{"JSON that is a list", jsonType, `[{` + good + `}]`, 400, "not a JSON object"},
-		{"JSON that is a string", jsonType, `"https://shop.example.com/"`, 400, "not a JSON object"},
-		{"JSON that is a number", jsonType, `7`, 400, "not a JSON object"},
-		{"JSON that is not UTF-8", jsonType, "{\"url\":\"https://shop.example.com/\xff\"}", 400, "not a JSON object"},
+		{"JSON cut off", apitest.JSONType, `{` + good, 400, "not a JSON object"},
+		{"JSON with more after it", apitest.JSONType, `{` + good + `}{}`, 400, "not a JSON object"},
+		{"JSON that is null", apitest.JSONType, `null`, 400, "not a JSON object"},
+		{"JSON that is a list", apitest.JSONType, `[{` + good + `}]`, 400, "not a JSON object"},
+		{"JSON that is a string", apitest.JSONType, `"https://shop.example.com/"`, 400, "not a JSON object"},
+		{"JSON that is a number", apitest.JSONType, `7`, 400, "not a JSON object"},
+		{"JSON that is not UTF-8", apitest.JSONType, "{\"url\":\"https://shop.example.com/\xff\"}", 400, "not a JSON object"},
 
-		{"url twice in JSON", jsonType, `{` + good + `,"url":"https://other.example/"}`, 400, "url is given twice"},
-		{"url twice in JSON, once null", jsonType, `{` + good + `,"url":null}`, 400, "url is given twice"},
-		{"url that is null", jsonType, `{"url":null}`, 400, "url is missing"},
-		{"url that is a number", jsonType, `{"url":1}`, 400, "url has a type"},
-		{"url that is a list", jsonType, `{"url":["https://shop.example.com/"]}`, 400, "url has a type"},
-		{"url that is an object", jsonType, `{"url":{}}`, 400, "url has a type"},
-		{"url that is true", jsonType, `{"url":true}`, 400, "url has a type"},
-		{"noncestr that is a number", jsonType, `{` + good + `,"noncestr":1}`, 400, "noncestr has a type"},
-		{"appid that is false", jsonType, `{` + good + `,"appid":false}`, 400, "appid has a type"},
-		{"timestamp with a fraction", jsonType, `{` + good + `,"timestamp":1.5}`, 400, "timestamp"},
-		{"timestamp with an exponent", jsonType, `{` + good + `,"timestamp":1e9}`, 400, "timestamp"},
-		{"timestamp below zero", jsonType, `{` + good + `,"timestamp":-1}`, 400, "timestamp"},
-		{"timestamp that is true", jsonType, `{` + good + `,"timestamp":true}`, 400, "timestamp has a type"},
-		{"debug that is a number", jsonType, `{` + good + `,"debug":1}`, 400, "debug has a type"},
-		{"jsApiList that is a number", jsonType, `{` + good + `,"jsApiList":1}`, 400, "jsApiList has a type"},
-		{"jsApiList that holds a number", jsonType, `{` + good + `,"jsApiList":["a",1]}`, 400, "jsApiList has a type"},
-		{"openTagList that is an object", jsonType, `{` + good + `,"openTagList":{}}`, 400, "openTagList has a type"},
+		{"url twice in JSON", apitest.JSONType, `{` + good + `,"url":"https://other.example/"}`, 400, "url is given twice"},
+		{"url twice in JSON, once null", apitest.JSONType, `{` + good + `,"url":null}`, 400, "url is given twice"},
+		{"url that is null", apitest.JSONType, `{"url":null}`, 400, "url is missing"},
+		{"url that is a number", apitest.JSONType, `{"url":1}`, 400, "url has a type"},
+		{"url that is a list", apitest.JSONType, `{"url":["https://shop.example.com/"]}`, 400, "url has a type"},
+		{"url that is an object", apitest.JSONType, `{"url":{}}`, 400, "url has a type"},
+		{"url that is true", apitest.JSONType, `{"url":true}`, 400, "url has a type"},
+		{"noncestr that is a number", apitest.JSONType, `{` + good + `,"noncestr":1}`, 400, "noncestr has a type"},
+		{"appid that is false", apitest.JSONType, `{` + good + `,"appid":false}`, 400, "appid has a type"},
+		{"timestamp with a fraction", apitest.JSONType, `{` + good + `,"timestamp":1.5}`, 400, "timestamp"},
+		{"timestamp with an exponent", apitest.JSONType, `{` + good + `,"timestamp":1e9}`, 400, "timestamp"},
+		{"timestamp below zero", apitest.JSONType, `{` + good + `,"timestamp":-1}`, 400, "timestamp"},
+		{"timestamp that is true", apitest.JSONType, `{` + good + `,"timestamp":true}`, 400, "timestamp has a type"},
+		{"debug that is a number", apitest.JSONType, `{` + good + `,"debug":1}`, 400, "debug has a type"},
+		{"jsApiList that is a number", apitest.JSONType, `{` + good + `,"jsApiList":1}`, 400, "jsApiList has a type"},
+		{"jsApiList that holds a number", apitest.JSONType, `{` + good + `,"jsApiList":["a",1]}`, 400, "jsApiList has a type"},
+		{"openTagList that is an object", apitest.JSONType, `{` + good + `,"openTagList":{}}`, 400, "openTagList has a type"},
 
-		{"one byte too many", formType, bodyOf(64<<10 + 1), 413, "65536"},
+		{"one byte too many", apitest.FormType, bodyOf(64<<10 + 1), 413, "65536"},
 		{"one byte too many, no content type", "", bodyOf(64<<10 + 1), 413, "65536"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			w := oneShop(t)
 			for _, path := range signs {
-				refused(t, w.ask(post(path, test.contentType, test.body)), test.status, test.says)
+				refused(t, w.ask(apitest.Post(path, test.contentType, test.body)), test.status, test.says)
 			}
 			w.setKeys("k")
 			if test.status != http.StatusBadRequest { // these paths take no url
-				refused(t, w.ask(post("/nonce", test.contentType, test.body)), test.status, test.says)
+				refused(t, w.ask(apitest.Post("/nonce", test.contentType, test.body)), test.status, test.says)
 				for _, path := range []string{"/token", "/ticket"} {
-					r := post(path, test.contentType, test.body)
+					r := apitest.Post(path, test.contentType, test.body)
 					r.Header.Set("Authorization", "Bearer k")
 					refused(t, w.ask(r), test.status, test.says)
 				}
@@ -79,28 +81,28 @@ func bodyOf(n int) string {
 
 func TestBodyAtTheLimitIsTaken(t *testing.T) {
 	w := oneShop(t)
-	w.accept(w.ask(post("/all", formType, bodyOf(64<<10))))
+	w.accept(w.ask(apitest.Post("/all", apitest.FormType, bodyOf(64<<10))))
 }
 
 func TestContentTypeMayHaveParametersAndAnyCase(t *testing.T) {
 	w := oneShop(t)
-	w.accept(w.ask(post("/all", "Application/JSON; charset=utf-8", pairs{"url", page}.json())))
-	w.accept(w.ask(post("/all", formType+"; charset=UTF-8", pairs{"url", page}.form())))
+	w.accept(w.ask(apitest.Post("/all", "Application/JSON; charset=utf-8", pairs{"url", page}.json())))
+	w.accept(w.ask(apitest.Post("/all", apitest.FormType+"; charset=UTF-8", pairs{"url", page}.form())))
 }
 
 func TestParameterInQueryAndBody(t *testing.T) {
 	tests := []struct {
 		name, query, contentType, body, says string
 	}{
-		{"url in the query, the rest in the body", pairs{"url", page}.form(), jsonType, `{"noncestr":"abc"}`, ""},
-		{"url in both", pairs{"url", page}.form(), jsonType, `{"url":"https://shop.example.com/"}`, "url is given 2 times"},
-		{"the same url in both", pairs{"url", page}.form(), formType, pairs{"url", page}.form(), "url is given 2 times"},
-		{"a list in both is one list", "jsApiList=a", jsonType, `{"url":"https://shop.example.com/","jsApiList":["b"]}`, ""},
+		{"url in the query, the rest in the body", pairs{"url", page}.form(), apitest.JSONType, `{"noncestr":"abc"}`, ""},
+		{"url in both", pairs{"url", page}.form(), apitest.JSONType, `{"url":"https://shop.example.com/"}`, "url is given 2 times"},
+		{"the same url in both", pairs{"url", page}.form(), apitest.FormType, pairs{"url", page}.form(), "url is given 2 times"},
+		{"a list in both is one list", "jsApiList=a", apitest.JSONType, `{"url":"https://shop.example.com/","jsApiList":["b"]}`, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			w := oneShop(t)
-			r := post("/getApi", test.contentType, test.body)
+			r := apitest.Post("/getApi", test.contentType, test.body)
 			r.URL.RawQuery = test.query
 			if a := w.ask(r); test.says != "" {
 				refused(t, a, http.StatusBadRequest, test.says)
@@ -125,7 +127,7 @@ func TestChunkedBodyIsBounded(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			// A reader that net/http knows no length of is sent in chunks.
 			body := io.MultiReader(strings.NewReader(bodyOf(test.size)))
-			response, err := server.Client().Post(server.URL+"/getApi", formType, body)
+			response, err := server.Client().Post(server.URL+"/getApi", apitest.FormType, body)
 			if err != nil {
 				t.Fatal(err)
 			}

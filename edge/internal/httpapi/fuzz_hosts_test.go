@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wxbroker/wxbroker/edge/internal/apitest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
@@ -80,12 +81,12 @@ func FuzzSignHosts(f *testing.F) {
 		w.t = t
 		given := pairs{"url", address, "noncestr", nonce, "timestamp", timestamp}
 		asked := []*http.Request{
-			get("/all", given.form()),
-			post("/all", jsonType, given.json()),
-			get("/all", "url="+address+"&noncestr="+nonce+"&timestamp="+timestamp), // nothing is escaped
-			get("/all", pairs{"url", address}.form()),
+			apitest.Get("/all", given.form()),
+			apitest.Post("/all", apitest.JSONType, given.json()),
+			apitest.Get("/all", "url="+address+"&noncestr="+nonce+"&timestamp="+timestamp), // nothing is escaped
+			apitest.Get("/all", pairs{"url", address}.form()),
 		}
-		fromReferer := get("/all", "")
+		fromReferer := apitest.Get("/all", "")
 		fromReferer.Header = http.Header{"Sec-Fetch-Site": {"same-origin"}, "Referer": {address}}
 		for _, r := range append(asked, fromReferer) {
 			a := w.ask(r)

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/wxbroker/wxbroker/edge/internal/apitest"
 )
 
 var (
@@ -29,8 +31,8 @@ func FuzzRequest(f *testing.F) {
 		"_=1&url=https://a.example/&", "url=https%3A%2F%2Fa.example%2F&_=1", "url=%01", "url=https://a.example/%C2%85",
 	} {
 		f.Add(query, "", []byte(nil))
-		f.Add("", formType, []byte(query))
-		f.Add("noncestr=abc", formType+"; charset=utf-8", []byte(query))
+		f.Add("", apitest.FormType, []byte(query))
+		f.Add("noncestr=abc", apitest.FormType+"; charset=utf-8", []byte(query))
 	}
 	for _, body := range []string{
 		`{"url":"https://a.example/"}`, `{"url":"https:\u002f\u002fa.example\u002f?\ud83d\ude00"}`, `{"url":"https://a.example/\ud800"}`,
@@ -39,16 +41,16 @@ func FuzzRequest(f *testing.F) {
 		`{"url":"https://a.example/","url":"https://b.example/"}`, ` { "url" : "https://a.example/" , "appid" : null } `,
 		`{"url":"https://a.example/","jsApiList":[null,"a,b",[]]}`, "{\"url\":\"https://a.example/\xff\"}",
 	} {
-		f.Add("", jsonType, []byte(body))
-		f.Add("url=https://a.example/", jsonType, []byte(body))
+		f.Add("", apitest.JSONType, []byte(body))
+		f.Add("url=https://a.example/", apitest.JSONType, []byte(body))
 	}
 	f.Add("", "multipart/form-data; boundary=x", []byte("--x--"))
-	f.Add("", jsonType+"; charset", []byte("{}"))
+	f.Add("", apitest.JSONType+"; charset", []byte("{}"))
 
 	w := oneShop(f)
 	f.Fuzz(func(t *testing.T, query, contentType string, body []byte) {
 		w.t = t
-		asked := []*http.Request{get("/getApi", query), post("/getApi", contentType, string(body))}
+		asked := []*http.Request{apitest.Get("/getApi", query), apitest.Post("/getApi", contentType, string(body))}
 		asked[1].URL.RawQuery = query
 		for _, r := range asked {
 			a := w.ask(r)
@@ -86,14 +88,14 @@ func FuzzReport(f *testing.F) {
 		"value=abc", "%76alue=abc", "kind=access_token&value=abc&value=abc", "kind=access_token&value=%0a", "kind=access_token&sha256=zz", "url=https://a/?b&kind",
 	} {
 		f.Add(form, "", []byte(nil))
-		f.Add("", formType, []byte(form))
+		f.Add("", apitest.FormType, []byte(form))
 	}
 	for _, body := range []string{
 		`{"kind":"access_token","value":"abc"}`, `{"kind":"access_token","value":"\ud800"}`, `{"kind":"access_token","value":null,"sha256":"00"}`,
 		`{"kind":["access_token"]}`, `{"kind":"access_token","value":57}`, `{"value":"a","value":"b"}`, `{"\u0076alue":"a"}`, `[]`, `{`,
 	} {
-		f.Add("", jsonType, []byte(body))
-		f.Add("kind=access_token", jsonType, []byte(body))
+		f.Add("", apitest.JSONType, []byte(body))
+		f.Add("kind=access_token", apitest.JSONType, []byte(body))
 	}
 	w := oneShop(f)
 	b := new(reported)
@@ -101,7 +103,7 @@ func FuzzReport(f *testing.F) {
 	f.Fuzz(func(t *testing.T, query, contentType string, body []byte) {
 		w.t = t
 		b.reports = nil
-		r := post("/v1/report", contentType, string(body))
+		r := apitest.Post("/v1/report", contentType, string(body))
 		r.URL.RawQuery = query
 		r.Header.Set("Authorization", "Bearer k")
 		a := w.ask(r)

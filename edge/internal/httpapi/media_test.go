@@ -2,7 +2,6 @@ package httpapi_test
 
 import (
 	"cmp"
-	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -13,22 +12,12 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/wxbroker/wxbroker/edge/internal/apitest"
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
+	"github.com/wxbroker/wxbroker/edge/internal/brokertest"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
-
-// file answers with a status, a length (-1 for none), headers and a content, in
-// pieces.
-func file(code int32, length int64, headers []string, pieces ...string) func(*wxbrokerv1.CallHead, callStream) error {
-	return func(_ *wxbrokerv1.CallHead, stream callStream) error {
-		err := sendHead(stream, code, length, headers...)
-		for _, piece := range pieces {
-			err = errors.Join(err, sendPiece(stream, piece))
-		}
-		return err
-	}
-}
 
 // ofName are the headers of a file of WeChat's.
 func ofName(name string) []string { return []string{"Content-Disposition", name} }
@@ -80,9 +69,9 @@ func TestMedia(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			b := &fakeBroker{media: file(test.code, test.length, test.says, test.content...)}
+			b := &brokertest.Broker{Answer: brokertest.File(test.code, test.length, test.says, test.content...)}
 			w := callsWorld(t, b)
-			r := withKey(get(test.path, ""))
+			r := apitest.WithKey(apitest.Get(test.path, ""))
 			maps.Copy(r.Header, test.header)
 			rec := w.call(r)
 			if rec.Code != test.status || rec.Body.String() != cmp.Or(test.got, strings.Join(test.content, "")) {
@@ -93,8 +82,8 @@ func TestMedia(t *testing.T) {
 					t.Errorf("%s: %q, want %q", name, got, want[0])
 				}
 			}
-			w.wasAudited(audit.Entry{LocalKey: "billing", Action: audit.Media, AppID: shop, Status: test.status})
-			got, path := b.heads[0], wxapi.PathMedia
+			apitest.Audited(t, w.audited, audit.Entry{LocalKey: "billing", Action: audit.Media, AppID: shop, Status: test.status})
+			got, path := b.Heads()[0], wxapi.PathMedia
 			if strings.HasSuffix(test.path, "/jssdk") {
 				path = wxapi.PathHDVoice
 			}
@@ -107,8 +96,8 @@ func TestMedia(t *testing.T) {
 
 func TestVideo(t *testing.T) {
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
-		w := callsWorld(t, &fakeBroker{media: file(http.StatusOK, -1, nil, `{"video_`, `url":"https://a/?b&c"}`)})
-		r := withKey(get("/v1/media/abc", ""))
+		w := callsWorld(t, &brokertest.Broker{Answer: brokertest.File(http.StatusOK, -1, nil, `{"video_`, `url":"https://a/?b&c"}`)})
+		r := apitest.WithKey(apitest.Get("/v1/media/abc", ""))
 		r.Method = method
 		if rec := w.call(r); rec.Code != http.StatusOK || rec.Body.String() != `{"video_url":"https://a/?b&c"}` {
 			t.Errorf("%s: HTTP %d: %s", method, rec.Code, rec.Body)
@@ -119,7 +108,7 @@ func TestVideo(t *testing.T) {
 func TestMediaThatIsRefused(t *testing.T) {
 	tests := []struct {
 		name, method, path, query, key string
-		media                          func(*wxbrokerv1.CallHead, callStream) error
+		media                          func(*wxbrokerv1.CallHead, brokertest.Stream) error
 		status                         int
 		says, allow                    string
 	}{
@@ -131,24 +120,24 @@ func TestMediaThatIsRefused(t *testing.T) {
 		{"a media_id that is escaped", "GET", "/v1/media/a&b", "", "k", nil, 400, "media_id", ""},
 		{"an endless media_id", "GET", "/v1/media/" + strings.Repeat("a", 257), "", "k", nil, 400, "media_id", ""},
 		{"an unknown account", "GET", "/v1/media/abc", "appid=wxunknown", "k", nil, 400, "wxunknown", ""},
-		{"a range that it has not", "GET", "/v1/media/abc", "", "k", file(http.StatusOK, 6, ofName("attachment"), "abcdef"), 416, "6 bytes", ""},
-		{"a range that WeChat says it has not", "GET", "/v1/media/abc", "", "k", file(http.StatusRequestedRangeNotSatisfiable, 0, nil), 416, "not that range", ""},
-		{"unknown to WeChat", "GET", "/v1/media/abc", "", "k", file(http.StatusOK, -1, nil, `{"errcode":40007,"errmsg":"invalid media_id"}`), 404, "invalid media_id", ""},
-		{"of which WeChat sends something else", "GET", "/v1/media/abc", "", "k", file(http.StatusForbidden, -1, nil, "<html>"), 503, "HTTP 403", ""},
+		{"a range that it has not", "GET", "/v1/media/abc", "", "k", brokertest.File(http.StatusOK, 6, ofName("attachment"), "abcdef"), 416, "6 bytes", ""},
+		{"a range that WeChat says it has not", "GET", "/v1/media/abc", "", "k", brokertest.File(http.StatusRequestedRangeNotSatisfiable, 0, nil), 416, "not that range", ""},
+		{"unknown to WeChat", "GET", "/v1/media/abc", "", "k", brokertest.File(http.StatusOK, -1, nil, `{"errcode":40007,"errmsg":"invalid media_id"}`), 404, "invalid media_id", ""},
+		{"of which WeChat sends something else", "GET", "/v1/media/abc", "", "k", brokertest.File(http.StatusForbidden, -1, nil, "<html>"), 503, "HTTP 403", ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			w := callsWorld(t, &fakeBroker{media: test.media})
-			r := get("/", test.query)
+			w := callsWorld(t, &brokertest.Broker{Answer: test.media})
+			r := apitest.Get("/", test.query)
 			r.URL.Path, r.Method = test.path, test.method
 			if test.status == http.StatusRequestedRangeNotSatisfiable {
 				r.Header.Set("Range", "bytes=6-")
 			}
 			if test.key != "" {
-				withKey(r)
+				apitest.WithKey(r)
 			}
 			rec := w.call(r)
-			if rec.Code != test.status || !strings.Contains(readable(t, rec), test.says) || rec.Header().Get("Allow") != test.allow {
+			if rec.Code != test.status || !strings.Contains(errmsg(t, rec), test.says) || rec.Header().Get("Allow") != test.allow {
 				t.Errorf("HTTP %d, Allow %q: %s", rec.Code, rec.Header().Get("Allow"), rec.Body)
 			}
 			if got := rec.Header().Get("Content-Disposition"); got != "" {
@@ -161,9 +150,9 @@ func TestMediaThatIsRefused(t *testing.T) {
 // A HEAD has all that a GET has but the file, which is not downloaded.
 func TestHEADOfMedia(t *testing.T) {
 	ended := make(chan struct{})
-	b := &fakeBroker{media: func(_ *wxbrokerv1.CallHead, stream callStream) error {
+	b := &brokertest.Broker{Answer: func(_ *wxbrokerv1.CallHead, stream brokertest.Stream) error {
 		defer close(ended)
-		_ = sendHead(stream, http.StatusOK, 1<<40, "Content-Type", "image/jpeg", "Content-Disposition", `attachment; filename="a.jpg"`)
+		_ = brokertest.SendHead(stream, http.StatusOK, 1<<40, "Content-Type", "image/jpeg", "Content-Disposition", `attachment; filename="a.jpg"`)
 		<-stream.Context().Done()
 		return nil
 	}}
@@ -171,7 +160,7 @@ func TestHEADOfMedia(t *testing.T) {
 	server := httptest.NewServer(w.api)
 	defer server.Close()
 	r, _ := http.NewRequest(http.MethodHead, server.URL+"/v1/media/abc", nil)
-	response, err := server.Client().Do(withKey(r))
+	response, err := server.Client().Do(apitest.WithKey(r))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,8 +187,8 @@ func TestMediaThatBreaksOff(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			b := &fakeBroker{media: func(_ *wxbrokerv1.CallHead, stream callStream) error {
-				_ = file(http.StatusOK, test.size, nil, "abc")(nil, stream)
+			b := &brokertest.Broker{Answer: func(_ *wxbrokerv1.CallHead, stream brokertest.Stream) error {
+				_ = brokertest.File(http.StatusOK, test.size, nil, "abc")(nil, stream)
 				return test.end
 			}}
 			w := callsWorld(t, b)
@@ -208,7 +197,7 @@ func TestMediaThatBreaksOff(t *testing.T) {
 			server := httptest.NewServer(w.api)
 			defer server.Close()
 			r, _ := http.NewRequest(http.MethodGet, server.URL+"/v1/media/abc", nil)
-			response, err := server.Client().Do(withKey(r))
+			response, err := server.Client().Do(apitest.WithKey(r))
 			if err == nil { // else it broke off before anything was on its way
 				_, err = io.ReadAll(response.Body)
 				response.Body.Close()

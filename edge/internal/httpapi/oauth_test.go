@@ -7,8 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wxbroker/wxbroker/edge/internal/apitest"
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
+	"github.com/wxbroker/wxbroker/edge/internal/brokertest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 func TestOpenID(t *testing.T) {
@@ -48,23 +51,23 @@ func TestOpenID(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			b := &fakeBroker{page: test.page, userInfo: test.userInfo}
+			b := &brokertest.Broker{Answer: pageAnswer(test.page, test.userInfo)}
 			w := callsWorld(t, b)
-			rec := w.call(withKey(get("/v1/oauth/openid", test.query)))
+			rec := w.call(apitest.WithKey(apitest.Get("/v1/oauth/openid", test.query)))
 			if rec.Code != http.StatusOK || strings.TrimSpace(rec.Body.String()) != test.want {
 				t.Errorf("HTTP %d: %s", rec.Code, rec.Body)
 			}
-			w.wasAudited(audit.Entry{LocalKey: "billing", Action: audit.OAuth, AppID: shop, Status: 200})
+			apitest.Audited(t, w.audited, audit.Entry{LocalKey: "billing", Action: audit.OAuth, AppID: shop, Status: 200})
 			given, _ := url.ParseQuery(test.query)
-			asked, _ := url.ParseQuery(b.codes[0].GetQuery())
-			if got := b.codes[0]; got.GetAppid() != shop || !got.GetProven() || asked.Get("code") != given.Get("code") {
+			asked, _ := url.ParseQuery(b.HeadsOf(wxapi.PathCode)[0].GetQuery())
+			if got := b.HeadsOf(wxapi.PathCode)[0]; got.GetAppid() != shop || !got.GetProven() || asked.Get("code") != given.Get("code") {
 				t.Errorf("asked %v", got)
 			}
-			if (len(b.users) == 0) != (test.lang == "") {
-				t.Fatalf("the user is asked about %d times", len(b.users))
+			if (len(b.HeadsOf(wxapi.PathUserInfo)) == 0) != (test.lang == "") {
+				t.Fatalf("the user is asked about %d times", len(b.HeadsOf(wxapi.PathUserInfo)))
 			}
-			if test.lang != "" && b.users[0].GetQuery() != "access_token=wxo_sealed&lang="+test.lang+"&openid=o1" {
-				t.Errorf("asked about the user: %v", b.users[0])
+			if test.lang != "" && b.HeadsOf(wxapi.PathUserInfo)[0].GetQuery() != "access_token=wxo_sealed&lang="+test.lang+"&openid=o1" {
+				t.Errorf("asked about the user: %v", b.HeadsOf(wxapi.PathUserInfo)[0])
 			}
 		})
 	}
@@ -74,15 +77,15 @@ func TestOpenID(t *testing.T) {
 // is written costs no login.
 func TestPagesOfWeChat(t *testing.T) {
 	for raw, want := range map[string]int{"1": 1, `"1"`: 1, "true": 1, "0": 0, `""`: 0, "null": 0, "{}": 0} {
-		w := callsWorld(t, &fakeBroker{page: `{"openid":"o","scope":"snsapi_base","is_snapshotuser":` + raw + `}`})
-		if rec := w.call(withKey(get("/v1/oauth/openid", "code=c"))); rec.Body.String() != fmt.Sprintf(`{"openid":"o","scope":"snsapi_base","is_snapshotuser":%d}`, want) {
+		w := callsWorld(t, &brokertest.Broker{Answer: brokertest.JSON(`{"openid":"o","scope":"snsapi_base","is_snapshotuser":` + raw + `}`)})
+		if rec := w.call(apitest.WithKey(apitest.Get("/v1/oauth/openid", "code=c"))); rec.Body.String() != fmt.Sprintf(`{"openid":"o","scope":"snsapi_base","is_snapshotuser":%d}`, want) {
 			t.Errorf("%s: HTTP %d: %s", raw, rec.Code, rec.Body)
 		}
 	}
 	for _, page := range []string{`{}`, `{"openid":""}`, `[]`, `<html>`, ``, `{"openid":1}`} {
-		w := callsWorld(t, &fakeBroker{page: page})
-		rec := w.call(withKey(get("/v1/oauth/openid", "code=c")))
-		if code, message := refusalIn(t, rec); rec.Code != http.StatusServiceUnavailable || code != -1 || !strings.Contains(message, "not what it documents") || rec.Header().Get("Retry-After") != "" {
+		w := callsWorld(t, &brokertest.Broker{Answer: brokertest.JSON(page)})
+		rec := w.call(apitest.WithKey(apitest.Get("/v1/oauth/openid", "code=c")))
+		if code, message := apitest.Refusal(t, rec); rec.Code != http.StatusServiceUnavailable || code != -1 || !strings.Contains(message, "not what it documents") || rec.Header().Get("Retry-After") != "" {
 			t.Errorf("%s: HTTP %d: %s", page, rec.Code, rec.Body)
 		}
 	}
@@ -105,13 +108,13 @@ func TestCodesThatAreRefused(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			b := new(fakeBroker)
+			b := new(brokertest.Broker)
 			w := callsWorld(t, b)
-			other := callsOnly(pay)
+			other := apitest.CallsOnly(pay)
 			other.Calls = []credential.Grant{credential.Media}
-			w.state.Apply([]credential.Account{callsOnly(shop), other})
-			rec := w.call(withKey(get("/v1/oauth/openid", test.query)))
-			if rec.Code != test.status || !strings.Contains(rec.Body.String(), test.says) || strings.Contains(rec.Body.String(), "secret") || len(b.codes) > 0 {
+			w.state.Apply([]credential.Account{apitest.CallsOnly(shop), other})
+			rec := w.call(apitest.WithKey(apitest.Get("/v1/oauth/openid", test.query)))
+			if rec.Code != test.status || !strings.Contains(rec.Body.String(), test.says) || strings.Contains(rec.Body.String(), "secret") || len(b.HeadsOf(wxapi.PathCode)) > 0 {
 				t.Errorf("HTTP %d: %s", rec.Code, rec.Body)
 			}
 		})
@@ -120,23 +123,23 @@ func TestCodesThatAreRefused(t *testing.T) {
 
 // A HEAD would use the code up, and nobody would hear whose it was.
 func TestHEADUsesNoCode(t *testing.T) {
-	b := new(fakeBroker)
+	b := new(brokertest.Broker)
 	w := callsWorld(t, b)
-	r := withKey(get("/v1/oauth/openid", "code=abc"))
+	r := apitest.WithKey(apitest.Get("/v1/oauth/openid", "code=abc"))
 	r.Method = http.MethodHead
-	if rec := w.call(r); rec.Code != http.StatusMethodNotAllowed || rec.Header().Get("Allow") != "GET" || len(b.codes) > 0 {
-		t.Errorf("HTTP %d, %d codes used", rec.Code, len(b.codes))
+	if rec := w.call(r); rec.Code != http.StatusMethodNotAllowed || rec.Header().Get("Allow") != "GET" || len(b.HeadsOf(wxapi.PathCode)) > 0 {
+		t.Errorf("HTTP %d, %d codes used", rec.Code, len(b.HeadsOf(wxapi.PathCode)))
 	}
 }
 
 // A code is used once: not even a caller whom the broker does not know any more
 // has it sent again by what is in front of the broker.
 func TestRefusedCode(t *testing.T) {
-	b := &fakeBroker{says: `{"errcode":40163,"errmsg":"code been used"}`}
+	b := &brokertest.Broker{Answer: brokertest.JSON(`{"errcode":40163,"errmsg":"code been used"}`)}
 	w := callsWorld(t, b)
-	rec := w.call(withKey(get("/v1/oauth/openid", "code=abc")))
-	if code, _ := refusalIn(t, rec); rec.Code != http.StatusBadRequest || code != 40163 || len(b.codes) != 1 {
-		t.Errorf("HTTP %d: %s after %d calls", rec.Code, rec.Body, len(b.codes))
+	rec := w.call(apitest.WithKey(apitest.Get("/v1/oauth/openid", "code=abc")))
+	if code, _ := apitest.Refusal(t, rec); rec.Code != http.StatusBadRequest || code != 40163 || len(b.HeadsOf(wxapi.PathCode)) != 1 {
+		t.Errorf("HTTP %d: %s after %d calls", rec.Code, rec.Body, len(b.HeadsOf(wxapi.PathCode)))
 	}
 }
 
@@ -153,12 +156,12 @@ func TestOAuthURL(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			w := callsWorld(t, new(fakeBroker))
-			rec := w.call(withKey(get("/v1/oauth/url", test.query)))
+			w := callsWorld(t, new(brokertest.Broker))
+			rec := w.call(apitest.WithKey(apitest.Get("/v1/oauth/url", test.query)))
 			if rec.Code != http.StatusOK || strings.TrimSpace(rec.Body.String()) != `{"url":"`+test.want+`"}` {
 				t.Errorf("HTTP %d: %s\nwant %s", rec.Code, rec.Body, test.want)
 			}
-			w.wasAudited(audit.Entry{LocalKey: "billing", Action: audit.OAuthURL, AppID: shop, Status: 200})
+			apitest.Audited(t, w.audited, audit.Entry{LocalKey: "billing", Action: audit.OAuthURL, AppID: shop, Status: 200})
 		})
 	}
 }
@@ -187,11 +190,11 @@ func TestRedirectsThatAreRefused(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			w := callsWorld(t, new(fakeBroker))
-			other := callsOnly(pay)
+			w := callsWorld(t, new(brokertest.Broker))
+			other := apitest.CallsOnly(pay)
 			other.Calls = []credential.Grant{credential.Call}
-			w.state.Apply([]credential.Account{callsOnly(shop), other})
-			rec := w.call(withKey(get("/v1/oauth/url", test.query)))
+			w.state.Apply([]credential.Account{apitest.CallsOnly(shop), other})
+			rec := w.call(apitest.WithKey(apitest.Get("/v1/oauth/url", test.query)))
 			if rec.Code != test.status || !strings.Contains(rec.Body.String(), test.says) {
 				t.Errorf("HTTP %d: %s", rec.Code, rec.Body)
 			}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wxbroker/wxbroker/edge/internal/apitest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
@@ -96,7 +97,7 @@ func TestOriginsThatMayRead(t *testing.T) {
 				if !test.may {
 					refused(t, a, http.StatusForbidden, "sign_hosts")
 				}
-				r := post(path, formType, pairs{"url", page, "appid", shop}.form())
+				r := apitest.Post(path, apitest.FormType, pairs{"url", page, "appid", shop}.form())
 				r.Header.Set("Origin", test.origin)
 				if a := w.ask(r); allows(t, a, test.origin) != test.may {
 					t.Errorf("%s: HTTP %d, %v", path, a.status, a.header)
@@ -105,7 +106,7 @@ func TestOriginsThatMayRead(t *testing.T) {
 			// What hands out credentials is for no page.
 			for _, path := range []string{"/token", "/ticket", "/v1/report"} {
 				for _, method := range []string{http.MethodGet, http.MethodPost} {
-					r := post(path, formType, "")
+					r := apitest.Post(path, apitest.FormType, "")
 					r.Method = method
 					r.Header.Set("Origin", test.origin)
 					r.Header.Set("Authorization", "Bearer k")
@@ -167,7 +168,7 @@ func TestAnswersVaryByOrigin(t *testing.T) {
 	for _, path := range shared {
 		for _, origin := range []string{"", "https://shop.example.com", "https://evil.example"} {
 			for _, body := range []string{pairs{"url", page}.form(), "url=/relative"} {
-				r := post(path, formType, body)
+				r := apitest.Post(path, apitest.FormType, body)
 				if origin != "" {
 					r.Header.Set("Origin", origin)
 				}
@@ -184,7 +185,7 @@ func TestErrorsAreShared(t *testing.T) {
 	const origin = "https://shop.example.com"
 	w := sharing(t, "shop.example.com")
 	for _, body := range []string{"url=/relative", pairs{"url", "https://evil.example/", "appid", shop}.form()} {
-		r := post("/getApi", formType, body)
+		r := apitest.Post("/getApi", apitest.FormType, body)
 		r.Header.Set("Origin", origin)
 		if a := w.ask(r); a.status < 400 || !allows(t, a, origin) {
 			t.Errorf("HTTP %d: %v", a.status, a.header)
@@ -199,7 +200,7 @@ func TestRetryAfterIsShared(t *testing.T) {
 	accounts := w.state.Accounts()
 	accounts[0].Credentials = nil
 	w.state.Apply(accounts)
-	r := get("/getApi", pairs{"url", page}.form())
+	r := apitest.Get("/getApi", pairs{"url", page}.form())
 	r.Header.Set("Origin", origin)
 	a := w.ask(r)
 	if a.status != http.StatusServiceUnavailable || !allows(t, a, origin) || a.header.Get("Retry-After") == "" || a.header.Get("Access-Control-Expose-Headers") != "Retry-After" {
@@ -209,7 +210,7 @@ func TestRetryAfterIsShared(t *testing.T) {
 
 func TestTwoOrigins(t *testing.T) {
 	w := sharing(t, "shop.example.com")
-	for _, r := range []*http.Request{get("/nonce", ""), preflight("/nonce", "https://shop.example.com", http.MethodGet)} {
+	for _, r := range []*http.Request{apitest.Get("/nonce", ""), preflight("/nonce", "https://shop.example.com", http.MethodGet)} {
 		r.Header["Origin"] = []string{"https://shop.example.com", "https://evil.example"}
 		if a := w.ask(r); len(a.header.Values("Access-Control-Allow-Origin")) > 0 {
 			t.Errorf("%s: %v", r.Method, a.header)
@@ -222,7 +223,7 @@ func TestOriginsFollowTheState(t *testing.T) {
 	const origin = "https://new.example.com"
 	w := sharing(t, "shop.example.com")
 	ask := func() bool {
-		r := get("/nonce", "")
+		r := apitest.Get("/nonce", "")
 		r.Header.Set("Origin", origin)
 		return allows(t, w.ask(r), origin)
 	}

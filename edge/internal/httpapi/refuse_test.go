@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/wxbroker/wxbroker/edge/internal/apitest"
 )
 
 // longURL is a page's address of n bytes.
@@ -87,7 +89,7 @@ func TestParametersThatAreRefused(t *testing.T) {
 				}
 			}
 			// And nothing has changed by it.
-			w.accept(w.ask(get("/all", pairs{"url", page}.form())))
+			w.accept(w.ask(apitest.Get("/all", pairs{"url", page}.form())))
 		})
 	}
 }
@@ -120,9 +122,9 @@ func TestFormsThatAreRefused(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			w := oneShop(t)
 			for _, path := range signs {
-				asked := []*http.Request{post(path, formType, test.form)}
+				asked := []*http.Request{apitest.Post(path, apitest.FormType, test.form)}
 				if path != "/v1/jsapi/signature" {
-					asked = append(asked, get(path, test.form))
+					asked = append(asked, apitest.Get(path, test.form))
 				}
 				for _, r := range asked {
 					a := w.ask(r)

@@ -15,7 +15,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/wxbroker/wxbroker/edge/internal/apitest"
 	"github.com/wxbroker/wxbroker/edge/internal/broker"
+	"github.com/wxbroker/wxbroker/edge/internal/brokertest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
@@ -29,9 +31,9 @@ var (
 	refusedHash = hex.EncodeToString(refusedSum[:])
 )
 
-// reported is what a broker hears and says.
+// reported is a broker that takes reports, what it heard and what it says.
 type reported struct {
-	keys     []string
+	brokertest.Broker
 	reports  []broker.Report
 	versions credential.Versions
 	err      error
@@ -41,19 +43,19 @@ type reported struct {
 func (w *world) setBroker(r *reported) {
 	w.t.Helper()
 	w.setKeys("billing k")
-	w.connect(&fakeBroker{report: func(key string, in *wxbrokerv1.ReportInvalidRequest) (credential.Versions, error) {
+	r.Report = func(_ context.Context, in *wxbrokerv1.ReportInvalidRequest) (credential.Versions, error) {
 		kind, _ := credential.KindFromWire(in.GetKind())
-		r.keys = append(r.keys, key)
 		r.reports = append(r.reports, broker.Report{AppID: in.GetAppid(), Kind: kind, Hash: [sha256.Size]byte(in.GetValueSha256())})
 		return r.versions, r.err
-	}})
+	}
+	w.api.Broker = r.Client(w.t)
 }
 
 // report sends a report with the key k. Whatever the answer, it has neither
 // value nor hash.
 func (w *world) report(query, contentType, body string) answer {
 	w.t.Helper()
-	r := post("/v1/report", contentType, body)
+	r := apitest.Post("/v1/report", contentType, body)
 	r.URL.RawQuery = query
 	r.Header.Set("Authorization", "Bearer k")
 	a := w.ask(r)
@@ -75,32 +77,32 @@ func TestReport(t *testing.T) {
 		name, query, contentType, body string
 		want                           broker.Report
 	}{
-		{"value in JSON", "", jsonType, pairs{"kind", "access_token", "value", refusedToken}.json(), token},
-		{"value in a form", "", formType, pairs{"kind", "access_token", "value", refusedToken}.form(), token},
-		{"hash in JSON", "", jsonType, pairs{"kind", "access_token", "sha256", refusedHash}.json(), token},
-		{"hash in a form", "", formType, pairs{"kind", "access_token", "sha256", refusedHash}.form(), token},
-		{"hash in capitals", "", formType, pairs{"kind", "access_token", "sha256", strings.ToUpper(refusedHash)}.form(), token},
+		{"value in JSON", "", apitest.JSONType, pairs{"kind", "access_token", "value", refusedToken}.json(), token},
+		{"value in a form", "", apitest.FormType, pairs{"kind", "access_token", "value", refusedToken}.form(), token},
+		{"hash in JSON", "", apitest.JSONType, pairs{"kind", "access_token", "sha256", refusedHash}.json(), token},
+		{"hash in a form", "", apitest.FormType, pairs{"kind", "access_token", "sha256", refusedHash}.form(), token},
+		{"hash in capitals", "", apitest.FormType, pairs{"kind", "access_token", "sha256", strings.ToUpper(refusedHash)}.form(), token},
 		{"hash in the query", pairs{"kind", "access_token", "sha256", refusedHash}.form(), "", "", token},
-		{"value in the body, the rest in the query", "kind=access_token&appid=" + shop, formType, "value=" + refusedToken, token},
-		{"account by name", "", jsonType, pairs{"appid", shop, "kind", "access_token", "value", refusedToken}.json(), token},
-		{"account without a name", "", jsonType, pairs{"appid", "", "kind", "access_token", "value", refusedToken}.json(), token},
-		{"kind that the edge does not hold", "", jsonType, pairs{"appid", shop, "kind", "wx_card_ticket", "value", refusedToken}.json(), card},
-		{"null for what is absent", "", jsonType, `{"kind":"access_token","appid":null,"sha256":null,"value":"` + refusedToken + `"}`, token},
-		{"what is not ours", "_=1", formType, "url=https://a/b?x=1&y=2&kind=access_token&value=" + refusedToken, token},
-		{"4 KiB", "", formType, "kind=access_token&value=" + strings.Repeat("a", 4<<10), broker.Report{
+		{"value in the body, the rest in the query", "kind=access_token&appid=" + shop, apitest.FormType, "value=" + refusedToken, token},
+		{"account by name", "", apitest.JSONType, pairs{"appid", shop, "kind", "access_token", "value", refusedToken}.json(), token},
+		{"account without a name", "", apitest.JSONType, pairs{"appid", "", "kind", "access_token", "value", refusedToken}.json(), token},
+		{"kind that the edge does not hold", "", apitest.JSONType, pairs{"appid", shop, "kind", "wx_card_ticket", "value", refusedToken}.json(), card},
+		{"null for what is absent", "", apitest.JSONType, `{"kind":"access_token","appid":null,"sha256":null,"value":"` + refusedToken + `"}`, token},
+		{"what is not ours", "_=1", apitest.FormType, "url=https://a/b?x=1&y=2&kind=access_token&value=" + refusedToken, token},
+		{"4 KiB", "", apitest.FormType, "kind=access_token&value=" + strings.Repeat("a", 4<<10), broker.Report{
 			AppID: shop, Kind: credential.AccessToken, Hash: sha256.Sum256([]byte(strings.Repeat("a", 4<<10))),
 		}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			w.t = t
-			b.keys, b.reports = nil, nil
+			b.reports = nil
 			a := w.report(test.query, test.contentType, test.body)
 			if a.status != http.StatusOK || a.raw != `{"reported_version":1757000000000,"current_version":1757000000000}` {
 				t.Errorf("HTTP %d: %q", a.status, a.raw)
 			}
-			if len(b.reports) != 1 || b.reports[0] != test.want || b.keys[0] != "billing" {
-				t.Errorf("%q reported %v", b.keys, b.reports)
+			if len(b.reports) != 1 || b.reports[0] != test.want || b.Keys()[len(b.Keys())-1] != "billing" {
+				t.Errorf("%q reported %v", b.Keys(), b.reports)
 			}
 			if w.answered[0] != "/v1/report 200" {
 				t.Errorf("counted as %q", w.answered)
@@ -134,7 +136,7 @@ func TestReportIsLocked(t *testing.T) {
 			}
 			// Whoever has no key does not learn what else was wrong.
 			for _, body := range []string{"", "kind=access_token&value=" + refusedToken, "%zz"} {
-				r := post("/v1/report", formType, body)
+				r := apitest.Post("/v1/report", apitest.FormType, body)
 				if test.authorization != "" {
 					r.Header.Set("Authorization", test.authorization)
 				}
@@ -160,43 +162,43 @@ func TestReportsThatAreRefused(t *testing.T) {
 		says                           string
 	}{
 		{"nothing", "", "", "", 400, "kind has to be access_token, jsapi_ticket or wx_card_ticket"},
-		{"no kind", "", formType, "value=" + refusedToken, 400, "kind has to be access_token"},
-		{"empty kind", "", formType, "kind=&value=" + refusedToken, 400, "kind has to be access_token"},
-		{"the value as the kind", "", formType, "kind=" + refusedToken, 400, "kind has to be access_token"},
-		{"kind in capitals", "", formType, "kind=ACCESS_TOKEN&value=" + refusedToken, 400, "kind has to be access_token"},
-		{"kind twice", "kind=access_token", formType, both, 400, "kind is given 2 times"},
-		{"kind that is a number", "", jsonType, `{"kind":1,"value":"` + refusedToken + `"}`, 400, "kind has a type"},
-		{"neither", "", formType, tokenOf, 400, "either value"},
-		{"neither but null", "", jsonType, `{"kind":"access_token","value":null}`, 400, "either value"},
-		{"both", "", formType, both, 400, "either value"},
-		{"both, one is empty", "", formType, tokenOf + "value=&sha256=" + refusedHash, 400, "either value"},
+		{"no kind", "", apitest.FormType, "value=" + refusedToken, 400, "kind has to be access_token"},
+		{"empty kind", "", apitest.FormType, "kind=&value=" + refusedToken, 400, "kind has to be access_token"},
+		{"the value as the kind", "", apitest.FormType, "kind=" + refusedToken, 400, "kind has to be access_token"},
+		{"kind in capitals", "", apitest.FormType, "kind=ACCESS_TOKEN&value=" + refusedToken, 400, "kind has to be access_token"},
+		{"kind twice", "kind=access_token", apitest.FormType, both, 400, "kind is given 2 times"},
+		{"kind that is a number", "", apitest.JSONType, `{"kind":1,"value":"` + refusedToken + `"}`, 400, "kind has a type"},
+		{"neither", "", apitest.FormType, tokenOf, 400, "either value"},
+		{"neither but null", "", apitest.JSONType, `{"kind":"access_token","value":null}`, 400, "either value"},
+		{"both", "", apitest.FormType, both, 400, "either value"},
+		{"both, one is empty", "", apitest.FormType, tokenOf + "value=&sha256=" + refusedHash, 400, "either value"},
 		{"value in the query", tokenOf + "value=" + refusedToken, "", "", 400, "value is in the query string, which ends up in logs"},
 		{"value in the query under an escape", tokenOf + "%76alue=" + refusedToken, "", "", 400, "value is in the query string"},
-		{"value in the query, empty", tokenOf + "value", formType, "sha256=" + refusedHash, 400, "value is in the query string"},
-		{"value in query and body", "value=" + refusedToken, formType, tokenOf + "value=" + refusedToken, 400, "value is in the query string"},
-		{"value twice", "", formType, tokenOf + "value=" + refusedToken + "&value=" + refusedToken, 400, "value is given 2 times"},
-		{"value twice in JSON", "", jsonType, `{"value":"` + refusedToken + `","value":"` + refusedToken + `"}`, 400, "value is given twice"},
-		{"value that is a list", "", jsonType, `{"kind":"access_token","value":["` + refusedToken + `"]}`, 400, "value has a type"},
-		{"value that is a number", "", jsonType, `{"kind":"access_token","value":57}`, 400, "value has a type"},
-		{"empty value", "", formType, tokenOf + "value=", 400, "value is empty"},
-		{"value with a line feed", "", formType, tokenOf + "value=" + refusedToken + "%0A", 400, "no credential has"},
-		{"value with a space", "", formType, tokenOf + "value=" + refusedToken + "+a", 400, "no credential has"},
-		{"value beyond ASCII", "", jsonType, `{"kind":"access_token","value":"` + refusedToken + `é"}`, 400, "no credential has"},
-		{"value of more than 4 KiB", "", formType, tokenOf + "value=" + strings.Repeat(refusedToken, 90), 400, "more than 4096 bytes"},
-		{"hash twice", "sha256=" + refusedHash, formType, tokenOf + "sha256=" + refusedHash, 400, "sha256 is given 2 times"},
-		{"empty hash", "", formType, tokenOf + "sha256=", 400, "64 hexadecimal digits"},
-		{"hash that is short", "", formType, tokenOf + "sha256=" + refusedHash[2:], 400, "64 hexadecimal digits"},
-		{"hash that is long", "", formType, tokenOf + "sha256=" + refusedHash + "00", 400, "64 hexadecimal digits"},
-		{"hash with another letter", "", formType, tokenOf + "sha256=" + refusedHash[1:] + "g", 400, "64 hexadecimal digits"},
-		{"hash in base64", "", formType, tokenOf + "sha256=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", 400, "64 hexadecimal digits"},
-		{"the value as the hash", "", formType, tokenOf + "sha256=" + refusedToken, 400, "64 hexadecimal digits"},
-		{"the value as the appid", "", formType, tokenOf + "appid=" + refusedToken + refusedToken + "&sha256=" + refusedHash, 400, "appid is not one"},
-		{"an unknown account", "", formType, tokenOf + "appid=" + pay + "&sha256=" + refusedHash, 400, pay},
-		{"broken escape", "", formType, tokenOf + "value=" + refusedToken + "%z", 400, "escape"},
-		{"JSON that is cut off", "", jsonType, `{"kind":"access_token","value":"` + refusedToken, 400, "not a JSON object"},
+		{"value in the query, empty", tokenOf + "value", apitest.FormType, "sha256=" + refusedHash, 400, "value is in the query string"},
+		{"value in query and body", "value=" + refusedToken, apitest.FormType, tokenOf + "value=" + refusedToken, 400, "value is in the query string"},
+		{"value twice", "", apitest.FormType, tokenOf + "value=" + refusedToken + "&value=" + refusedToken, 400, "value is given 2 times"},
+		{"value twice in JSON", "", apitest.JSONType, `{"value":"` + refusedToken + `","value":"` + refusedToken + `"}`, 400, "value is given twice"},
+		{"value that is a list", "", apitest.JSONType, `{"kind":"access_token","value":["` + refusedToken + `"]}`, 400, "value has a type"},
+		{"value that is a number", "", apitest.JSONType, `{"kind":"access_token","value":57}`, 400, "value has a type"},
+		{"empty value", "", apitest.FormType, tokenOf + "value=", 400, "value is empty"},
+		{"value with a line feed", "", apitest.FormType, tokenOf + "value=" + refusedToken + "%0A", 400, "no credential has"},
+		{"value with a space", "", apitest.FormType, tokenOf + "value=" + refusedToken + "+a", 400, "no credential has"},
+		{"value beyond ASCII", "", apitest.JSONType, `{"kind":"access_token","value":"` + refusedToken + `é"}`, 400, "no credential has"},
+		{"value of more than 4 KiB", "", apitest.FormType, tokenOf + "value=" + strings.Repeat(refusedToken, 90), 400, "more than 4096 bytes"},
+		{"hash twice", "sha256=" + refusedHash, apitest.FormType, tokenOf + "sha256=" + refusedHash, 400, "sha256 is given 2 times"},
+		{"empty hash", "", apitest.FormType, tokenOf + "sha256=", 400, "64 hexadecimal digits"},
+		{"hash that is short", "", apitest.FormType, tokenOf + "sha256=" + refusedHash[2:], 400, "64 hexadecimal digits"},
+		{"hash that is long", "", apitest.FormType, tokenOf + "sha256=" + refusedHash + "00", 400, "64 hexadecimal digits"},
+		{"hash with another letter", "", apitest.FormType, tokenOf + "sha256=" + refusedHash[1:] + "g", 400, "64 hexadecimal digits"},
+		{"hash in base64", "", apitest.FormType, tokenOf + "sha256=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", 400, "64 hexadecimal digits"},
+		{"the value as the hash", "", apitest.FormType, tokenOf + "sha256=" + refusedToken, 400, "64 hexadecimal digits"},
+		{"the value as the appid", "", apitest.FormType, tokenOf + "appid=" + refusedToken + refusedToken + "&sha256=" + refusedHash, 400, "appid is not one"},
+		{"an unknown account", "", apitest.FormType, tokenOf + "appid=" + pay + "&sha256=" + refusedHash, 400, pay},
+		{"broken escape", "", apitest.FormType, tokenOf + "value=" + refusedToken + "%z", 400, "escape"},
+		{"JSON that is cut off", "", apitest.JSONType, `{"kind":"access_token","value":"` + refusedToken, 400, "not a JSON object"},
 		{"another content type", "", "text/plain", refusedToken, 415, "neither"},
 		{"no content type", "", "", refusedToken, 415, "content type"},
-		{"more than 64 KiB", "", formType, both + "&padding=" + strings.Repeat("x", 64<<10), 413, "65536"},
+		{"more than 64 KiB", "", apitest.FormType, both + "&padding=" + strings.Repeat("x", 64<<10), 413, "65536"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -217,8 +219,8 @@ func TestReportsThatAreRefused(t *testing.T) {
 func TestNamesOfAReportAreNotAPages(t *testing.T) {
 	for _, name := range []string{"kind", "value", "sha256"} {
 		w := oneShop(t)
-		refused(t, w.ask(get("/getApi", "url=https://shop.example.com/b?x=1&"+name+"=2")), http.StatusBadRequest, "encodeURIComponent")
-		w.accept(w.ask(get("/getApi", name+"=1&"+name+"=2&"+pairs{"url", page}.form())))
+		refused(t, w.ask(apitest.Get("/getApi", "url=https://shop.example.com/b?x=1&"+name+"=2")), http.StatusBadRequest, "encodeURIComponent")
+		w.accept(w.ask(apitest.Get("/getApi", name+"=1&"+name+"=2&"+pairs{"url", page}.form())))
 	}
 }
 
@@ -245,7 +247,7 @@ func TestWhatTheBrokerSaysOfAReport(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			w := oneShop(t)
 			w.setBroker(&reported{err: test.err, versions: credential.Versions{Reported: 1, Current: 2}})
-			a := w.report("", formType, "kind=access_token&value="+refusedToken)
+			a := w.report("", apitest.FormType, "kind=access_token&value="+refusedToken)
 			refused(t, a, test.status, test.says)
 			if got := a.header.Get("Retry-After"); got != test.retryAfter {
 				t.Errorf("Retry-After %q, want %q", got, test.retryAfter)
@@ -260,17 +262,17 @@ func TestReportChoosesTheAccount(t *testing.T) {
 	b := new(reported)
 	w.setBroker(b)
 	const body = "kind=access_token&value=" + refusedToken
-	refused(t, w.report("", formType, body), http.StatusServiceUnavailable, "has not sent any account")
+	refused(t, w.report("", apitest.FormType, body), http.StatusServiceUnavailable, "has not sent any account")
 	w.state.Apply([]credential.Account{w.account(shop), w.account(pay)})
-	refused(t, w.report("", formType, body), http.StatusBadRequest, "say which one with appid")
-	if a := w.report("appid="+pay, formType, body); a.status != http.StatusOK || len(b.reports) != 1 || b.reports[0].AppID != pay {
+	refused(t, w.report("", apitest.FormType, body), http.StatusBadRequest, "say which one with appid")
+	if a := w.report("appid="+pay, apitest.FormType, body); a.status != http.StatusOK || len(b.reports) != 1 || b.reports[0].AppID != pay {
 		t.Errorf("HTTP %d, reported %v", a.status, b.reports)
 	}
 	// The only one that has such a credential, if it has none just now.
 	starting := w.account(shop)
 	starting.Credentials = nil
 	w.state.Apply([]credential.Account{starting, w.account(pay).Only([]credential.Kind{credential.JSAPITicket})})
-	if a := w.report("", formType, body); a.status != http.StatusOK || len(b.reports) != 2 || b.reports[1].AppID != shop {
+	if a := w.report("", apitest.FormType, body); a.status != http.StatusOK || len(b.reports) != 2 || b.reports[1].AppID != shop {
 		t.Errorf("HTTP %d, reported %v", a.status, b.reports)
 	}
 }
@@ -318,7 +320,7 @@ func TestReportWaitsForTheNewValue(t *testing.T) {
 					ctx, cancel = context.WithTimeout(ctx, test.leaves)
 					defer cancel()
 				}
-				r := post("/v1/report", formType, "appid="+shop+"&kind="+string(test.kind)+"&value="+refusedToken).WithContext(ctx)
+				r := apitest.Post("/v1/report", apitest.FormType, "appid="+shop+"&kind="+string(test.kind)+"&value="+refusedToken).WithContext(ctx)
 				r.Header.Set("Authorization", "Bearer k")
 				began := time.Now()
 				a := w.ask(r)

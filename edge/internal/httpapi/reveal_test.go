@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/wxbroker/wxbroker/edge/internal/apitest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
@@ -40,7 +41,7 @@ func TestWhatHandsOutCredentialsIsLocked(t *testing.T) {
 				w.setKeys(test.keys)
 			}
 			for _, path := range []string{"/token", "/ticket"} {
-				for _, r := range []*http.Request{get(path, ""), post(path, formType, "appid="+shop)} {
+				for _, r := range []*http.Request{apitest.Get(path, ""), apitest.Post(path, apitest.FormType, "appid="+shop)} {
 					if test.authorization != "" {
 						r.Header.Set("Authorization", test.authorization)
 					}
@@ -65,7 +66,7 @@ func TestWhatHandsOutCredentialsIsLocked(t *testing.T) {
 func TestKeyInTheURL(t *testing.T) {
 	w := oneShop(t)
 	w.setKeys("9d1e")
-	refused(t, w.ask(get("/token", "key=9d1e&access_token=9d1e&authorization=Bearer+9d1e")), http.StatusUnauthorized, "Bearer")
+	refused(t, w.ask(apitest.Get("/token", "key=9d1e&access_token=9d1e&authorization=Bearer+9d1e")), http.StatusUnauthorized, "Bearer")
 }
 
 // Whoever has no key learns nothing: neither which accounts there are nor what
@@ -74,7 +75,7 @@ func TestKeyComesFirst(t *testing.T) {
 	w := oneShop(t)
 	w.setKeys("9d1e")
 	for _, query := range []string{"", "appid=" + shop, "appid=wxunknown", "%zz"} {
-		a := w.ask(get("/token", query))
+		a := w.ask(apitest.Get("/token", query))
 		refused(t, a, http.StatusUnauthorized, "Bearer")
 	}
 }
@@ -84,7 +85,7 @@ func TestRevealChoosesAccountAndKind(t *testing.T) {
 	w.setKeys("k")
 	both := []credential.Account{w.account(shop), w.account(pay, "pay.example.com")}
 	ask := func(path, query string) answer {
-		r := get(path, query)
+		r := apitest.Get(path, query)
 		r.Header.Set("Authorization", "Bearer k")
 		return w.ask(r)
 	}

@@ -5,6 +5,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+
+	"github.com/wxbroker/wxbroker/edge/internal/apitest"
+	"github.com/wxbroker/wxbroker/edge/internal/brokertest"
 )
 
 func TestPathsAndMethods(t *testing.T) {
@@ -64,7 +67,7 @@ func TestMetricsSeeRoutesNotPaths(t *testing.T) {
 	}
 	for _, test := range tests {
 		w := oneShop(t)
-		w.ask(get(test.path, ""))
+		w.ask(apitest.Get(test.path, ""))
 		if w.answered[0] != test.counted {
 			t.Errorf("%s is counted as %q", test.path, w.answered[0])
 		}
@@ -93,5 +96,52 @@ func TestHEAD(t *testing.T) {
 		if response.Header.Get("Cache-Control") != "no-store" || response.Header.Get("Content-Type") != "application/json; charset=utf-8" {
 			t.Errorf("HEAD %s: %v", test.query, response.Header)
 		}
+	}
+}
+
+// One path is one route, however it is written; and one of ours is never
+// forwarded.
+func TestPathsOfWeChats(t *testing.T) {
+	tests := []struct{ path, answers string }{
+		{"/cgi-bin/token", "/cgi-bin/token 200"},
+		{"/cgi-bin/%74oken", "/cgi-bin/token 200"},
+		{"/cgi-bin//token", "/cgi-bin/token 200"},
+		{"//cgi-bin/token/", "/cgi-bin/token 200"},
+		{"/cgi-bin/./token", "/cgi-bin/token 200"},
+		{"/x/../cgi-bin/token", "/cgi-bin/token 200"},
+		{"/cgi-bin%2Ftoken", "/cgi-bin/token 200"},
+		{"/v1/../cgi-bin/token", "/cgi-bin/token 200"},
+		{"/cgi-bin/stable_token/.", "/cgi-bin/stable_token 200"},
+		{"/cgi-bin/ticket/%67etticket", "/cgi-bin/ticket/getticket 200"},
+		{"/cgi-bin/x/../../card/create", "forwarded 200"},
+		{"/cgi-bin/Token", "forwarded 200"},
+		{"/cgi-bin/message/custom/send", "forwarded 200"},
+		{"/cgi-bin/%2574oken", "other 404"}, // an escaped escape
+		{"/cgi-bin/tok%00en", "other 404"},
+		{"/cgi-bin/tok%0Aen", "other 404"},
+		{"/cgi-bin/a%3Fb", "other 404"},
+		{"/cgi-bin/..;/token", "other 404"},
+		{"/cgi-bin", "other 404"},
+		{"/cgi-bin/..", "other 404"},
+		{"/cgi-bin/../token", "other 404"},
+		{"/cgi-bin/../v1/template/send", "other 404"},
+		{"/x/../v1/report", "other 404"},
+		{"/v1/media/abc", "/v1/media/{media_id} 401"},
+		{"/v1/media/abc/jssdk", "/v1/media/{media_id}/jssdk 401"},
+		{"/v1/unknown/path", "other 404"},
+		{"/v1//template/send", "other 404"},
+		{"/v1/media/a%2Fb", "other 404"},
+		{"/CGI-BIN/token", "other 404"},
+		{"/.well-known/x", "other 404"},
+		{"/9/x", "other 404"},
+	}
+	for _, test := range tests {
+		t.Run(test.path, func(t *testing.T) {
+			w := callsWorld(t, &brokertest.Broker{Answer: brokertest.Echo})
+			w.call(httptest.NewRequest(http.MethodGet, test.path, nil))
+			if w.answered[0] != test.answers {
+				t.Errorf("counted as %q", w.answered[0])
+			}
+		})
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/wxbroker/wxbroker/edge/internal/apitest"
 )
 
 func TestSignedAnswers(t *testing.T) {
@@ -85,7 +87,7 @@ func TestUnescapedURLThatIsWhole(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			w := oneShop(t)
-			a := w.ask(get("/getApi", test.query))
+			a := w.ask(apitest.Get("/getApi", test.query))
 			w.accept(a)
 			if a.text("url") != test.signed {
 				t.Errorf("signed %q", a.text("url"))
@@ -101,17 +103,17 @@ func TestNonceAndTimestampOfTheCaller(t *testing.T) {
 		nonce                   string
 		timestamp               float64
 	}{
-		{"form", formType, pairs{"url", page, "noncestr", "a", "timestamp", "1414587457"}.form(), "a", 1414587457},
-		{"JSON, timestamp as a string", jsonType, pairs{"url", page, "noncestr", "b", "timestamp", "1414587457"}.json(), "b", 1414587457},
-		{"JSON, timestamp as a number", jsonType, fmt.Sprintf(`{"url":%q,"noncestr":"c","timestamp":1414587457}`, page), "c", 1414587457},
-		{"the longest of both", jsonType, fmt.Sprintf(`{"url":%q,"noncestr":"%s1","timestamp":999999999999999}`, page, bounds), bounds + "1", 999999999999999},
-		{"zero is a timestamp", formType, pairs{"url", page, "noncestr", "d", "timestamp", "0"}.form(), "d", 0},
+		{"form", apitest.FormType, pairs{"url", page, "noncestr", "a", "timestamp", "1414587457"}.form(), "a", 1414587457},
+		{"JSON, timestamp as a string", apitest.JSONType, pairs{"url", page, "noncestr", "b", "timestamp", "1414587457"}.json(), "b", 1414587457},
+		{"JSON, timestamp as a number", apitest.JSONType, fmt.Sprintf(`{"url":%q,"noncestr":"c","timestamp":1414587457}`, page), "c", 1414587457},
+		{"the longest of both", apitest.JSONType, fmt.Sprintf(`{"url":%q,"noncestr":"%s1","timestamp":999999999999999}`, page, bounds), bounds + "1", 999999999999999},
+		{"zero is a timestamp", apitest.FormType, pairs{"url", page, "noncestr", "d", "timestamp", "0"}.form(), "d", 0},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			w := oneShop(t)
 			for _, path := range signs {
-				a := w.ask(post(path, test.contentType, test.body))
+				a := w.ask(apitest.Post(path, test.contentType, test.body))
 				w.acceptAs(a, shop, test.nonce, page)
 				if a.body["timestamp"] != test.timestamp {
 					t.Errorf("%s: timestamp %v", path, a.body["timestamp"])
@@ -124,12 +126,12 @@ func TestNonceAndTimestampOfTheCaller(t *testing.T) {
 // One of the two may be given alone; the other is fresh.
 func TestOnlyNonceOrOnlyTimestamp(t *testing.T) {
 	w := oneShop(t)
-	a := w.ask(get("/all", pairs{"url", page, "noncestr", "abc"}.form()))
+	a := w.ask(apitest.Get("/all", pairs{"url", page, "noncestr", "abc"}.form()))
 	w.acceptAs(a, shop, "abc", page)
 	if a.body["timestamp"].(float64) < float64(time.Now().Add(-time.Minute).Unix()) {
 		t.Errorf("timestamp %v", a.body["timestamp"])
 	}
-	a = w.ask(get("/all", pairs{"url", page, "timestamp", "17"}.form()))
+	a = w.ask(apitest.Get("/all", pairs{"url", page, "timestamp", "17"}.form()))
 	w.accept(a)
 	if a.body["timestamp"] != 17.0 || len(a.text("nonceStr")) < 16 {
 		t.Errorf("answered %s", a.raw)
@@ -141,12 +143,12 @@ func TestNoncesAreFresh(t *testing.T) {
 	form := regexp.MustCompile(`^[A-Za-z0-9_-]{16,64}$`)
 	seen := make(map[string]bool)
 	for range 100 {
-		nonce := w.ask(get("/nonce", "")).text("nonce_str")
+		nonce := w.ask(apitest.Get("/nonce", "")).text("nonce_str")
 		if seen[nonce] || !form.MatchString(nonce) {
 			t.Fatalf("nonce %q", nonce)
 		}
 		seen[nonce] = true
-		nonce = w.ask(get("/all", pairs{"url", page}.form())).text("nonceStr")
+		nonce = w.ask(apitest.Get("/all", pairs{"url", page}.form())).text("nonceStr")
 		if seen[nonce] || !form.MatchString(nonce) {
 			t.Fatalf("nonce %q", nonce)
 		}
@@ -176,7 +178,7 @@ func TestRefererInPlaceOfURL(t *testing.T) {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
 			t.Run(test.name+" "+method, func(t *testing.T) {
 				w := oneShop(t)
-				r := get("/getApi", test.query)
+				r := apitest.Get("/getApi", test.query)
 				r.Method = method
 				for name, value := range map[string]string{"Sec-Fetch-Site": test.site, "Referer": test.referer} {
 					if value != "" {

@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -9,8 +10,12 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/wxbroker/wxbroker/edge/internal/apitest"
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
+	"github.com/wxbroker/wxbroker/edge/internal/brokertest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
 const sendPath = "/v1/template/send"
@@ -34,23 +39,28 @@ func TestTemplateReachesTheBrokerAsItIs(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			b := new(fakeBroker)
+			var sent string
+			b := &brokertest.Broker{Answer: func(_ *wxbrokerv1.CallHead, stream brokertest.Stream) error {
+				body, err := brokertest.Body(stream)
+				sent = string(body)
+				return errors.Join(err, brokertest.Reply(stream, http.StatusOK, `{"errcode":0,"errmsg":"ok","msgid":9007199254740993}`))
+			}}
 			w := callsWorld(t, b)
-			r := withKey(post(sendPath, jsonType, test.body))
+			r := apitest.WithKey(apitest.Post(sendPath, apitest.JSONType, test.body))
 			r.URL.RawQuery = test.query
 			rec := w.call(r)
 			if rec.Code != http.StatusOK || rec.Body.String() != `{"msgid":"9007199254740993"}` {
 				t.Fatalf("HTTP %d: %s", rec.Code, rec.Body)
 			}
-			w.wasAudited(audit.Entry{LocalKey: "billing", Action: audit.Template, AppID: shop, Status: 200})
-			if got := b.messages[0]; !sameJSON(t, got, test.want) || strings.Contains(got, `\u00`) {
-				t.Errorf("WeChat was sent %s", got)
+			apitest.Audited(t, w.audited, audit.Entry{LocalKey: "billing", Action: audit.Template, AppID: shop, Status: 200})
+			if !sameJSON(t, sent, test.want) || strings.Contains(sent, `\u00`) {
+				t.Errorf("WeChat was sent %s", sent)
 			}
-			if got := b.heads[0]; got.GetAppid() != shop || got.GetMethod() != http.MethodPost || got.GetContentType() != jsonType || int(got.GetContentLength()) != len(b.messages[0]) {
+			if got := b.Heads()[0]; got.GetAppid() != shop || got.GetMethod() != http.MethodPost || got.GetContentType() != apitest.JSONType || int(got.GetContentLength()) != len(sent) {
 				t.Errorf("the broker was asked %v", got)
 			}
-			if b.keys[0] != "billing" {
-				t.Errorf("for %q", b.keys)
+			if b.Keys()[0] != "billing" {
+				t.Errorf("for %q", b.Keys())
 			}
 		})
 	}
@@ -62,47 +72,47 @@ func TestTemplatesThatAreRefused(t *testing.T) {
 		status                              int
 		says                                string
 	}{
-		{"no key", "", "", jsonType, `{}`, 401, "Bearer"},
-		{"another key", "x", "", jsonType, `{}`, 401, "Bearer"},
-		{"a form", "k", "", formType, `touser=o1`, 415, "application/json"},
+		{"no key", "", "", apitest.JSONType, `{}`, 401, "Bearer"},
+		{"another key", "x", "", apitest.JSONType, `{}`, 401, "Bearer"},
+		{"a form", "k", "", apitest.FormType, `touser=o1`, 415, "application/json"},
 		{"no content type", "k", "", "", `{}`, 415, "application/json"},
-		{"no body", "k", "", jsonType, ``, 400, "not a JSON object"},
-		{"no JSON", "k", "", jsonType, `{"touser":`, 400, "not a JSON object"},
-		{"a list", "k", "", jsonType, `[]`, 400, "not a JSON object"},
-		{"null", "k", "", jsonType, `null`, 400, "not a JSON object"},
-		{"two objects", "k", "", jsonType, `{}{}`, 400, "not a JSON object"},
-		{"not UTF-8", "k", "", jsonType, "{\"touser\":\"\xff\"}", 400, "not a JSON object"},
-		{"too much", "k", "", jsonType, `{"touser":"` + strings.Repeat("a", 64<<10) + `"}`, 413, "65536 bytes"},
-		{"an unknown member", "k", "", jsonType, `{"tousr":"o1"}`, 400, `"tousr" in the body`},
-		{"an unknown member of miniprogram", "k", "", jsonType, `{"miniprogram":{"path":"x"}}`, 400, `"path" in the body`},
-		{"an unknown member of data", "k", "", jsonType, `{"data":{"a":{"val":"x"}}}`, 400, `"val" in the body`},
-		{"a member of another type", "k", "", jsonType, `{"touser":1}`, 400, "touser has a type"},
-		{"data as a list", "k", "", jsonType, `{"data":[]}`, 400, "data has a type"},
-		{"a value that is a bool", "k", "", jsonType, `{"data":{"a":{"value":true}}}`, 400, "a value in data has a type"},
-		{"a value that is an object", "k", "", jsonType, `{"data":{"a":{"value":{}}}}`, 400, "a value in data has a type"},
-		{"the account twice", "k", "appid=" + shop, jsonType, `{"appid":"` + shop + `"}`, 400, "appid is given 2 times"},
-		{"an unknown account", "k", "appid=wxunknown", jsonType, `{}`, 400, "wxunknown"},
-		{"no such account", "k", "appid=a%20b", jsonType, `{}`, 400, "appid is not one"},
-		{"an account without the grant", "k", "appid=" + pay, jsonType, `{}`, 403, "does not grant template calls of " + pay},
+		{"no body", "k", "", apitest.JSONType, ``, 400, "not a JSON object"},
+		{"no JSON", "k", "", apitest.JSONType, `{"touser":`, 400, "not a JSON object"},
+		{"a list", "k", "", apitest.JSONType, `[]`, 400, "not a JSON object"},
+		{"null", "k", "", apitest.JSONType, `null`, 400, "not a JSON object"},
+		{"two objects", "k", "", apitest.JSONType, `{}{}`, 400, "not a JSON object"},
+		{"not UTF-8", "k", "", apitest.JSONType, "{\"touser\":\"\xff\"}", 400, "not a JSON object"},
+		{"too much", "k", "", apitest.JSONType, `{"touser":"` + strings.Repeat("a", 64<<10) + `"}`, 413, "65536 bytes"},
+		{"an unknown member", "k", "", apitest.JSONType, `{"tousr":"o1"}`, 400, `"tousr" in the body`},
+		{"an unknown member of miniprogram", "k", "", apitest.JSONType, `{"miniprogram":{"path":"x"}}`, 400, `"path" in the body`},
+		{"an unknown member of data", "k", "", apitest.JSONType, `{"data":{"a":{"val":"x"}}}`, 400, `"val" in the body`},
+		{"a member of another type", "k", "", apitest.JSONType, `{"touser":1}`, 400, "touser has a type"},
+		{"data as a list", "k", "", apitest.JSONType, `{"data":[]}`, 400, "data has a type"},
+		{"a value that is a bool", "k", "", apitest.JSONType, `{"data":{"a":{"value":true}}}`, 400, "a value in data has a type"},
+		{"a value that is an object", "k", "", apitest.JSONType, `{"data":{"a":{"value":{}}}}`, 400, "a value in data has a type"},
+		{"the account twice", "k", "appid=" + shop, apitest.JSONType, `{"appid":"` + shop + `"}`, 400, "appid is given 2 times"},
+		{"an unknown account", "k", "appid=wxunknown", apitest.JSONType, `{}`, 400, "wxunknown"},
+		{"no such account", "k", "appid=a%20b", apitest.JSONType, `{}`, 400, "appid is not one"},
+		{"an account without the grant", "k", "appid=" + pay, apitest.JSONType, `{}`, 403, "does not grant template calls of " + pay},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			b := new(fakeBroker)
+			b := new(brokertest.Broker)
 			w := callsWorld(t, b)
-			other := callsOnly(pay)
+			other := apitest.CallsOnly(pay)
 			other.Calls = []credential.Grant{credential.Media}
-			w.state.Apply([]credential.Account{callsOnly(shop), other})
-			r := post(sendPath, test.contentType, test.body)
+			w.state.Apply([]credential.Account{apitest.CallsOnly(shop), other})
+			r := apitest.Post(sendPath, test.contentType, test.body)
 			r.URL.RawQuery = test.query
 			if test.key != "" {
 				r.Header.Set("Authorization", "Bearer "+test.key)
 			}
 			rec := w.call(r)
-			if rec.Code != test.status || !strings.Contains(readable(t, rec), test.says) || len(rec.Body.String()) > 512 {
+			if rec.Code != test.status || !strings.Contains(errmsg(t, rec), test.says) || len(rec.Body.String()) > 512 {
 				t.Errorf("HTTP %d: %s", rec.Code, rec.Body)
 			}
-			if len(w.audited) != 1 || w.audited[0].Status != test.status || len(b.messages) > 0 {
-				t.Errorf("audited as %+v, %d calls", w.audited, len(b.messages))
+			if len(w.audited) != 1 || w.audited[0].Status != test.status || len(b.Heads()) > 0 {
+				t.Errorf("audited as %+v, %d calls", w.audited, len(b.Heads()))
 			}
 		})
 	}
@@ -130,8 +140,8 @@ func TestErrorsOfCalls(t *testing.T) {
 		{"WeChat is busy", nil, `{"errcode":-1,"errmsg":"system error"}`, 503, -1, "system error", "5"},
 		{"a code in a string", nil, `{"errcode":"-1","errmsg":"system error"}`, 503, -1, "system error", "5"},
 		{"words that nobody should show", nil, "{\"errcode\":40003,\"errmsg\":\"a\\u0007b" + strings.Repeat("c", 300) + "\"}", 400, 40003, "a b" + strings.Repeat("c", 197) + "…", ""},
-		{"the API is stopped", wechatSays(t, codes.ResourceExhausted, 45009, "not called until", time.Hour), "", 429, 45009, "not called until", "3600"},
-		{"and is back just now", wechatSays(t, codes.ResourceExhausted, 45011, "too often", -time.Hour), "", 429, 45011, "too often", "1"},
+		{"the API is stopped", brokertest.Refusal(t, codes.ResourceExhausted, 45009, "not called until", time.Hour), "", 429, 45009, "not called until", "3600"},
+		{"and is back just now", brokertest.Refusal(t, codes.ResourceExhausted, 45011, "too often", -time.Hour), "", 429, 45011, "too often", "1"},
 		{"the broker's own budget", status.Error(codes.ResourceExhausted, "the app has made its calls"), "", 429, 429, "the app has made its calls", "1"},
 		{"no grant", status.Error(codes.PermissionDenied, "no grant template"), "", 403, 403, "the broker refuses this edge's call: no grant template", ""},
 		{"no such request", status.Error(codes.InvalidArgument, "touser is empty"), "", 400, 400, "touser is empty", ""},
@@ -142,10 +152,14 @@ func TestErrorsOfCalls(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			w := callsWorld(t, &fakeBroker{fails: test.err, says: test.says})
-			for _, r := range []*http.Request{post(sendPath, jsonType, "{}"), get("/v1/media/abc", ""), get("/v1/oauth/openid", "code=abc")} {
-				rec := w.call(withKey(r))
-				code, message := refusalIn(t, rec)
+			answer := brokertest.JSON(test.says)
+			if test.err != nil {
+				answer = brokertest.Fail(test.err)
+			}
+			w := callsWorld(t, &brokertest.Broker{Answer: answer})
+			for _, r := range []*http.Request{apitest.Post(sendPath, apitest.JSONType, "{}"), apitest.Get("/v1/media/abc", ""), apitest.Get("/v1/oauth/openid", "code=abc")} {
+				rec := w.call(apitest.WithKey(r))
+				code, message := apitest.Refusal(t, rec)
 				retry := test.retry
 				if test.status == http.StatusServiceUnavailable && r.URL.Path != "/v1/media/abc" {
 					retry = "" // it may have been done, so nobody is told to ask again
@@ -163,12 +177,12 @@ func TestErrorsOfCalls(t *testing.T) {
 
 // Without local keys nobody calls WeChat, whatever is presented.
 func TestCallsWithoutLocalKeys(t *testing.T) {
-	w := newWorld(t, nothingSpecial)
-	w.state.Apply([]credential.Account{callsOnly(shop)})
+	w := newWorld(t, wechatsim.Settings{})
+	w.state.Apply([]credential.Account{apitest.CallsOnly(shop)})
 	for _, r := range []*http.Request{
-		post(sendPath, jsonType, "{}"), get("/v1/media/abc", ""), get("/v1/media/abc/jssdk", ""), get("/v1/oauth/openid", "code=abc"), get("/v1/oauth/url", ""),
+		apitest.Post(sendPath, apitest.JSONType, "{}"), apitest.Get("/v1/media/abc", ""), apitest.Get("/v1/media/abc/jssdk", ""), apitest.Get("/v1/oauth/openid", "code=abc"), apitest.Get("/v1/oauth/url", ""),
 	} {
-		if rec := w.call(withKey(r)); rec.Code != http.StatusForbidden || !strings.Contains(rec.Body.String(), "--local-key-file") {
+		if rec := w.call(apitest.WithKey(r)); rec.Code != http.StatusForbidden || !strings.Contains(rec.Body.String(), "--local-key-file") {
 			t.Errorf("%s: HTTP %d: %s", r.URL.Path, rec.Code, rec.Body)
 		}
 	}

@@ -2,7 +2,6 @@ package httpapi_test
 
 import (
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -12,6 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wxbroker/wxbroker/edge/internal/apitest"
+	"github.com/wxbroker/wxbroker/edge/internal/brokertest"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -21,13 +23,13 @@ const (
 )
 
 // largeFile is a file of 20 MB.
-func largeFile(_ *wxbrokerv1.CallHead, stream callStream) error {
-	if err := sendHead(stream, http.StatusOK, large); err != nil {
+func largeFile(_ *wxbrokerv1.CallHead, stream brokertest.Stream) error {
+	if err := brokertest.SendHead(stream, http.StatusOK, large); err != nil {
 		return err
 	}
 	piece := strings.Repeat("a", largeStep)
 	for range large / largeStep {
-		if err := sendPiece(stream, piece); err != nil {
+		if err := brokertest.SendPiece(stream, piece); err != nil {
 			return err
 		}
 	}
@@ -47,7 +49,7 @@ func liveHeap() int64 {
 // the fake broker and of the clients included. More would only take longer.
 func TestLargeFilesInBoundedMemory(t *testing.T) {
 	const files, bound = 10, 4 << 20
-	w := callsWorld(t, &fakeBroker{media: largeFile})
+	w := callsWorld(t, &brokertest.Broker{Answer: largeFile})
 	w.quiet()
 	server := httptest.NewServer(w.api)
 	defer server.Close()
@@ -60,7 +62,7 @@ func TestLargeFilesInBoundedMemory(t *testing.T) {
 			stand := sync.OnceFunc(standing.Done)
 			defer stand() // nobody waits for one that failed
 			r, _ := http.NewRequest(http.MethodGet, server.URL+"/v1/media/abc", nil)
-			response, err := server.Client().Do(withKey(r))
+			response, err := server.Client().Do(apitest.WithKey(r))
 			if err != nil {
 				t.Error(err)
 				return
@@ -89,114 +91,19 @@ func TestLargeFilesInBoundedMemory(t *testing.T) {
 	transfers.Wait()
 }
 
-// quiet has a world note nothing, where several ask at once.
-func (w *world) quiet() {
-	w.api.Answered = func(string, int) {}
-	w.api.Audit = silent
-}
-
-// served runs the API behind a server with the timeouts of the program's, in a
-// bubble, and returns what connects to it.
-func (w *world) served() (dial func() net.Conn, stop func()) {
-	listener := pipes{make(chan net.Conn), make(chan struct{})}
-	server := &http.Server{Handler: w.api, ReadTimeout: 10 * time.Second, WriteTimeout: 20 * time.Second, Protocols: new(http.Protocols)}
-	server.Protocols.SetHTTP1(true)
-	server.Protocols.SetUnencryptedHTTP2(true)
-	go func() { _ = server.Serve(listener) }()
-	return func() net.Conn {
-		ours, theirs := net.Pipe()
-		listener.conns <- theirs
-		return ours
-	}, func() { _ = server.Close() }
-}
-
-// pipes listens in memory. Unlike bufconn's, its connections mind a deadline
-// that has passed, as those of the network do.
-type pipes struct {
-	conns  chan net.Conn
-	closed chan struct{}
-}
-
-func (p pipes) Accept() (net.Conn, error) {
-	select {
-	case conn := <-p.conns:
-		return conn, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p pipes) Close() error   { close(p.closed); return nil }
-func (p pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes", Net: "unix"} }
-
-const askMedia = "GET /v1/media/abc HTTP/1.1\r\nHost: edge\r\nAuthorization: Bearer k\r\n\r\n"
-
-// A client that takes little at a time gets the whole file, however long that
-// takes; one that takes nothing is cut off, and the call with it.
-func TestSlowClients(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ended := make(chan time.Time, 2)
-		const size = 160 * largeStep
-		b := &fakeBroker{media: func(_ *wxbrokerv1.CallHead, stream callStream) error {
-			defer func() { ended <- time.Now() }()
-			err := sendHead(stream, http.StatusOK, size)
-			for range size / largeStep {
-				if err == nil {
-					err = sendPiece(stream, strings.Repeat("a", largeStep))
-				}
-			}
-			return err
-		}}
-		w := callsWorld(t, b)
-		w.quiet()
-		dial, stop := w.served()
-		defer stop()
-		stuck, slow := dial(), dial()
-		defer stuck.Close()
-		defer slow.Close()
-		began := time.Now()
-		_, _ = io.WriteString(stuck, askMedia)
-		_, _ = io.WriteString(slow, askMedia)
-		var got int
-		buffer := make([]byte, 32<<10)
-		for got < size {
-			time.Sleep(15 * time.Second)
-			n, err := io.ReadFull(slow, buffer)
-			if got += n; err != nil && got < size {
-				t.Fatalf("cut off after %v and %d bytes: %v", time.Since(began), got, err)
-			}
-		}
-		if took := time.Since(began); took < 30*time.Minute {
-			t.Errorf("the slow client took %v, which shows nothing", took)
-		}
-		if cut := (<-ended).Sub(began); cut < 20*time.Second || cut > time.Minute {
-			t.Errorf("the stuck client was cut off after %v", cut)
-		}
-		<-ended
-		if n, err := io.Copy(io.Discard, stuck); err != nil || n > 1<<20 {
-			t.Errorf("the stuck client got %d bytes, %v", n, err)
-		}
-	})
-}
-
 // A client that leaves ends the call.
 func TestClientThatLeaves(t *testing.T) {
 	ended := make(chan struct{})
-	b := &fakeBroker{
-		media: func(_ *wxbrokerv1.CallHead, stream callStream) error {
-			defer close(ended)
-			_ = sendHead(stream, http.StatusOK, -1, "Content-Disposition", "attachment")
-			<-stream.Context().Done()
-			return nil
-		},
-		call: func(_ *wxbrokerv1.CallHead, stream callStream) error {
-			defer close(ended)
-			<-stream.Context().Done()
-			return nil
-		},
-	}
+	b := &brokertest.Broker{Answer: func(head *wxbrokerv1.CallHead, stream brokertest.Stream) error {
+		defer close(ended)
+		if head.GetPath() == wxapi.PathMedia {
+			_ = brokertest.SendHead(stream, http.StatusOK, -1, "Content-Disposition", "attachment")
+		}
+		<-stream.Context().Done()
+		return nil
+	}}
 	for name, request := range map[string]string{
-		"of media":                      askMedia,
+		"of media":                      "GET /v1/media/abc HTTP/1.1\r\nHost: edge\r\nAuthorization: Bearer k\r\n\r\n",
 		"of a call":                     "POST /cgi-bin/x HTTP/1.1\r\nHost: edge\r\nAuthorization: Bearer k\r\nContent-Length: 2\r\n\r\n{}",
 		"of a call by GET, with a body": "GET /cgi-bin/x HTTP/1.1\r\nHost: edge\r\nAuthorization: Bearer k\r\nContent-Length: 2\r\n\r\n{}",
 		"of a call, while it sends": "POST /cgi-bin/x HTTP/1.1\r\nHost: edge\r\nAuthorization: Bearer k\r\nContent-Length: 1000000\r\n\r\n" +
@@ -207,7 +114,7 @@ func TestClientThatLeaves(t *testing.T) {
 				ended = make(chan struct{})
 				w := callsWorld(t, b)
 				w.quiet()
-				dial, stop := w.served()
+				dial, stop := apitest.Serve(w.api)
 				defer stop()
 				conn := dial()
 				_, _ = io.WriteString(conn, request)
@@ -227,18 +134,19 @@ func TestClientThatLeaves(t *testing.T) {
 // An answer that the broker takes its time for arrives all the same.
 func TestSlowBroker(t *testing.T) {
 	const key = "Host: edge\r\nAuthorization: Bearer k\r\n"
-	late := 40 * time.Second
-	b := &fakeBroker{
-		delay: 25 * time.Second,
-		media: func(head *wxbrokerv1.CallHead, stream callStream) error {
+	const late = 40 * time.Second
+	b := &brokertest.Broker{Answer: func(head *wxbrokerv1.CallHead, stream brokertest.Stream) error {
+		switch head.GetPath() {
+		case wxapi.PathTemplate:
+			time.Sleep(25 * time.Second)
+			return brokertest.JSON(`{"errcode":0,"errmsg":"ok","msgid":1}`)(head, stream)
+		case wxapi.PathMedia:
 			time.Sleep(late)
-			return file(http.StatusOK, -1, nil, `{"video_url":"https://a/"}`)(head, stream)
-		},
-		call: func(_ *wxbrokerv1.CallHead, stream callStream) error {
-			time.Sleep(late)
-			return answerCall(stream, 200, `{"errcode":0}`)
-		},
-	}
+			return brokertest.File(http.StatusOK, -1, nil, `{"video_url":"https://a/"}`)(head, stream)
+		}
+		time.Sleep(late)
+		return brokertest.JSON(`{"errcode":0}`)(head, stream)
+	}}
 	for name, request := range map[string]string{
 		"a message":                        "POST /v1/template/send HTTP/1.0\r\n" + key + "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
 		"a file":                           "GET /v1/media/abc HTTP/1.0\r\n" + key + "\r\n",
@@ -251,7 +159,7 @@ func TestSlowBroker(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := callsWorld(t, b)
 				w.quiet()
-				dial, stop := w.served()
+				dial, stop := apitest.Serve(w.api)
 				defer stop()
 				conn := dial()
 				_, _ = io.WriteString(conn, request)
@@ -265,11 +173,14 @@ func TestSlowBroker(t *testing.T) {
 
 // Over HTTP/2, where a request is no connection, it is the same.
 func TestHTTP2(t *testing.T) {
-	b := &fakeBroker{media: file(http.StatusOK, 6, nil, "abc", "def"), call: func(head *wxbrokerv1.CallHead, stream callStream) error {
-		if head.GetPath() == "/cgi-bin/early" { // before the body is whole
-			return answerCall(stream, http.StatusOK, "early")
+	b := &brokertest.Broker{Answer: func(head *wxbrokerv1.CallHead, stream brokertest.Stream) error {
+		switch head.GetPath() {
+		case wxapi.PathMedia:
+			return brokertest.File(http.StatusOK, 6, nil, "abc", "def")(head, stream)
+		case "/cgi-bin/early": // before the body is whole
+			return brokertest.Reply(stream, http.StatusOK, "early")
 		}
-		return echo(head, stream)
+		return brokertest.Echo(head, stream)
 	}}
 	w := callsWorld(t, b)
 	w.quiet()
@@ -295,7 +206,7 @@ func TestHTTP2(t *testing.T) {
 				method = http.MethodPost
 			}
 			r, _ := http.NewRequest(method, server.URL+test.path, test.body)
-			response, err := server.Client().Do(withKey(r))
+			response, err := server.Client().Do(apitest.WithKey(r))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -6,16 +6,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/wxbroker/wxbroker/edge/internal/apitest"
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
 	"github.com/wxbroker/wxbroker/edge/internal/httpapi"
-	"github.com/wxbroker/wxbroker/edge/internal/localkey"
 	"github.com/wxbroker/wxbroker/edge/internal/signing"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
@@ -72,48 +69,13 @@ func oneShop(t testing.TB) *world {
 // ticket that the simulator just handed out.
 func (w *world) account(appid string, hosts ...string) credential.Account {
 	w.t.Helper()
-	rules, err := credential.ParseHostRules(hosts)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	now := credential.Clock(credential.WallClock).Now()
-	fetch := func(kind credential.Kind, member, path, query string) credential.Credential {
-		rec := httptest.NewRecorder()
-		w.sim.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path+"?"+query, nil))
-		var body map[string]any
-		if err := json.Unmarshal(rec.Body.Bytes(), &body); err != nil {
-			w.t.Fatal(err)
-		}
-		value, _ := body[member].(string)
-		life, _ := body["expires_in"].(float64)
-		if value == "" || life <= 0 {
-			w.t.Fatalf("the simulator answered %s with %s", path, rec.Body)
-		}
-		return credential.Credential{
-			Kind: kind, Value: credential.NewSecret(value), Version: now.Wall().UnixMilli(),
-			Expiry: now.Add(time.Duration(life) * time.Second),
-		}
-	}
-	token := fetch(credential.AccessToken, "access_token", wechatsim.PathToken, "grant_type=client_credential&secret=s&appid="+appid)
-	ticket := fetch(credential.JSAPITicket, "ticket", wechatsim.PathTicket, "type=jsapi&access_token="+token.Value.Reveal())
-	return credential.Account{
-		AppID: appid, SignHosts: rules,
-		Kinds:       []credential.Kind{credential.AccessToken, credential.JSAPITicket},
-		Credentials: []credential.Credential{token, ticket},
-	}
+	return apitest.Account(w.t, w.sim, appid, credential.Clock(credential.WallClock).Now(), hosts...)
 }
 
 // setKeys gives the API local keys, in the form of their file.
 func (w *world) setKeys(file string) {
 	w.t.Helper()
-	path := filepath.Join(w.t.TempDir(), "keys")
-	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
-		w.t.Fatal(err)
-	}
-	var err error
-	if w.api.Keys, _, err = localkey.Load(w.t.Context(), path); err != nil {
-		w.t.Fatal(err)
-	}
+	w.api.Keys = apitest.Keys(w.t, file)
 }
 
 // answer is what the API said.
@@ -263,39 +225,18 @@ func (p pairs) json() string {
 	return string(body)
 }
 
-// get is a GET whose query is sent as it is written.
-func get(path, query string) *http.Request {
-	r := httptest.NewRequest(http.MethodGet, path, nil)
-	r.URL.RawQuery = query
-	return r
-}
-
-// post is a POST; contentType is left out when it is empty.
-func post(path, contentType, body string) *http.Request {
-	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
-	if contentType != "" {
-		r.Header.Set("Content-Type", contentType)
-	}
-	return r
-}
-
-const (
-	formType = "application/x-www-form-urlencoded"
-	jsonType = "application/json"
-)
-
 // ways returns requests that give a path the same parameters in every way it
 // takes them.
 func ways(path string, p pairs) map[string]*http.Request {
-	r := post(path, "", "")
+	r := apitest.Post(path, "", "")
 	r.URL.RawQuery = p.form()
 	all := map[string]*http.Request{
 		"POST query": r,
-		"POST form":  post(path, formType, p.form()),
-		"POST JSON":  post(path, jsonType, p.json()),
+		"POST form":  apitest.Post(path, apitest.FormType, p.form()),
+		"POST JSON":  apitest.Post(path, apitest.JSONType, p.json()),
 	}
 	if path != "/v1/jsapi/signature" {
-		all["GET query"] = get(path, p.form())
+		all["GET query"] = apitest.Get(path, p.form())
 	}
 	return all
 }

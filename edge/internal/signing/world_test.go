@@ -1,14 +1,12 @@
 package signing_test
 
 import (
-	"encoding/json"
-	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/wxbroker/wxbroker/edge/internal/apitest"
 	"github.com/wxbroker/wxbroker/edge/internal/signing"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/jsapi"
@@ -45,35 +43,9 @@ func newWeChat(t *testing.T, lifetime time.Duration) wechat {
 // broker would grant it at now.
 func (w wechat) account(appid string, now credential.Instant, hosts ...string) credential.Account {
 	w.t.Helper()
-	rules, err := credential.ParseHostRules(hosts)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	var body struct {
-		Token     string `json:"access_token"`
-		Ticket    string `json:"ticket"`
-		ExpiresIn int64  `json:"expires_in"`
-	}
-	for _, call := range []string{
-		wechatsim.PathToken + "?grant_type=client_credential&secret=s&appid=" + appid,
-		wechatsim.PathTicket + "?type=jsapi&access_token=",
-	} {
-		rec := httptest.NewRecorder()
-		w.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, call+body.Token, nil))
-		if err := json.Unmarshal(rec.Body.Bytes(), &body); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-	if body.Ticket == "" {
-		w.t.Fatal("the simulator handed out no ticket")
-	}
-	return credential.Account{
-		AppID: appid, SignHosts: rules, Kinds: []credential.Kind{credential.JSAPITicket},
-		Credentials: []credential.Credential{{
-			Kind: credential.JSAPITicket, Value: credential.NewSecret(body.Ticket), Version: now.Wall().UnixMilli(),
-			Expiry: now.Add(time.Duration(body.ExpiresIn) * time.Second),
-		}},
-	}
+	a := apitest.Account(w.t, w, appid, now, hosts...)
+	a.Kinds, a.Credentials = a.Kinds[1:], a.Credentials[1:]
+	return a
 }
 
 // accepts reports whether WeChat would accept c now.

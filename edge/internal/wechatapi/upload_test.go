@@ -1,4 +1,4 @@
-package httpapi_test
+package wechatapi_test
 
 import (
 	"errors"
@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wxbroker/wxbroker/edge/internal/apitest"
+	"github.com/wxbroker/wxbroker/edge/internal/brokertest"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -34,14 +36,14 @@ func TestBodiesOfCalls(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var got int64
-			b := &fakeBroker{call: func(head *wxbrokerv1.CallHead, stream callStream) error {
+			b := &brokertest.Broker{Answer: func(head *wxbrokerv1.CallHead, stream brokertest.Stream) error {
 				if (head.ContentLength != nil) != (test.known && test.passedOn) {
 					t.Errorf("the length is %v", head.ContentLength)
 				}
 				for {
 					request, err := stream.Recv()
 					if errors.Is(err, io.EOF) {
-						return answerCall(stream, 200, "{}")
+						return brokertest.Reply(stream, 200, "{}")
 					}
 					if err != nil {
 						return err
@@ -49,15 +51,14 @@ func TestBodiesOfCalls(t *testing.T) {
 					got += int64(len(request.GetBody()))
 				}
 			}}
-			w := callsWorld(t, b)
-			w.quiet()
-			server := httptest.NewServer(w.api)
+			w := newWorld(t, b)
+			server := httptest.NewServer(w)
 			defer server.Close()
 			r, _ := http.NewRequest(test.method, server.URL+"/cgi-bin/media/upload", io.LimitReader(zeros{}, test.size))
 			if test.known {
 				r.ContentLength = test.size
 			}
-			response, err := server.Client().Do(withKey(r))
+			response, err := server.Client().Do(apitest.WithKey(r))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,29 +78,28 @@ func TestSlowUploads(t *testing.T) {
 	tests := []struct {
 		name  string
 		sends int // pieces of 30 kB, one every 15 s
-		call  func(*wxbrokerv1.CallHead, callStream) error
+		call  func(*wxbrokerv1.CallHead, brokertest.Stream) error
 		says  string
 	}{
-		{"slow", 40, func(_ *wxbrokerv1.CallHead, stream callStream) error {
+		{"slow", 40, func(_ *wxbrokerv1.CallHead, stream brokertest.Stream) error {
 			for {
 				if _, err := stream.Recv(); err != nil {
-					return answerCall(stream, 200, `{"errcode":0}`)
+					return brokertest.Reply(stream, 200, `{"errcode":0}`)
 				}
 			}
 		}, `{"errcode":0}`},
-		{"stuck at once", 1, echo, `{"errcode":47001,`},
-		{"stuck later", 20, echo, `{"errcode":47001,`},
-		{"answered before it is whole", 20, func(_ *wxbrokerv1.CallHead, stream callStream) error {
+		{"stuck at once", 1, brokertest.Echo, `{"errcode":47001,`},
+		{"stuck later", 20, brokertest.Echo, `{"errcode":47001,`},
+		{"answered before it is whole", 20, func(_ *wxbrokerv1.CallHead, stream brokertest.Stream) error {
 			time.Sleep(time.Minute)
-			return answerCall(stream, 413, `{"errcode":40006}`)
+			return brokertest.Reply(stream, 413, `{"errcode":40006}`)
 		}, `{"errcode":40006}`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := callsWorld(t, &fakeBroker{call: test.call})
-				w.quiet()
-				dial, stop := w.served()
+				w := newWorld(t, &brokertest.Broker{Answer: test.call})
+				dial, stop := apitest.Serve(w)
 				defer stop()
 				conn := dial()
 				defer conn.Close()
@@ -127,14 +127,13 @@ func TestSlowUploads(t *testing.T) {
 // for it, and to its end.
 func TestAnswerToHalfABody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := callsWorld(t, &fakeBroker{call: func(_ *wxbrokerv1.CallHead, stream callStream) error {
+		w := newWorld(t, &brokertest.Broker{Answer: func(_ *wxbrokerv1.CallHead, stream brokertest.Stream) error {
 			time.Sleep(time.Second)
 			err := stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Answer{Answer: &wxbrokerv1.CallAnswer{Status: 413}}})
 			time.Sleep(time.Second)
 			return errors.Join(err, stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Body{Body: []byte(`{"errcode":40006}`)}}))
 		}})
-		w.quiet()
-		dial, stop := w.served()
+		dial, stop := apitest.Serve(w)
 		defer stop()
 		conn := dial()
 		began := time.Now()

@@ -1,4 +1,4 @@
-package httpapi_test
+package wechatapi_test
 
 import (
 	"errors"
@@ -14,14 +14,16 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/wxbroker/wxbroker/edge/internal/alias"
+	"github.com/wxbroker/wxbroker/edge/internal/apitest"
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
+	"github.com/wxbroker/wxbroker/edge/internal/brokertest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
 // Who is let in, for which account, and what reaches the broker of the query.
 func TestForward(t *testing.T) {
-	ours, theirs := aliasOf(t, shop, "店"), aliasOf(t, pay, "other-edge")
+	ours, theirs := apitest.Alias(t, shop, "店"), apitest.Alias(t, pay, "other-edge")
 	const token = "57_token"
 	tests := []struct {
 		name, path, query string
@@ -50,46 +52,46 @@ func TestForward(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			b := &fakeBroker{call: echo}
-			w := callsWorld(t, b)
-			withToken := holding(pay, onlyToken, live(credential.AccessToken, token, time.Hour, 0))
-			withToken.Calls, withToken.AliasKey = everyCall, aliasKey(pay)
-			w.state.Apply([]credential.Account{callsOnly(shop), withToken})
-			r, body := get(test.path, test.query), ""
+			b := &brokertest.Broker{Answer: brokertest.Echo}
+			w := newWorld(t, b)
+			withToken := apitest.Holding(pay, onlyToken, apitest.Live(credential.AccessToken, token, time.Hour, 0))
+			withToken.Calls, withToken.AliasKey = apitest.EveryCall, apitest.AliasKey(pay)
+			w.state.Apply([]credential.Account{apitest.CallsOnly(shop), withToken})
+			r, body := apitest.Get(test.path, test.query), ""
 			if !strings.HasPrefix(test.path, "/sns/") {
 				body = `{"a":1}`
-				r = post(test.path, jsonType, body)
+				r = apitest.Post(test.path, apitest.JSONType, body)
 				r.URL.RawQuery = test.query
 			}
 			r.Header.Set("Cookie", "a=b")
 			r.Header.Set("Range", "bytes=0-1")
 			if test.key {
-				withKey(r)
+				apitest.WithKey(r)
 			}
 			rec := w.call(r)
 			if rec.Code != http.StatusOK || rec.Body.String() != body || rec.Header().Get("Content-Type") != "text/plain" {
 				t.Fatalf("HTTP %d: %s", rec.Code, rec.Body)
 			}
-			w.wasAudited(audit.Entry{LocalKey: test.holder, Action: audit.Call, AppID: test.appid, Path: test.path, Status: 200})
-			if w.answered[0] != "forwarded 200" || b.keys[0] != test.header {
-				t.Errorf("counted as %q, made for %q", w.answered, b.keys)
+			apitest.Audited(t, w.audited, audit.Entry{LocalKey: test.holder, Action: audit.Call, AppID: test.appid, Path: test.path, Status: 200})
+			if w.counted != "forwarded" || b.Keys()[0] != test.header {
+				t.Errorf("counted as %q, made for %q", w.counted, b.Keys())
 			}
 			want := &wxbrokerv1.CallHead{
 				Appid: test.appid, Method: r.Method, Path: test.path, Query: test.wants, Range: "bytes=0-1", Proven: test.proven,
 			}
 			if body != "" {
-				want.ContentType, want.ContentLength = jsonType, proto.Int64(7)
+				want.ContentType, want.ContentLength = apitest.JSONType, proto.Int64(7)
 			}
-			if !proto.Equal(b.heads[0], want) {
-				t.Errorf("the broker was asked %v, want %v", b.heads[0], want)
+			if !proto.Equal(b.Heads()[0], want) {
+				t.Errorf("the broker was asked %v, want %v", b.Heads()[0], want)
 			}
 		})
 	}
 }
 
 func TestForwardIsRefused(t *testing.T) {
-	ours := aliasOf(t, shop, "billing")
-	expired, err := alias.New(aliasKey(shop), shop, "billing", time.Now().Add(-time.Second))
+	ours := apitest.Alias(t, shop, "billing")
+	expired, err := alias.New(apitest.AliasKey(shop), shop, "billing", time.Now().Add(-time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,9 +103,9 @@ func TestForwardIsRefused(t *testing.T) {
 		{"an empty token", "GET", "/cgi-bin/user/get", "access_token=", "", 41001, 401},
 		{"another token", "GET", "/cgi-bin/user/get", "access_token=57_other", "", 40001, 401},
 		{"an expired alias", "GET", "/cgi-bin/user/get", "access_token=" + expired, "", 40001, 401},
-		{"an alias of an account that is not served", "GET", "/cgi-bin/user/get", "access_token=" + aliasOf(t, "wxother", "a"), "", 40001, 401},
+		{"an alias of an account that is not served", "GET", "/cgi-bin/user/get", "access_token=" + apitest.Alias(t, "wxother", "a"), "", 40001, 401},
 		{"another app's alias", "GET", "/cgi-bin/user/get", "access_token=" + func() string {
-			made, _ := alias.New(aliasKey("another app"), shop, "a", time.Now().Add(time.Hour))
+			made, _ := alias.New(apitest.AliasKey("another app"), shop, "a", time.Now().Add(time.Hour))
 			return made
 		}(), "", 40001, 401},
 		{"a token that is not granted", "GET", "/cgi-bin/user/get", "access_token=57_revoked", "", 40001, 401},
@@ -128,22 +130,22 @@ func TestForwardIsRefused(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			b := &fakeBroker{call: echo}
-			w := callsWorld(t, b)
-			token := holding(pay, onlyToken, live(credential.AccessToken, "57_revoked", time.Hour, 0))
+			b := &brokertest.Broker{Answer: brokertest.Echo}
+			w := newWorld(t, b)
+			token := apitest.Holding(pay, onlyToken, apitest.Live(credential.AccessToken, "57_revoked", time.Hour, 0))
 			w.state.Apply([]credential.Account{token})
-			w.state.Apply([]credential.Account{callsOnly(shop), callsOnly(pay)})
-			r := get(test.path, test.query)
+			w.state.Apply([]credential.Account{apitest.CallsOnly(shop), apitest.CallsOnly(pay)})
+			r := apitest.Get(test.path, test.query)
 			r.Method = test.method
 			if test.authorization != "" {
 				r.Header.Set("Authorization", test.authorization)
 			}
 			rec := w.call(r)
-			if code, _ := refusalIn(t, rec); rec.Code != http.StatusOK || code != test.errcode {
+			if code, _ := apitest.Refusal(t, rec); rec.Code != http.StatusOK || code != test.errcode {
 				t.Errorf("HTTP %d: %s", rec.Code, rec.Body)
 			}
-			if len(b.heads) > 0 {
-				t.Errorf("the broker was asked %v", b.heads)
+			if len(b.Heads()) > 0 {
+				t.Errorf("the broker was asked %v", b.Heads())
 			}
 			if len(w.audited) != 1 || w.audited[0].Status != test.status || w.audited[0].Path != test.path {
 				t.Errorf("audited as %+v", w.audited)
@@ -152,61 +154,14 @@ func TestForwardIsRefused(t *testing.T) {
 	}
 }
 
-// One path is one route, however it is written; and one of ours is never
-// forwarded.
-func TestPathsOfWeChats(t *testing.T) {
-	tests := []struct{ path, answers string }{
-		{"/cgi-bin/token", "/cgi-bin/token 200"},
-		{"/cgi-bin/%74oken", "/cgi-bin/token 200"},
-		{"/cgi-bin//token", "/cgi-bin/token 200"},
-		{"//cgi-bin/token/", "/cgi-bin/token 200"},
-		{"/cgi-bin/./token", "/cgi-bin/token 200"},
-		{"/x/../cgi-bin/token", "/cgi-bin/token 200"},
-		{"/cgi-bin%2Ftoken", "/cgi-bin/token 200"},
-		{"/v1/../cgi-bin/token", "/cgi-bin/token 200"},
-		{"/cgi-bin/stable_token/.", "/cgi-bin/stable_token 200"},
-		{"/cgi-bin/ticket/%67etticket", "/cgi-bin/ticket/getticket 200"},
-		{"/cgi-bin/x/../../card/create", "forwarded 200"},
-		{"/cgi-bin/Token", "forwarded 200"},
-		{"/cgi-bin/message/custom/send", "forwarded 200"},
-		{"/cgi-bin/%2574oken", "other 404"}, // an escaped escape
-		{"/cgi-bin/tok%00en", "other 404"},
-		{"/cgi-bin/tok%0Aen", "other 404"},
-		{"/cgi-bin/a%3Fb", "other 404"},
-		{"/cgi-bin/..;/token", "other 404"},
-		{"/cgi-bin", "other 404"},
-		{"/cgi-bin/..", "other 404"},
-		{"/cgi-bin/../token", "other 404"},
-		{"/cgi-bin/../v1/template/send", "other 404"},
-		{"/x/../v1/report", "other 404"},
-		{"/v1/media/abc", "/v1/media/{media_id} 401"},
-		{"/v1/media/abc/jssdk", "/v1/media/{media_id}/jssdk 401"},
-		{"/v1/unknown/path", "other 404"},
-		{"/v1//template/send", "other 404"},
-		{"/v1/media/a%2Fb", "other 404"},
-		{"/CGI-BIN/token", "other 404"},
-		{"/.well-known/x", "other 404"},
-		{"/9/x", "other 404"},
-	}
-	for _, test := range tests {
-		t.Run(test.path, func(t *testing.T) {
-			w := callsWorld(t, &fakeBroker{call: echo})
-			w.call(httptest.NewRequest(http.MethodGet, test.path, nil))
-			if w.answered[0] != test.answers {
-				t.Errorf("counted as %q", w.answered[0])
-			}
-		})
-	}
-}
-
 // What WeChat answers comes back as it is, but for what is about a connection.
 func TestAnswersOfWeChats(t *testing.T) {
-	b := &fakeBroker{call: func(_ *wxbrokerv1.CallHead, stream callStream) error {
-		return answerCall(stream, 400, "\x89PNG", "content-type", "image/png", "X-A", "1", "x-a", "2", "Content-Disposition", `attachment; filename="a.png"`,
+	b := &brokertest.Broker{Answer: func(_ *wxbrokerv1.CallHead, stream brokertest.Stream) error {
+		return brokertest.Reply(stream, 400, "\x89PNG", "content-type", "image/png", "X-A", "1", "x-a", "2", "Content-Disposition", `attachment; filename="a.png"`,
 			"Content-Security-Policy", "default-src *", "Connection", "close", "Transfer-Encoding", "chunked", "Access-Control-Allow-Origin", "*", "Cache-Control", "public")
 	}}
-	w := callsWorld(t, b)
-	rec := w.call(withKey(get("/wxa/getwxacode", "")))
+	w := newWorld(t, b)
+	rec := w.call(apitest.WithKey(apitest.Get("/wxa/getwxacode", "")))
 	if rec.Code != 400 || rec.Body.String() != "\x89PNG" {
 		t.Errorf("HTTP %d: %q", rec.Code, rec.Body)
 	}
@@ -218,8 +173,8 @@ func TestAnswersOfWeChats(t *testing.T) {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
-	if b.heads[0].GetMethod() != http.MethodGet || b.heads[0].ContentLength != nil {
-		t.Errorf("asked %v", b.heads[0])
+	if b.Heads()[0].GetMethod() != http.MethodGet || b.Heads()[0].ContentLength != nil {
+		t.Errorf("asked %v", b.Heads()[0])
 	}
 }
 
@@ -233,17 +188,16 @@ func TestAnswersWithout(t *testing.T) {
 		"a type": {200, "<html>", "6"}, "a body": {304, "", ""}, "anything": {204, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := callsWorld(t, &fakeBroker{call: func(_ *wxbrokerv1.CallHead, stream callStream) error {
+			w := newWorld(t, &brokertest.Broker{Answer: func(_ *wxbrokerv1.CallHead, stream brokertest.Stream) error {
 				head := &wxbrokerv1.CallAnswer{Status: int32(test.status), ContentLength: proto.Int64(6)}
 				return errors.Join(
 					stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Answer{Answer: head}}),
 					stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Body{Body: []byte(test.body)}}))
 			}})
-			w.quiet()
-			server := httptest.NewServer(w.api)
+			server := httptest.NewServer(w)
 			defer server.Close()
 			r, _ := http.NewRequest(http.MethodGet, server.URL+"/cgi-bin/x", nil)
-			response, err := server.Client().Do(withKey(r))
+			response, err := server.Client().Do(apitest.WithKey(r))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -261,12 +215,12 @@ func TestAnswersWithout(t *testing.T) {
 
 // What is the same still, for a part of it to be sent, nobody could say.
 func TestRangeOnACondition(t *testing.T) {
-	b := &fakeBroker{call: echo}
-	r := withKey(get("/cgi-bin/media/get", "media_id=1"))
+	b := &brokertest.Broker{Answer: brokertest.Echo}
+	r := apitest.WithKey(apitest.Get("/cgi-bin/media/get", "media_id=1"))
 	r.Header.Set("Range", "bytes=5-")
 	r.Header.Set("If-Range", `"etag"`)
-	callsWorld(t, b).call(r)
-	if got := b.heads[0].GetRange(); got != "" {
+	newWorld(t, b).call(r)
+	if got := b.Heads()[0].GetRange(); got != "" {
 		t.Errorf("asked for the range %q", got)
 	}
 }
@@ -279,7 +233,7 @@ func TestErrorsOfForwardedCalls(t *testing.T) {
 		errmsg  string
 		retry   string
 	}{
-		{"WeChat's", wechatSays(t, codes.ResourceExhausted, 45009, "reach max api daily quota limit", time.Hour), 45009, "reach max api daily quota limit", "3600"},
+		{"WeChat's", brokertest.Refusal(t, codes.ResourceExhausted, 45009, "reach max api daily quota limit", time.Hour), 45009, "reach max api daily quota limit", "3600"},
 		{"no grant", status.Error(codes.PermissionDenied, "not this path"), 48001, "api unauthorized: not this path", ""},
 		{"too many", status.Error(codes.ResourceExhausted, "too many"), 45011, "api minute-quota reach limit, must slower, retry next minute: too many", ""},
 		{"no call", status.Error(codes.InvalidArgument, "no path"), 40035, "invalid parameter: no path", ""},
@@ -289,9 +243,9 @@ func TestErrorsOfForwardedCalls(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			w := callsWorld(t, &fakeBroker{fails: test.err})
-			rec := w.call(withKey(get("/cgi-bin/x", "")))
-			code, message := refusalIn(t, rec)
+			w := newWorld(t, &brokertest.Broker{Answer: brokertest.Fail(test.err)})
+			rec := w.call(apitest.WithKey(apitest.Get("/cgi-bin/x", "")))
+			code, message := apitest.Refusal(t, rec)
 			if rec.Code != http.StatusOK || code != test.errcode || message != test.errmsg || rec.Header().Get("Retry-After") != test.retry {
 				t.Errorf("HTTP %d after %q: %s", rec.Code, rec.Header().Get("Retry-After"), rec.Body)
 			}

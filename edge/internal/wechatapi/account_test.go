@@ -1,4 +1,4 @@
-package httpapi_test
+package wechatapi_test
 
 import (
 	"net/http"
@@ -7,6 +7,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/wxbroker/wxbroker/edge/internal/apitest"
+	"github.com/wxbroker/wxbroker/edge/internal/brokertest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
@@ -20,7 +22,7 @@ func TestWhoseCall(t *testing.T) {
 		errcode           int    // where it is not asked
 	}{
 		{"the key and a token of an account", users, "access_token=57_token", true, pay, 0},
-		{"the key and an alias of an account", users, "access_token=" + aliasOf(t, shop, "a") + "&appid=" + pay, true, shop, 0},
+		{"the key and an alias of an account", users, "access_token=" + apitest.Alias(t, shop, "a") + "&appid=" + pay, true, shop, 0},
 		{"the key, and which account is open", users, "", true, "", 41002},
 		{"the key and an account that is not served", users, "appid=" + elsewhere, true, "", 40013},
 		{"the key and an appid of another meaning", users, "appid=1&access_token=57_token", true, pay, 0},
@@ -31,24 +33,24 @@ func TestWhoseCall(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			b := &fakeBroker{call: echo}
-			w := callsWorld(t, b)
-			withToken := holding(pay, onlyToken, live(credential.AccessToken, "57_token", time.Hour, 0))
-			withToken.Calls, withToken.AliasKey = everyCall, aliasKey(pay)
-			w.state.Apply([]credential.Account{callsOnly(shop), withToken})
-			r := get(test.path, test.query)
+			b := &brokertest.Broker{Answer: brokertest.Echo}
+			w := newWorld(t, b)
+			withToken := apitest.Holding(pay, onlyToken, apitest.Live(credential.AccessToken, "57_token", time.Hour, 0))
+			withToken.Calls, withToken.AliasKey = apitest.EveryCall, apitest.AliasKey(pay)
+			w.state.Apply([]credential.Account{apitest.CallsOnly(shop), withToken})
+			r := apitest.Get(test.path, test.query)
 			if test.key {
-				withKey(r)
+				apitest.WithKey(r)
 			}
 			rec := w.call(r)
 			if test.errcode != 0 {
-				if code, _ := refusalIn(t, rec); code != test.errcode || len(b.heads) > 0 {
-					t.Errorf("%s, and %d calls", rec.Body, len(b.heads))
+				if code, _ := apitest.Refusal(t, rec); code != test.errcode || len(b.Heads()) > 0 {
+					t.Errorf("%s, and %d calls", rec.Body, len(b.Heads()))
 				}
 				return
 			}
-			if rec.Code != http.StatusOK || len(b.heads) != 1 || b.heads[0].GetAppid() != test.appid {
-				t.Errorf("HTTP %d: asked for %v", rec.Code, b.heads)
+			if rec.Code != http.StatusOK || len(b.Heads()) != 1 || b.Heads()[0].GetAppid() != test.appid {
+				t.Errorf("HTTP %d: asked for %v", rec.Code, b.Heads())
 			}
 			if len(w.audited) != 1 || w.audited[0].AppID != test.appid {
 				t.Errorf("audited as %+v", w.audited)
@@ -59,9 +61,9 @@ func TestWhoseCall(t *testing.T) {
 
 // TestQuotaInTheAudit: what WeChat refuses for today has HTTP's status for that.
 func TestQuotaInTheAudit(t *testing.T) {
-	w := callsWorld(t, &fakeBroker{fails: wechatSays(t, codes.ResourceExhausted, 45009, "reach max api daily quota limit", time.Hour)})
-	rec := w.call(withKey(get("/cgi-bin/user/get", "")))
-	if code, _ := refusalIn(t, rec); rec.Code != http.StatusOK || code != 45009 || w.audited[0].Status != http.StatusTooManyRequests {
+	w := newWorld(t, &brokertest.Broker{Answer: brokertest.Fail(brokertest.Refusal(t, codes.ResourceExhausted, 45009, "reach max api daily quota limit", time.Hour))})
+	rec := w.call(apitest.WithKey(apitest.Get("/cgi-bin/user/get", "")))
+	if code, _ := apitest.Refusal(t, rec); rec.Code != http.StatusOK || code != 45009 || w.audited[0].Status != http.StatusTooManyRequests {
 		t.Errorf("HTTP %d: %s, audited as %+v", rec.Code, rec.Body, w.audited)
 	}
 }
