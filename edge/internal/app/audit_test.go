@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
 // What is handed out for a local key, or refused, is in the log and in the metrics, by
@@ -13,7 +15,7 @@ func TestAudit(t *testing.T) {
 		e := startEdge(t, b, "billing k")
 		account := b.account(shop)
 		b.say(account)
-		b.reported.Store(&reportAnswer{reported: 1, current: 1})
+		b.reported.Store(&reportAnswer{versions: credential.Versions{Reported: 1, Current: 1}})
 		e.signsWith("", 1)
 		for _, key := range []string{"k", "wrong"} {
 			for _, path := range []string{"/token", "/ticket"} {

@@ -13,13 +13,12 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
-	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/wxbroker/wxbroker/edge/internal/apitest"
+	"github.com/wxbroker/wxbroker/edge/internal/brokertest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
@@ -34,13 +33,12 @@ const (
 // fakeBroker sends an edge the states that a test wants, over a connection in memory,
 // with credentials of a simulated WeChat. It belongs to one bubble.
 type fakeBroker struct {
-	wxbrokerv1.UnimplementedCredentialServiceServer
-	wxbrokerv1.UnimplementedWeChatServiceServer
-	t        *testing.T
-	sim      *wechatsim.Sim
-	listener *bufconn.Listener
-	states   chan *wxbrokerv1.WatchResponse
-	ends     chan error
+	brokertest.Broker
+	t       *testing.T
+	sim     *wechatsim.Sim
+	connect func(context.Context, string) (net.Conn, error)
+	states  chan *wxbrokerv1.WatchResponse
+	ends    chan error
 	// ahead is how far the broker's clock is ahead of the edge's.
 	ahead time.Duration
 	// dials counts connections; away refuses them.
@@ -61,8 +59,8 @@ type fakeBroker struct {
 type caller struct{ token, serial, localKey string }
 
 type reportAnswer struct {
-	reported, current int64
-	err               error
+	versions credential.Versions
+	err      error
 }
 
 func startBroker(t *testing.T, options ...grpc.ServerOption) *fakeBroker {
@@ -72,23 +70,11 @@ func startBroker(t *testing.T, options ...grpc.ServerOption) *fakeBroker {
 		sim: wechatsim.New(wechatsim.Config{Accounts: []wechatsim.Account{
 			{AppID: shop, Secret: "s"}, {AppID: pay, Secret: "s"},
 		}}),
-		listener: bufconn.Listen(64 << 10),
-		states:   make(chan *wxbrokerv1.WatchResponse),
-		ends:     make(chan error),
+		states: make(chan *wxbrokerv1.WatchResponse),
+		ends:   make(chan error),
 	}
-	// As in the real broker: an edge's keepalive must not count as abuse.
-	server := grpc.NewServer(append(options,
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))...)
-	wxbrokerv1.RegisterCredentialServiceServer(server, b)
-	wxbrokerv1.RegisterWeChatServiceServer(server, b)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(b.listener) }()
-	t.Cleanup(func() {
-		server.Stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
+	b.Broker.Watch, b.Broker.Report, b.Broker.Answer = b.watch, b.report, b.answer
+	b.connect = b.Serve(t, options...)
 	return b
 }
 
@@ -97,22 +83,22 @@ func (b *fakeBroker) dial(ctx context.Context, _ string) (net.Conn, error) {
 		return nil, errors.New("connection refused")
 	}
 	b.dials.Add(1)
-	return b.listener.DialContext(ctx)
+	return b.connect(ctx, "")
 }
 
-// ReportInvalid answers one report.
-func (b *fakeBroker) ReportInvalid(ctx context.Context, _ *wxbrokerv1.ReportInvalidRequest) (*wxbrokerv1.ReportInvalidResponse, error) {
+// report answers one report.
+func (b *fakeBroker) report(ctx context.Context, _ *wxbrokerv1.ReportInvalidRequest) (credential.Versions, error) {
 	b.noteCaller(ctx)
 	answer := b.reported.Load()
 	if answer == nil {
 		<-ctx.Done()
-		return nil, ctx.Err()
+		return credential.Versions{}, ctx.Err()
 	}
-	return &wxbrokerv1.ReportInvalidResponse{ReportedVersion: answer.reported, CurrentVersion: answer.current}, answer.err
+	return answer.versions, answer.err
 }
 
-// Watch answers one stream.
-func (b *fakeBroker) Watch(stream grpc.BidiStreamingServer[wxbrokerv1.WatchRequest, wxbrokerv1.WatchResponse]) error {
+// watch answers one stream.
+func (b *fakeBroker) watch(stream brokertest.WatchStream) error {
 	b.noteCaller(stream.Context())
 	first, err := stream.Recv()
 	if err != nil {

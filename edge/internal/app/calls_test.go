@@ -1,7 +1,6 @@
 package app
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -10,8 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
-
+	"github.com/wxbroker/wxbroker/edge/internal/brokertest"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -19,19 +17,11 @@ import (
 // aliasKey is the key for aliases that the broker gives to the edges of the app.
 var aliasKey = []byte(strings.Repeat("a", 32))
 
-// Call answers any call with what it was, once it is whole. A message and a file
+// answer answers any call with what it was, once it is whole. A message and a file
 // take longer than the server's own timeouts, the file from its first piece on.
-func (b *fakeBroker) Call(stream grpc.BidiStreamingServer[wxbrokerv1.CallRequest, wxbrokerv1.CallResponse]) error {
+func (b *fakeBroker) answer(head *wxbrokerv1.CallHead, stream brokertest.Stream) error {
 	b.noteCaller(stream.Context())
-	first, err := stream.Recv()
-	if err != nil {
-		return err
-	}
-	head := first.GetHead()
-	for err == nil {
-		_, err = stream.Recv()
-	}
-	if !errors.Is(err, io.EOF) {
+	if _, err := brokertest.Body(stream); err != nil {
 		return err
 	}
 	pieces := []string{head.GetMethod() + " " + head.GetPath() + "?" + head.GetQuery() + " for " + head.GetAppid()}
@@ -44,12 +34,12 @@ func (b *fakeBroker) Call(stream grpc.BidiStreamingServer[wxbrokerv1.CallRequest
 		<-time.After(40 * time.Second)
 		pieces, between = slices.Repeat([]string{"piece "}, 6), 10*time.Second
 	}
-	if err := stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Answer{Answer: &wxbrokerv1.CallAnswer{Status: http.StatusOK}}}); err != nil {
+	if err := brokertest.SendHead(stream, http.StatusOK, -1); err != nil {
 		return err
 	}
 	for _, piece := range pieces {
 		<-time.After(between)
-		if err := stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Body{Body: []byte(piece)}}); err != nil {
+		if err := brokertest.SendPiece(stream, piece); err != nil {
 			return err
 		}
 	}

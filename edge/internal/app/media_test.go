@@ -1,7 +1,6 @@
 package app
 
 import (
-	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -13,6 +12,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/wxbroker/wxbroker/edge/internal/brokertest"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -76,33 +76,26 @@ func (mediaBroker) Call(stream grpc.BidiStreamingServer[wxbrokerv1.CallRequest, 
 	if first.GetHead().GetPath() == wxapi.PathHDVoice {
 		content = id + " in HD of " + first.GetHead().GetAppid() + "\n"
 	}
-	header := map[string]string{"Content-Disposition": `attachment; filename="voice.amr"`}
-	length := new(int64(len(content)))
+	header := []string{"Content-Disposition", `attachment; filename="voice.amr"`}
+	length := int64(len(content))
 	var end error
 	switch id {
 	case "evil":
-		header["Content-Disposition"] = `attachment; filename="..\\../.bashrc"`
+		header[1] = `attachment; filename="..\\../.bashrc"`
 	case "nameless":
-		header = map[string]string{"Content-Disposition": `attachment; filename=".."`, "Content-Type": "image/jpeg; a=b"}
+		header = []string{"Content-Disposition", `attachment; filename=".."`, "Content-Type", "image/jpeg; a=b"}
 	case "video":
-		header, content, length = nil, `{"video_url":"https://video.example/?a=1&b=2"}`, nil
+		header, content, length = nil, `{"video_url":"https://video.example/?a=1&b=2"}`, -1
 	case "broken":
 		end = status.Error(codes.Unavailable, "WeChat hung up")
 	case "half":
-		*length = 100
+		length = 100
 	case "longer":
-		*length = 1
+		length = 1
 	case "unknown":
-		header, content, length = nil, `{"errcode":40007,"errmsg":"invalid media_id"}`, nil
+		header, content, length = nil, `{"errcode":40007,"errmsg":"invalid media_id"}`, -1
 	}
-	answer := &wxbrokerv1.CallAnswer{Status: http.StatusOK, ContentLength: length}
-	for name, value := range header {
-		answer.Headers = append(answer.Headers, &wxbrokerv1.CallHeader{Name: name, Value: value})
-	}
-	if err := errors.Join(
-		stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Answer{Answer: answer}}),
-		stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Body{Body: []byte(content)}}),
-	); err != nil {
+	if err := brokertest.File(http.StatusOK, length, header, content)(nil, stream); err != nil {
 		return err
 	}
 	return end

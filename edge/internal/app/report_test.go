@@ -10,6 +10,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
 // report says over the edge's listener that WeChat refused value.
@@ -35,7 +37,7 @@ func TestReport(t *testing.T) {
 		if n := b.dials.Load(); n != 1 {
 			t.Errorf("%d connections before the first report", n)
 		}
-		b.reported.Store(&reportAnswer{reported: token.GetVersion(), current: token.GetVersion()})
+		b.reported.Store(&reportAnswer{versions: credential.Versions{Reported: token.GetVersion(), Current: token.GetVersion()}})
 		for range 2 {
 			if code, body := e.report(token.GetValue()); code != http.StatusOK || !strings.Contains(body, `"reported_version":946684800000,"current_version":946684800000`) {
 				t.Errorf("HTTP %d: %s", code, body)

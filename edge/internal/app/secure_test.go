@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
+	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/tlsfile"
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
 	"github.com/wxbroker/wxbroker/pkg/uplink"
@@ -67,7 +68,7 @@ func TestIdentityFollowsTheFiles(t *testing.T) {
 		account := b.account(shop)
 		b.say(account)
 		e.signsWith("", 1)
-		b.reported.Store(&reportAnswer{reported: 1, current: 1})
+		b.reported.Store(&reportAnswer{versions: credential.Versions{Reported: 1, Current: 1}})
 		is := func(want caller) {
 			t.Helper()
 			if got := b.called(); got != want {

@@ -9,11 +9,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/edge/internal/broker"
+	"github.com/wxbroker/wxbroker/edge/internal/brokertest"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -21,14 +21,12 @@ const kib64 = 64 << 10
 
 var aCall = &wxbrokerv1.CallHead{Method: "POST", Path: "/cgi-bin/x"}
 
-type callStream = grpc.BidiStreamingServer[wxbrokerv1.CallRequest, wxbrokerv1.CallResponse]
-
 func TestBodiesArriveWhole(t *testing.T) {
 	for name, size := range map[string]int{
 		"none": 0, "a byte": 1, "what can be sent again": kib64, "one more": kib64 + 1, "several pieces": 10*kib64 + 7,
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, &fake{call: echo}, func(t *testing.T, c *broker.Client) {
+			inBubble(t, answering(brokertest.Echo), func(t *testing.T, c *broker.Client) {
 				var got saved
 				content := strings.Repeat("a", size)
 				if err := c.Call(t.Context(), "billing", aCall, body(content, io.EOF), sink(&got)); err != nil {
@@ -58,7 +56,8 @@ func TestRefusedCallers(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			b := &fake{good: life, call: echo}
+			b := answering(brokertest.Echo)
+			b.good = life
 			inBubble(t, b, func(t *testing.T, c *broker.Client) {
 				var got saved
 				err := c.Call(t.Context(), "billing", aCall, nil, sink(&got))
@@ -76,8 +75,8 @@ func TestRefusedCallers(t *testing.T) {
 				if err := c.Call(t.Context(), "", aCall, nil, sink(new(saved))); err != nil {
 					t.Errorf("the call after that: %v", err)
 				}
-				if b.keys[0] != "billing" || b.keys[1] != "" {
-					t.Errorf("made for %q", b.keys)
+				if b.Keys()[0] != "billing" || b.Keys()[1] != "" {
+					t.Errorf("made for %q", b.Keys())
 				}
 			})
 		})
@@ -87,9 +86,10 @@ func TestRefusedCallers(t *testing.T) {
 // What is refused once its answer has begun is not made again.
 func TestRefusedInTheMiddle(t *testing.T) {
 	refusal := status.Error(codes.Unauthenticated, "the certificate has expired")
-	b := &fake{
-		call: func(stream callStream) error { return errors.Join(stream.Send(head("")), refusal) },
-	}
+	b := answering(func(_ *wxbrokerv1.CallHead, stream brokertest.Stream) error {
+		_ = brokertest.SendHead(stream, http.StatusOK, -1)
+		return refusal
+	})
 	inBubble(t, b, func(t *testing.T, c *broker.Client) {
 		time.Sleep(time.Minute)
 		var got saved
@@ -105,7 +105,7 @@ func TestRefusedInTheMiddle(t *testing.T) {
 
 // WeChat may answer before it has the whole body: nobody waits for the rest.
 func TestAnswerBeforeTheBodyIsWhole(t *testing.T) {
-	b := &fake{call: func(stream callStream) error { return errors.Join(stream.Send(head("")), stream.Send(piece("no"))) }}
+	b := answering(brokertest.JSON("no"))
 	inBubble(t, b, func(t *testing.T, c *broker.Client) {
 		slow := body(strings.Repeat("a", 2*kib64), http.ErrBodyReadAfterClose)
 		slow.wait = make(chan struct{})
@@ -130,14 +130,11 @@ func TestBodyThatBreaksOff(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, end := range []error{broken, io.ErrUnexpectedEOF} {
 				ended := make(chan error, 1)
-				b := &fake{call: func(stream callStream) error {
-					for {
-						if _, err := stream.Recv(); err != nil {
-							ended <- err
-							return err
-						}
-					}
-				}}
+				b := answering(func(_ *wxbrokerv1.CallHead, stream brokertest.Stream) error {
+					_, err := brokertest.Body(stream)
+					ended <- err
+					return err
+				})
 				inBubble(t, b, func(t *testing.T, c *broker.Client) {
 					err := c.Call(t.Context(), "", aCall, body(strings.Repeat("a", size), end), sink(new(saved)))
 					if !errors.Is(err, end) {
@@ -164,20 +161,21 @@ func TestBodyThatBreaksOff(t *testing.T) {
 func TestAnswersThatAreNone(t *testing.T) {
 	tests := []struct {
 		name   string
-		answer []*wxbrokerv1.CallResponse
+		answer func(brokertest.Stream)
 	}{
-		{"nothing", nil},
-		{"a body without a head", []*wxbrokerv1.CallResponse{piece("a")}},
-		{"two heads", []*wxbrokerv1.CallResponse{head(""), head("")}},
+		{"nothing", func(brokertest.Stream) {}},
+		{"a body without a head", func(stream brokertest.Stream) { _ = brokertest.SendPiece(stream, "a") }},
+		{"two heads", func(stream brokertest.Stream) {
+			_ = brokertest.SendHead(stream, http.StatusOK, -1)
+			_ = brokertest.SendHead(stream, http.StatusOK, -1)
+		}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			b := &fake{call: func(stream callStream) error {
-				for _, part := range test.answer {
-					_ = stream.Send(part)
-				}
+			b := answering(func(_ *wxbrokerv1.CallHead, stream brokertest.Stream) error {
+				test.answer(stream)
 				return nil
-			}}
+			})
 			inBubble(t, b, func(t *testing.T, c *broker.Client) {
 				var got saved
 				err := c.Call(t.Context(), "", aCall, nil, sink(&got))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/edge/internal/broker"
+	"github.com/wxbroker/wxbroker/edge/internal/brokertest"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -25,19 +27,19 @@ func download(ctx context.Context, c *broker.Client, to broker.Sink) error {
 // in hand, whatever the size of the file.
 func TestSlowSinkHoldsTheBrokerBack(t *testing.T) {
 	sent := make(chan int, 10_000)
-	b := &fake{call: func(stream callStream) error {
-		if err := stream.Send(head("")); err != nil {
+	b := answering(func(_ *wxbrokerv1.CallHead, stream brokertest.Stream) error {
+		if err := brokertest.SendHead(stream, http.StatusOK, -1); err != nil {
 			return err
 		}
-		chunk := piece(strings.Repeat("a", kib64))
+		piece := strings.Repeat("a", kib64)
 		for range 1000 { // 64 MB
-			if err := stream.Send(chunk); err != nil {
+			if err := brokertest.SendPiece(stream, piece); err != nil {
 				return err
 			}
 			sent <- kib64
 		}
 		return nil
-	}}
+	})
 	inBubble(t, b, func(t *testing.T, c *broker.Client) {
 		ctx, cancel := context.WithCancel(t.Context())
 		enough := errors.New("enough")
@@ -62,12 +64,12 @@ func TestSlowSinkHoldsTheBrokerBack(t *testing.T) {
 // Cancelling ends the call at the broker too.
 func TestCancel(t *testing.T) {
 	ended := make(chan struct{})
-	b := &fake{call: func(stream callStream) error {
+	b := answering(func(_ *wxbrokerv1.CallHead, stream brokertest.Stream) error {
 		defer close(ended)
-		_ = stream.Send(head(""))
+		_ = brokertest.SendHead(stream, http.StatusOK, -1)
 		<-stream.Context().Done()
 		return nil
-	}}
+	})
 	inBubble(t, b, func(t *testing.T, c *broker.Client) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -80,16 +82,15 @@ func TestCancel(t *testing.T) {
 
 // A broker that lets a transfer stand still does not hold its client for ever.
 func TestStall(t *testing.T) {
-	b := &fake{call: func(stream callStream) error {
-		request, err := stream.Recv()
-		if err == nil && request.GetHead().GetPath() == "/cgi-bin/media/get" {
-			_ = stream.Send(head(""))
+	b := answering(func(head *wxbrokerv1.CallHead, stream brokertest.Stream) error {
+		if head.GetPath() == "/cgi-bin/media/get" {
+			_ = brokertest.SendHead(stream, http.StatusOK, -1)
 			time.Sleep(broker.Stall - time.Second)
-			_ = stream.Send(piece("a"))
+			_ = brokertest.SendPiece(stream, "a")
 		}
 		<-stream.Context().Done()
 		return stream.Context().Err()
-	}}
+	})
 	tests := []struct {
 		name  string
 		call  func(context.Context, *broker.Client) error
@@ -123,19 +124,16 @@ func TestStall(t *testing.T) {
 // which is small as well.
 func TestAsk(t *testing.T) {
 	const life = 20 * time.Minute
-	b := &fake{good: life, call: func(stream callStream) error {
-		request, err := stream.Recv()
-		if err != nil {
-			return err
+	b := answering(func(head *wxbrokerv1.CallHead, stream brokertest.Stream) error {
+		switch {
+		case head.GetPath() == "/cgi-bin/large":
+			return brokertest.File(http.StatusOK, -1, nil, strings.Repeat("a", kib64), "a")(head, stream)
+		case head.ContentLength != nil:
+			return brokertest.Echo(head, stream)
 		}
-		if request.GetHead().GetPath() == "/cgi-bin/large" {
-			return errors.Join(stream.Send(head("")), stream.Send(piece(strings.Repeat("a", kib64))), stream.Send(piece("a")))
-		}
-		if request.GetHead().ContentLength != nil {
-			return echo(stream)
-		}
-		return errors.Join(stream.Send(head("")), stream.Send(piece("no body")))
-	}}
+		return brokertest.Reply(stream, http.StatusOK, "no body")
+	})
+	b.good = life
 	inBubble(t, b, func(t *testing.T, c *broker.Client) {
 		for _, tt := range []struct {
 			body []byte
@@ -153,8 +151,8 @@ func TestAsk(t *testing.T) {
 		if _, err := c.Ask(t.Context(), "", &wxbrokerv1.CallHead{Path: "/cgi-bin/large"}, nil); status.Code(err) != codes.Unavailable {
 			t.Errorf("a large answer: %v", err)
 		}
-		if b.keys[0] != "billing" {
-			t.Errorf("made for %q", b.keys)
+		if b.Keys()[0] != "billing" {
+			t.Errorf("made for %q", b.Keys())
 		}
 	})
 }

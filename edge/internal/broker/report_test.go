@@ -12,55 +12,37 @@ import (
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/edge/internal/broker"
+	"github.com/wxbroker/wxbroker/edge/internal/brokertest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
 // reporter answers reports with the versions 1 and 2 once release is closed.
 type reporter struct {
-	wxbrokerv1.UnimplementedCredentialServiceServer
-	listener *bufconn.Listener
-	release  chan struct{}
-	fails    error // what it answers instead
+	brokertest.Broker
+	release chan struct{}
+	fails   error // what it answers instead
 
 	mu    sync.Mutex
 	calls []*wxbrokerv1.ReportInvalidRequest
-	keys  []string // as each call names them
 	dials int
 	away  bool
 }
 
-func (b *reporter) ReportInvalid(ctx context.Context, r *wxbrokerv1.ReportInvalidRequest) (*wxbrokerv1.ReportInvalidResponse, error) {
+func (b *reporter) report(ctx context.Context, r *wxbrokerv1.ReportInvalidRequest) (credential.Versions, error) {
 	b.mu.Lock()
 	b.calls = append(b.calls, r)
-	headers, _ := metadata.FromIncomingContext(ctx)
-	b.keys = append(b.keys, headers.Get("wxbroker-local-key")...)
 	b.mu.Unlock()
 	select {
 	case <-b.release:
-		return &wxbrokerv1.ReportInvalidResponse{ReportedVersion: 1, CurrentVersion: 2}, b.fails
+		return credential.Versions{Reported: 1, Current: 2}, b.fails
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return credential.Versions{}, ctx.Err()
 	}
-}
-
-func (b *reporter) dial(ctx context.Context, _ string) (net.Conn, error) {
-	b.mu.Lock()
-	away := b.away
-	b.dials++
-	b.mu.Unlock()
-	if away {
-		return nil, errors.New("connection refused")
-	}
-	return b.listener.DialContext(ctx)
 }
 
 func (b *reporter) seen() (calls, dials int) {
@@ -74,25 +56,19 @@ func (b *reporter) seen() (calls, dials int) {
 func reporting(t *testing.T, test func(*testing.T, *reporter, *broker.Client)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		b := &reporter{listener: bufconn.Listen(64 << 10), release: make(chan struct{})}
-		server := grpc.NewServer()
-		wxbrokerv1.RegisterCredentialServiceServer(server, b)
-		served := make(chan error, 1)
-		go func() { served <- server.Serve(b.listener) }()
-		c, err := broker.New("passthrough:///broker", "v1.2.3", []grpc.DialOption{
-			grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(b.dial),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			c.Close()
-			server.Stop()
-			if err := <-served; err != nil {
-				t.Error(err)
+		b := &reporter{release: make(chan struct{})}
+		b.Report = b.report
+		connect := b.Serve(t)
+		test(t, b, brokertest.Client(t, func(ctx context.Context, address string) (net.Conn, error) {
+			b.mu.Lock()
+			away := b.away
+			b.dials++
+			b.mu.Unlock()
+			if away {
+				return nil, errors.New("connection refused")
 			}
-		})
-		test(t, b, c)
+			return connect(ctx, address)
+		}))
 	})
 }
 
@@ -264,10 +240,8 @@ func TestLocalKeyIsNamed(t *testing.T) {
 			}
 		}
 		want := []string{"billing", "team/web:2", `\u5e97\u94fa`, `quo\"te`, `\"quoted\"`, strings.Repeat(`\u00e9`, 32)}
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if !slices.Equal(b.keys, want) {
-			t.Errorf("heard %q, want %q", b.keys, want)
+		if got := b.Keys(); !slices.Equal(got, want) {
+			t.Errorf("heard %q, want %q", got, want)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"io"
+	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/edge/internal/broker"
+	"github.com/wxbroker/wxbroker/edge/internal/brokertest"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -19,18 +21,13 @@ import (
 func TestManySlowTransfers(t *testing.T) {
 	const most, more = 200, 100
 	slow := make(chan struct{})
-	b := &fake{
-		call: func(stream callStream) error {
-			request, err := stream.Recv()
-			if err == nil {
-				err = stream.Send(head(""))
-			}
-			if path := request.GetHead().GetPath(); path == "/cgi-bin/slow" || path == "/cgi-bin/media/get" {
-				<-slow
-			}
-			return err
-		},
-	}
+	b := answering(func(head *wxbrokerv1.CallHead, stream brokertest.Stream) error {
+		err := brokertest.SendHead(stream, http.StatusOK, -1)
+		if path := head.GetPath(); path == "/cgi-bin/slow" || path == "/cgi-bin/media/get" {
+			<-slow
+		}
+		return err
+	})
 	kinds := map[string]func(*testing.T, *broker.Client, bool) error{
 		"media": func(t *testing.T, c *broker.Client, _ bool) error {
 			return download(t.Context(), c, sink(new(saved)))
@@ -95,10 +92,10 @@ func TestManySlowTransfers(t *testing.T) {
 
 // A burst of short calls is no reason to refuse any.
 func TestBurstOfCalls(t *testing.T) {
-	b := &fake{call: func(stream callStream) error {
+	b := answering(func(_ *wxbrokerv1.CallHead, stream brokertest.Stream) error {
 		time.Sleep(100 * time.Millisecond)
-		return stream.Send(head(""))
-	}}
+		return brokertest.SendHead(stream, http.StatusOK, -1)
+	})
 	inBubble(t, b, func(t *testing.T, c *broker.Client) {
 		var burst sync.WaitGroup
 		for range 1000 {

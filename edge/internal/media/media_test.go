@@ -37,7 +37,7 @@ func simulated(t *testing.T) (*wechatsim.Sim, *broker.Client) {
 	if err := json.Unmarshal(rec.Body.Bytes(), &token); err != nil {
 		t.Fatal(err)
 	}
-	return sim, client(t, relay{wechat: sim, token: token.Value})
+	return sim, client(t, sim, token.Value)
 }
 
 func upload(t *testing.T, sim *wechatsim.Sim, m wechatsim.Media) string {
@@ -134,13 +134,13 @@ func TestAnswers(t *testing.T) {
 		{"a range of another file", `attachment; filename="a"`, 416, "", codes.OutOfRange, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := client(t, relay{wechat: http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+			c := client(t, http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 				if tt.disposition != "" {
 					rw.Header().Set("Content-Disposition", tt.disposition)
 				}
 				rw.WriteHeader(tt.status)
 				_, _ = io.WriteString(rw, tt.body)
-			})})
+			}), "")
 			file, err := download(t, c, media.Request{AppID: appid, MediaID: "m"})
 			if status.Code(err) != tt.want || file.content != tt.file {
 				t.Errorf("%+v, %v", file, err)
@@ -182,11 +182,11 @@ func TestPartsThatAreOthers(t *testing.T) {
 		{"bytes=0-1", "", "ab", ""},
 		{"", "bytes 0-1/10", "ab", ""},
 	} {
-		c := client(t, relay{wechat: http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		c := client(t, http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 			rw.Header().Set("Content-Range", tt.said)
 			rw.WriteHeader(http.StatusPartialContent)
 			_, _ = io.WriteString(rw, tt.body)
-		})})
+		}), "")
 		file, err := download(t, c, media.Request{AppID: appid, MediaID: "m", Range: tt.wanted})
 		if (err == nil) != (tt.want != "") || err == nil && file.content != tt.want {
 			t.Errorf("%q answered with %q and %q: %q, %v", tt.wanted, tt.said, tt.body, file.content, err)
