@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
+	"github.com/wxbroker/wxbroker/pkg/clocktest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
@@ -59,8 +60,8 @@ func TestAReturningTicketIsNotYoung(t *testing.T) {
 // monotonic clock says.
 func TestASteppedClockDoesNotHideATicketsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var step time.Duration
-		clock := credential.Clock(func() time.Time { return time.Now().Add(step) })
+		var wall clocktest.Wall
+		clock := credential.Clock(wall.Now)
 		seen := sightings{}
 		grant := func(value string) wechat.Grant {
 			return wechat.Grant{Value: credential.NewSecret(value), Lifetime: 2 * time.Hour}
@@ -68,7 +69,7 @@ func TestASteppedClockDoesNotHideATicketsEnd(t *testing.T) {
 		seen.age(grant("A"), clock.Now(), credential.Instant{})
 		end := time.Now().Add(2 * time.Hour)
 		time.Sleep(10 * time.Minute)
-		step = 5 * time.Hour
+		wall.Step(5 * time.Hour)
 		for time.Until(end) > time.Minute {
 			expiry, due := seen.age(grant("A"), clock.Now(), credential.Instant{})
 			if left := expiry.Sub(clock.Now()); left > time.Until(end) && time.Until(end) > proofMargin+minReread {

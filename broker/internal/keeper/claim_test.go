@@ -60,7 +60,7 @@ func TestAClaimIsMintedAboveInItsTime(t *testing.T) {
 					last := time.Now()
 					time.Sleep(age)
 					for round := range int64(3) {
-						calls, claimed := w.calls(c.path), w.clock().Add(time.Hour).UnixMilli()+1000*round
+						calls, claimed := w.calls(c.path), w.clock.Now().Add(time.Hour).UnixMilli()+1000*round
 						w.keeper.Claim(c.kind, claimed-1)
 						w.keeper.Claim(c.kind, claimed)
 						if wait := c.between - time.Since(last); wait > 0 {
@@ -94,7 +94,7 @@ func TestAClaimBeforeTheFirstValue(t *testing.T) {
 				w := newWorld(t, wechatsim.Settings{}, func(o *keeper.Options) { o.Stable = c.stable })
 				w.inject(t, wechatsim.Fault{Kind: wechatsim.FaultCode, Path: c.path, Code: -1})
 				w.start(t)
-				claimed := w.clock().Add(time.Hour).UnixMilli()
+				claimed := w.clock.Now().Add(time.Hour).UnixMilli()
 				w.keeper.Claim(c.kind, claimed)
 				time.Sleep(5 * time.Minute)
 				w.sim.ClearFaults()
@@ -112,7 +112,7 @@ func TestAClaimBeforeTheFirstValue(t *testing.T) {
 // every later version into the future, and what the keeper has is no news.
 func TestWhichClaimsAreBelieved(t *testing.T) {
 	ahead := func(d time.Duration) func(*world, int64) int64 {
-		return func(w *world, _ int64) int64 { return w.clock().Add(d).UnixMilli() }
+		return func(w *world, _ int64) int64 { return w.clock.Now().Add(d).UnixMilli() }
 	}
 	for _, c := range claimables {
 		for _, tt := range []struct {

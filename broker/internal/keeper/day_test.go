@@ -77,7 +77,7 @@ func TestASteppedClockForgetsNoCount(t *testing.T) {
 				synctest.Wait()
 				count := func() [2]int { return [2]int{w.spent(wechat.TokenAPI).Used, w.spent(wechat.TicketAPI).Used} }
 				today := count()
-				w.stepClock(tt.step)
+				w.clock.Step(tt.step)
 				if tt.restart {
 					w.stop()
 					w.start(t)
@@ -88,7 +88,7 @@ func TestASteppedClockForgetsNoCount(t *testing.T) {
 					t.Errorf("another day begins with %v calls", n)
 				}
 				calls := w.allCalls()
-				w.stepClock(-tt.step)
+				w.clock.Step(-tt.step)
 				time.Sleep(2 * time.Minute)
 				synctest.Wait()
 				n := count()

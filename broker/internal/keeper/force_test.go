@@ -18,14 +18,14 @@ import (
 // the simulator.
 func (w *world) watchForces() *[]time.Time {
 	var forced []time.Time
-	w.answer = func(rw http.ResponseWriter, r *http.Request) {
+	w.wechat.Answer(func(rw http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		if strings.Contains(string(body), `"force_refresh":true`) {
 			forced = append(forced, time.Now())
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		w.sim.ServeHTTP(rw, r)
-	}
+	})
 	return &forced
 }
 

@@ -51,7 +51,7 @@ func TestADiskThatHangs(t *testing.T) {
 				during(4*time.Hour, 20*time.Second, func(elapsed time.Duration) {
 					for _, kind := range kinds {
 						if c, live := w.get(kind); !live || kind == credential.AccessToken && !w.sim.TokenAlive(c.Value.Reveal()) {
-							t.Fatalf("after %v there is no live %s: %v", elapsed, kind, w.keeper.Status().Advice(w.clock()))
+							t.Fatalf("after %v there is no live %s: %v", elapsed, kind, w.keeper.Status().Advice(w.clock.Now()))
 						}
 					}
 				})

@@ -46,7 +46,7 @@ func TestAForcedRefreshIsNotHeldBackByTheCallBeforeIt(t *testing.T) {
 				time.Sleep(15 * time.Minute) // the next reading of the ticket, and what follows
 				synctest.Wait()
 				if token, live := w.get(credential.AccessToken); !live || !w.sim.TokenAlive(token.Value.Reveal()) {
-					t.Errorf("not replaced: %v", w.keeper.Status().Advice(w.clock()))
+					t.Errorf("not replaced: %v", w.keeper.Status().Advice(w.clock.Now()))
 				}
 				if n := w.spent(wechat.ForceRefreshAPI).Used; n != 1 || len(*forced) != 1 {
 					t.Errorf("%d forced refreshes were made and %d counted, want one", len(*forced), n)
@@ -134,14 +134,14 @@ func TestTheReserveIsForTheLastMinuteToo(t *testing.T) {
 func TestAClockThatIsMendedOnceIsMended(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, wechatsim.Settings{}, nil)
-		w.stepClock(24 * time.Hour)
+		w.clock.Step(24 * time.Hour)
 		w.start(t)
 		time.Sleep(10 * time.Minute)
 		token, _ := w.get(credential.AccessToken)
 		w.report(t, token, true) // a probe, which is not made again
 		time.Sleep(10 * time.Minute)
 		w.stop()
-		w.stepClock(-24 * time.Hour)
+		w.clock.Step(-24 * time.Hour)
 		for range 6 {
 			w.start(t)
 			time.Sleep(30 * time.Second)
@@ -195,15 +195,15 @@ func TestValuesOfUnknownAgeAreShown(t *testing.T) {
 		w.start(t)
 		time.Sleep(10 * time.Minute)
 		w.stop()
-		w.stepClock(-15 * time.Minute)
+		w.clock.Step(-15 * time.Minute)
 		w.inject(t, wechatsim.Fault{Kind: wechatsim.FaultCode, Code: -1})
 		w.start(t)
 		for _, k := range w.keeper.Status().Kinds {
-			if !k.Undated || !k.Gone(w.clock()) {
+			if !k.Undated || !k.Gone(w.clock.Now()) {
 				t.Errorf("the %s looks good: %+v", k.Kind, k)
 			}
 		}
-		if n := len(w.keeper.Status().Advice(w.clock())); n != 2 {
+		if n := len(w.keeper.Status().Advice(w.clock.Now())); n != 2 {
 			t.Errorf("%d sentences of advice, want one for each", n)
 		}
 	})

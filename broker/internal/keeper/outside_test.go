@@ -18,7 +18,7 @@ import (
 func (w *world) died(kind credential.Kind) int {
 	for _, s := range w.keeper.Status().Kinds {
 		if s.Kind == kind {
-			return s.EarlyDeaths(w.clock())
+			return s.EarlyDeaths(w.clock.Now())
 		}
 	}
 	return 0
@@ -26,7 +26,7 @@ func (w *world) died(kind credential.Kind) int {
 
 // blamed reports whether an operator is told that somebody else is at work.
 func (w *world) blamed() bool {
-	return strings.Contains(strings.Join(w.keeper.Status().Advice(w.clock()), "\n"), "something else refreshes this appid")
+	return strings.Contains(strings.Join(w.keeper.Status().Advice(w.clock.Now()), "\n"), "something else refreshes this appid")
 }
 
 // TestSomethingElseRefreshes: what kills our values again and again is named,
@@ -58,7 +58,7 @@ func TestSomethingElseRefreshes(t *testing.T) {
 						time.Sleep(16 * time.Minute) // ten until the next reading, five of overlap
 						synctest.Wait()
 						if w.died(tt.kind) != 1 || w.blamed() {
-							t.Errorf("after the first time: %d early deaths, advice %q", w.died(tt.kind), w.keeper.Status().Advice(w.clock()))
+							t.Errorf("after the first time: %d early deaths, advice %q", w.died(tt.kind), w.keeper.Status().Advice(w.clock.Now()))
 						}
 					}
 				})
@@ -66,12 +66,12 @@ func TestSomethingElseRefreshes(t *testing.T) {
 				synctest.Wait()
 				n := w.died(tt.kind)
 				if n < 2 || n > strikes || !w.blamed() {
-					t.Errorf("struck %d times: %d early deaths, advice %q", strikes, n, w.keeper.Status().Advice(w.clock()))
+					t.Errorf("struck %d times: %d early deaths, advice %q", strikes, n, w.keeper.Status().Advice(w.clock.Now()))
 				}
 				w.stop()
 				w.start(t)
 				if w.died(tt.kind) != n || !w.blamed() {
-					t.Errorf("after a restart: %d early deaths, advice %q", w.died(tt.kind), w.keeper.Status().Advice(w.clock()))
+					t.Errorf("after a restart: %d early deaths, advice %q", w.died(tt.kind), w.keeper.Status().Advice(w.clock.Now()))
 				}
 				time.Sleep(20 * time.Hour)
 				synctest.Wait()
@@ -81,7 +81,7 @@ func TestSomethingElseRefreshes(t *testing.T) {
 				time.Sleep(4 * time.Hour)
 				synctest.Wait()
 				if w.died(tt.kind) != 0 || w.blamed() {
-					t.Errorf("a quiet day later: %d early deaths, advice %q", w.died(tt.kind), w.keeper.Status().Advice(w.clock()))
+					t.Errorf("a quiet day later: %d early deaths, advice %q", w.died(tt.kind), w.keeper.Status().Advice(w.clock.Now()))
 				}
 			})
 		})

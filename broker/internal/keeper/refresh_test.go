@@ -152,7 +152,7 @@ func TestWhenATokenIsReplaced(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, wechatsim.Settings{}, func(o *keeper.Options) { o.Stable = stable })
 			w.start(t)
-			now := credential.Clock(w.clock).Now()
+			now := credential.Clock(w.clock.Now).Now()
 			token, _ := w.get(credential.AccessToken)
 			left := token.CopyLife(now)
 			switch {

@@ -36,7 +36,7 @@ func TestAClockSetBackWhileDown(t *testing.T) {
 				w.stop()
 				w.current = credential.Account{}
 				time.Sleep(3 * time.Hour)
-				w.stepClock(-3*time.Hour - 5*time.Minute - tt.back) // the last reading was 5 minutes before the stop
+				w.clock.Step(-3*time.Hour - 5*time.Minute - tt.back) // the last reading was 5 minutes before the stop
 				w.inject(t, wechatsim.Fault{Kind: wechatsim.FaultHang})
 				w.start(t)
 				if _, live := w.get(credential.JSAPITicket); live != tt.live {
@@ -106,7 +106,7 @@ func TestWhatIsStoredOfTheFuture(t *testing.T) {
 					}
 				}
 				w.stop()
-				w.stepClock(-tt.back)
+				w.clock.Step(-tt.back)
 				w.sim.ClearFaults()
 				w.start(t)
 				time.Sleep(tt.wait + time.Second)

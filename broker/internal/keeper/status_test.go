@@ -15,7 +15,7 @@ import (
 )
 
 // advice returns what the operator of w is told.
-func (w *world) advice() []string { return w.keeper.Status().Advice(w.clock()) }
+func (w *world) advice() []string { return w.keeper.Status().Advice(w.clock.Now()) }
 
 // TestAdvice: one sentence for one trouble, and it says what to do.
 func TestAdvice(t *testing.T) {

@@ -137,7 +137,7 @@ func TestClockSteps(t *testing.T) {
 				time.Sleep(30 * time.Minute)
 				before, _ := w.get(credential.JSAPITicket)
 				calls := w.allCalls()
-				w.stepClock(step)
+				w.clock.Step(step)
 				during(4*time.Hour, time.Second, func(elapsed time.Duration) {
 					ticket, live := w.get(credential.JSAPITicket)
 					if live && !w.sim.TicketAlive(ticket.Value.Reveal()) {
@@ -183,7 +183,7 @@ func TestStaleDatabase(t *testing.T) {
 		calls := w.allCalls()
 		for i := range int64(100) { // a hostile or confused edge
 			w.keeper.Claim(credential.JSAPITicket, healed.Version+i)
-			w.keeper.Claim(credential.JSAPITicket, w.clock().Add(25*time.Hour).UnixMilli())
+			w.keeper.Claim(credential.JSAPITicket, w.clock.Now().Add(25*time.Hour).UnixMilli())
 			time.Sleep(10 * time.Millisecond)
 		}
 		synctest.Wait()
@@ -196,7 +196,7 @@ func TestStaleDatabase(t *testing.T) {
 		if n := w.allCalls() - calls; n == 0 {
 			t.Fatal("no claim had any effect: this test shows nothing")
 		}
-		if now, _ := w.get(credential.JSAPITicket); now.Version > w.clock().Add(time.Hour).UnixMilli() {
+		if now, _ := w.get(credential.JSAPITicket); now.Version > w.clock.Now().Add(time.Hour).UnixMilli() {
 			t.Errorf("a claim of tomorrow was believed: version %d", now.Version)
 		}
 	})

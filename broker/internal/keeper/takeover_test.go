@@ -115,7 +115,7 @@ func TestTakeOverBesideACall(t *testing.T) {
 		time.Sleep(time.Second)
 		token, _ := w.get(credential.AccessToken)
 		w.inject(t, wechatsim.Fault{Kind: wechatsim.FaultDelay, Duration: 3 * time.Second, Path: wechatsim.PathToken})
-		time.Sleep(w.keeper.Status().Kinds[0].NextTry.Sub(w.clock()) + time.Second) // the token is being renewed
+		time.Sleep(w.keeper.Status().Kinds[0].NextTry.Sub(w.clock.Now()) + time.Second) // the token is being renewed
 		old := w.keeper
 		start := time.Now()
 		for range 3 { // twice while the first still works

@@ -160,7 +160,7 @@ func TestAShorterExpiresInIsBelieved(t *testing.T) {
 				w.stop()
 				w.disk.Replace(nil) // a new broker
 				fresh := true
-				w.answer = func(rw http.ResponseWriter, r *http.Request) {
+				w.wechat.Answer(func(rw http.ResponseWriter, r *http.Request) {
 					answer := httptest.NewRecorder()
 					w.sim.ServeHTTP(answer, r)
 					body := answer.Body.String()
@@ -168,9 +168,9 @@ func TestAShorterExpiresInIsBelieved(t *testing.T) {
 						body = expiresIn.ReplaceAllString(body, `"expires_in":7200`)
 					}
 					_, _ = io.WriteString(rw, body)
-				}
+				})
 				w.start(t)
-				if c, _ := w.get(kind); c.Expiry.Sub(credential.Clock(w.clock).Now()) != 2*time.Hour {
+				if c, _ := w.get(kind); c.Expiry.Sub(credential.Clock(w.clock.Now).Now()) != 2*time.Hour {
 					t.Fatalf("at first it expires at %v: this test shows nothing", c.Expiry.Wall())
 				}
 				fresh = false

@@ -172,9 +172,10 @@ func TestATokenThatStaysRefused(t *testing.T) {
 	for _, name := range []string{"stable", "classic"} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var forced int
+				var forced, asked int
 				w := newWorld(t, wechatsim.Settings{}, func(o *keeper.Options) { o.Stable = name == "stable" })
-				w.answer = func(rw http.ResponseWriter, r *http.Request) {
+				w.wechat.Answer(func(rw http.ResponseWriter, r *http.Request) {
+					asked++
 					body, _ := io.ReadAll(r.Body)
 					switch r.URL.Path {
 					case wechatsim.PathToken, wechatsim.PathStableToken:
@@ -183,7 +184,7 @@ func TestATokenThatStaysRefused(t *testing.T) {
 					default:
 						fmt.Fprint(rw, `{"errcode":40001,"errmsg":"invalid credential"}`)
 					}
-				}
+				})
 				w.start(t)
 				during(24*time.Hour, time.Minute, func(elapsed time.Duration) {
 					if _, live := w.get(credential.AccessToken); live && elapsed > 2*time.Minute {
@@ -194,8 +195,8 @@ func TestATokenThatStaysRefused(t *testing.T) {
 				if forced > 2*20 {
 					t.Errorf("%d forced refreshes, WeChat allows 20 a day", forced)
 				}
-				if n := w.requests; n > 24*6*3+60 {
-					t.Errorf("%d calls in a day", n)
+				if asked > 24*6*3+60 {
+					t.Errorf("%d calls in a day", asked)
 				}
 				if e := w.keeper.Status().Kinds[0].LastError; e == nil || e.Class != wxapi.RefusedToken {
 					t.Errorf("the status says %v", e)
@@ -210,15 +211,15 @@ func TestAValueThatExpiresAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, wechatsim.Settings{}, nil)
 		var n int
-		w.answer = func(rw http.ResponseWriter, _ *http.Request) {
+		w.wechat.Answer(func(rw http.ResponseWriter, _ *http.Request) {
 			n++
 			fmt.Fprintf(rw, `{"access_token":"token-%d","expires_in":0}`, n)
-		}
+		})
 		w.start(t)
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if w.requests > 300 {
-			t.Errorf("%d calls in an hour", w.requests)
+		if n > 300 {
+			t.Errorf("%d calls in an hour", n)
 		}
 		if w.keeper.Status().Kinds[0].LastError == nil {
 			t.Error("the status says that all is well")

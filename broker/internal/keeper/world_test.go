@@ -2,23 +2,20 @@ package keeper_test
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"net"
-	"net/http"
 	"net/url"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/grpc/test/bufconn"
-
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 	"github.com/wxbroker/wxbroker/broker/internal/store/storetest"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
+	"github.com/wxbroker/wxbroker/pkg/clocktest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+	"github.com/wxbroker/wxbroker/pkg/wechatsim/simtest"
 )
 
 const (
@@ -29,19 +26,16 @@ const (
 // world is a keeper in fake time with a WeChat, a disk and a wall clock that a
 // test can trouble.
 type world struct {
-	sim  *wechatsim.Sim
-	disk storetest.Disk
-	// answer answers instead of sim where it is set, and requests counts what
-	// it was asked.
-	answer   http.HandlerFunc
-	requests int
+	sim    *wechatsim.Sim
+	wechat *simtest.Server // serves sim
+	disk   storetest.Disk
+	clock  clocktest.Wall
 
 	options keeper.Options
 	keeper  *keeper.Keeper
 	stop    func() // ends the keeper's Run and waits for it
 
 	mu      sync.Mutex
-	step    time.Duration // how far the wall clock was stepped
 	current credential.Account
 	history []credential.Account
 }
@@ -54,34 +48,17 @@ func newWorld(t *testing.T, settings wechatsim.Settings, change func(*keeper.Opt
 		Accounts: []wechatsim.Account{{AppID: appid, Secret: secret}},
 		Settings: settings,
 	})
-	listener := bufconn.Listen(64 << 10)
-	handler := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if w.answer == nil {
-			w.sim.ServeHTTP(rw, r)
-			return
-		}
-		w.requests++ // one keeper asks one thing at a time
-		w.answer(rw, r)
-	})
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	t.Cleanup(func() {
-		_ = server.Close()
-		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
-			t.Error(err)
-		}
-	})
+	w.wechat = simtest.Serve(t, w.sim)
 	w.options = keeper.Options{
 		Account: wechat.Account{AppID: appid, Secret: credential.NewSecret(secret)},
 		Tickets: []credential.Kind{credential.JSAPITicket},
 		WeChat: wechat.New(wechat.Options{
 			Upstreams: []*url.URL{{Scheme: "http", Host: "127.0.0.1:1"}},
-			Dial:      func(ctx context.Context, _, _ string) (net.Conn, error) { return listener.DialContext(ctx) },
+			Dial:      w.wechat.Dial,
 		}),
 		Store:   w.disk.Writer(),
 		Publish: w.publish,
-		Clock:   w.clock,
+		Clock:   w.clock.Now,
 		Log:     slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
@@ -124,18 +101,6 @@ func (w *world) replace(t *testing.T, change func(*keeper.Options)) {
 	go stop()
 }
 
-func (w *world) clock() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return time.Now().Add(w.step)
-}
-
-func (w *world) stepClock(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.step += d
-}
-
 func (w *world) publish(a credential.Account) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -148,7 +113,7 @@ func (w *world) get(kind credential.Kind) (c credential.Credential, live bool) {
 	w.mu.Lock()
 	c, ok := w.current.Credential(kind)
 	w.mu.Unlock()
-	return c, ok && !c.Expiry.Passed(credential.Clock(w.clock).Now())
+	return c, ok && !c.Expiry.Passed(credential.Clock(w.clock.Now).Now())
 }
 
 // calls counts what WeChat saw on a path, whatever it answered.
