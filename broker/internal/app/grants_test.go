@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/broker/clustertest"
+	"github.com/wxbroker/wxbroker/broker/internal/rpc/rpctest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -57,12 +58,12 @@ func TestRPCByGrantByIdentity(t *testing.T) {
 				}
 				cells++
 				t.Run(fmt.Sprintf("%s/%s/%s", m.name, g, who.name), func(t *testing.T) {
-					s.journal.Take()
+					s.log.Take()
 					err := s.call(t, m, who.caller)
 					if status.Code(err) != want {
 						t.Errorf("%v, want %v", err, want)
 					}
-					lines := s.journal.Take()
+					lines := s.audited()
 					if want == codes.Unavailable && len(lines) == 0 {
 						lines = s.await()
 					}
@@ -118,11 +119,14 @@ func orEmpty(app string) string {
 	return app
 }
 
+// audited returns the audit's lines since the log was taken last.
+func (s *site) audited() []string { return rpctest.AuditLines(s.log.Take()) }
+
 // await waits until the audit has lines: a client hears from TLS that it is refused a
 // moment before the audit does.
 func (s *site) await() []string {
 	for start := time.Now(); time.Since(start) < 10*time.Second; runtime.Gosched() {
-		if lines := s.journal.Take(); len(lines) > 0 {
+		if lines := s.audited(); len(lines) > 0 {
 			return lines
 		}
 	}
@@ -186,7 +190,7 @@ func TestForcedRefreshIsToldApart(t *testing.T) {
 				if force {
 					action = tt.forced
 				}
-				s.journal.Take()
+				s.log.Take()
 				refresh := method{call: func(ctx context.Context, _ *site, conn *grpc.ClientConn) error {
 					_, err := wxbrokerv1.NewOperatorServiceClient(conn).Refresh(ctx, &wxbrokerv1.RefreshRequest{Appid: tt.appid, Force: force})
 					return err
@@ -194,7 +198,7 @@ func TestForcedRefreshIsToldApart(t *testing.T) {
 				if err := s.call(t, refresh, tt.caller); status.Code(err) != tt.code {
 					t.Errorf("%s: %v", action, err)
 				}
-				lines, want := s.journal.Take(), " action="+action+" outcome="+tt.outcome+" "
+				lines, want := s.audited(), " action="+action+" outcome="+tt.outcome+" "
 				if len(lines) != 1 || !strings.Contains(lines[0], want) {
 					t.Errorf("the audit says %q, want %q", lines, want)
 				}

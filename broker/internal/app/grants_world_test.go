@@ -6,9 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"log/slog"
-	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -24,13 +21,15 @@ import (
 	"github.com/wxbroker/wxbroker/broker/clustertest"
 	"github.com/wxbroker/wxbroker/broker/internal/app"
 	"github.com/wxbroker/wxbroker/broker/internal/config"
-	"github.com/wxbroker/wxbroker/broker/internal/rpc/rpctest"
 	"github.com/wxbroker/wxbroker/broker/internal/store"
 	"github.com/wxbroker/wxbroker/broker/internal/store/storetest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/grpctest"
+	"github.com/wxbroker/wxbroker/pkg/logtest"
 	"github.com/wxbroker/wxbroker/pkg/tlsfile"
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+	"github.com/wxbroker/wxbroker/pkg/wechatsim/simtest"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -41,7 +40,7 @@ type site struct {
 	files         tlsfile.Files
 	cluster       *clustertest.Cluster
 	listener      *bufconn.Listener
-	journal       rpctest.Journal
+	log           logtest.Log
 	values        map[wxbrokerv1.CredentialKind]string // of the credentials of wx1
 }
 
@@ -101,18 +100,14 @@ func (s *site) configure(t *testing.T, dir string) config.Config {
 // serve runs the broker until the test ends.
 func (s *site) serve(t *testing.T, c config.Config) {
 	t.Helper()
-	wechat := bufconn.Listen(64 << 10)
 	sim := wechatsim.New(wechatsim.Config{Accounts: []wechatsim.Account{{AppID: "wx1", Secret: "secret"}, {AppID: "wx2", Secret: "secret"}}})
-	server := &http.Server{Handler: sim, ReadHeaderTimeout: time.Minute}
-	go func() { _ = server.Serve(wechat) }()
-	t.Cleanup(func() { _ = server.Close() })
 	ctx, cancel := context.WithCancel(context.Background())
 	broker, err := app.New(ctx, c, app.Options{
-		Version: "v1.2.3", Log: slog.New(slog.NewTextHandler(&s.journal, nil)), GRPC: s.listener, Ops: bufconn.Listen(64 << 10),
+		Version: "v1.2.3", Log: s.log.Logger(), GRPC: s.listener, Ops: bufconn.Listen(64 << 10),
 		OpenStore: func(string, store.Keys) (store.Disk, store.Findings, error) {
 			return new(storetest.Disk), store.Findings{}, nil
 		},
-		DialWeChat: func(ctx context.Context, _, _ string) (net.Conn, error) { return wechat.DialContext(ctx) },
+		DialWeChat: simtest.Serve(t, sim).Dial,
 	})
 	if err != nil {
 		cancel()
@@ -182,13 +177,7 @@ func (s *site) dial(t *testing.T, c caller) *grpc.ClientConn {
 		}
 		secured.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	}
-	conn, err := grpc.NewClient("passthrough:///broker", grpc.WithTransportCredentials(credentials.NewTLS(secured)),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return s.listener.DialContext(ctx) }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return conn
+	return grpctest.Connect(t, s.listener.DialContext, grpc.WithTransportCredentials(credentials.NewTLS(secured)))
 }
 
 // call makes one call on a connection of its own.

@@ -19,6 +19,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/config"
 	"github.com/wxbroker/wxbroker/broker/internal/store"
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/logtest"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
 
@@ -255,8 +256,8 @@ func tokenAfter(t *testing.T, path string, honours func(credential.Credential) b
 	if err != nil {
 		t.Fatal(err)
 	}
-	var log journal
-	a, err := New(t.Context(), loaded, Options{Version: "test", Log: slog.New(slog.NewTextHandler(&log, nil))})
+	var log logtest.Log
+	a, err := New(t.Context(), loaded, Options{Version: "test", Log: log.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}

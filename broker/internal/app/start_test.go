@@ -129,7 +129,7 @@ func TestUndatedValues(t *testing.T) {
 		if err := s.sim.Inject(wechatsim.Fault{Kind: wechatsim.FaultReset}); err != nil {
 			t.Fatal(err)
 		}
-		s.step = -time.Hour // the machine was off, and its clock is set back
+		s.clock.Step(-time.Hour) // the machine was off, and its clock is set back
 		s.start("wx1")
 		synctest.Wait()
 		for series := range expiry {

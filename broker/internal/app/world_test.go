@@ -25,7 +25,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
@@ -33,30 +32,16 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/config"
 	"github.com/wxbroker/wxbroker/broker/internal/store"
 	"github.com/wxbroker/wxbroker/broker/internal/store/storetest"
+	"github.com/wxbroker/wxbroker/pkg/clocktest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/follow"
+	"github.com/wxbroker/wxbroker/pkg/grpctest"
 	"github.com/wxbroker/wxbroker/pkg/logqueue"
+	"github.com/wxbroker/wxbroker/pkg/logtest"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+	"github.com/wxbroker/wxbroker/pkg/wechatsim/simtest"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
-
-// journal is a log that a test reads while it is written.
-type journal struct {
-	mu  sync.Mutex
-	out bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.out.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.out.String()
-}
 
 // site is a broker whose configuration a test changes, with a WeChat that knows
 // wx0 to wx4.
@@ -68,33 +53,28 @@ type site struct {
 	told chan os.Signal
 	stop context.CancelFunc
 	done chan error
-	log  journal
+	log  logtest.Log
 
 	// What a test may set before start.
 	following bool           // whether the broker follows the file
 	more      string         // the end of the configuration
 	disk      storetest.Disk // holds the database
 	found     store.Findings // what opening the database finds out
-	step      time.Duration  // by how much the wall clock is off
+	clock     clocktest.Wall // of the machine
 
-	wechat    *bufconn.Listener
+	wechat    *simtest.Server
 	grpc, ops *bufconn.Listener
 }
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{
-		t: t, path: filepath.Join(t.TempDir(), "wxbroker.yaml"), told: make(chan os.Signal, 1), done: make(chan error, 1),
-		wechat: bufconn.Listen(64 << 10),
-	}
+	s := &site{t: t, path: filepath.Join(t.TempDir(), "wxbroker.yaml"), told: make(chan os.Signal, 1), done: make(chan error, 1)}
 	var known []wechatsim.Account
 	for i := range 5 {
 		known = append(known, wechatsim.Account{AppID: fmt.Sprint("wx", i), Secret: "secret"})
 	}
 	s.sim = wechatsim.New(wechatsim.Config{Accounts: known})
-	server := &http.Server{Handler: s.sim, ReadHeaderTimeout: time.Minute}
-	go func() { _ = server.Serve(s.wechat) }()
-	t.Cleanup(func() { _ = server.Close() })
+	s.wechat = simtest.Serve(t, s.sim)
 	return s
 }
 
@@ -143,9 +123,9 @@ func (s *site) start(accounts ...string) {
 		Version: "v1.2.3", Collectors: []prometheus.Collector{queue},
 		Log:  queue.Logger(func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, nil) }),
 		GRPC: s.grpc, Ops: s.ops, Follow: followed,
-		Clock:      func() time.Time { return time.Now().Add(s.step) },
+		Clock:      s.clock.Now,
 		OpenStore:  func(string, store.Keys) (store.Disk, store.Findings, error) { return &s.disk, s.found, nil },
-		DialWeChat: func(ctx context.Context, _, _ string) (net.Conn, error) { return s.wechat.DialContext(ctx) },
+		DialWeChat: s.wechat.Dial,
 	})
 	if err != nil {
 		s.t.Fatal(err)
@@ -218,15 +198,7 @@ func (s *site) end() {
 // otherwise.
 func (s *site) connect(options ...grpc.DialOption) *grpc.ClientConn {
 	s.t.Helper()
-	conn, err := grpc.NewClient("passthrough:///broker", append([]grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return s.grpc.DialContext(ctx) }),
-	}, options...)...)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() { _ = conn.Close() })
-	return conn
+	return grpctest.Connect(s.t, s.grpc.DialContext, options...)
 }
 
 // apps returns the key apps of a configuration. Each app's token is its name.

@@ -262,7 +262,7 @@ func TestStreamsEndWithTheProof(t *testing.T) {
 				s.checkNext("wx1", "wx1 jsapi_ticket 1 a")
 				start, want := time.Now(), life
 				if tt.wake != nil {
-					w.StepClock(life)
+					w.Clock.Step(life)
 					tt.wake(w, s)
 					want = 0
 				}

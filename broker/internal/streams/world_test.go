@@ -58,7 +58,7 @@ func newWorld(t *testing.T) *world {
 		AliasKey: func(_ context.Context, appid, app string) credential.Secret {
 			return credential.NewSecret("alias key of " + app + " for " + appid)
 		},
-		Access: w.Access, Audit: w.Audit, Clock: w.Clock, Log: slog.New(slog.DiscardHandler),
+		Access: w.Access, Audit: w.Audit, Clock: w.Clock.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	w.Serve(rpc.Service{Desc: &wxbrokerv1.CredentialService_ServiceDesc, Server: service, Needs: streams.Needs(), Stop: service.Stop})
 	return w

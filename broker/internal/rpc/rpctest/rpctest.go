@@ -4,23 +4,23 @@ package rpctest
 
 import (
 	"context"
-	"log/slog"
 	"net"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/audit"
 	"github.com/wxbroker/wxbroker/broker/internal/rpc"
+	"github.com/wxbroker/wxbroker/pkg/clocktest"
+	"github.com/wxbroker/wxbroker/pkg/grpctest"
+	"github.com/wxbroker/wxbroker/pkg/logtest"
 )
 
 // Version is what the server says that the broker's is.
@@ -37,21 +37,21 @@ type Server struct {
 	// Conn is a connection to the server.
 	Conn *grpc.ClientConn
 
-	t       testing.TB
-	journal Journal
-	stop    context.CancelFunc
-	served  chan error // what Run returned
+	// Clock is the wall clock.
+	Clock clocktest.Wall
 
-	mu   sync.Mutex
-	step time.Duration // how far the wall clock was stepped
+	t      testing.TB
+	log    logtest.Log
+	stop   context.CancelFunc
+	served chan error // what Run returned
 }
 
 // New returns a Server that serves nothing yet.
 func New(t testing.TB) *Server {
 	t.Helper()
 	s := &Server{t: t, served: make(chan error, 1)}
-	s.Access = access.NewControl(access.Open(), s.Clock)
-	s.Audit = audit.New(slog.New(slog.NewTextHandler(&s.journal, nil)))
+	s.Access = access.NewControl(access.Open(), s.Clock.Now)
+	s.Audit = audit.New(s.log.Logger())
 	return s
 }
 
@@ -71,14 +71,7 @@ func (s *Server) Serve(services ...rpc.Service) {
 // Connect returns a connection of its own.
 func (s *Server) Connect() *grpc.ClientConn {
 	s.t.Helper()
-	conn, err := grpc.NewClient("passthrough:///broker",
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return s.Dial(ctx) }))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() { _ = conn.Close() })
-	return conn
+	return grpctest.Connect(s.t, func(ctx context.Context) (net.Conn, error) { return s.Dial(ctx) })
 }
 
 // Stop ends Run and returns how long that took.
@@ -90,20 +83,6 @@ func (s *Server) Stop() time.Duration {
 		s.t.Errorf("Run returned %v", err)
 	}
 	return time.Since(start)
-}
-
-// Clock is the wall clock.
-func (s *Server) Clock() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return time.Now().Add(s.step)
-}
-
-// StepClock steps the wall clock.
-func (s *Server) StepClock(d time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.step += d
 }
 
 // Use makes these the apps that there are.
@@ -124,7 +103,12 @@ func By(ctx context.Context, token string) context.Context {
 // Told returns the audit's lines since the last call.
 func (s *Server) Told() []string {
 	synctest.Wait()
-	return s.journal.Take()
+	return AuditLines(s.log.Take())
+}
+
+// AuditLines returns those of a log's lines that are the audit's.
+func AuditLines(lines []string) []string {
+	return slices.DeleteFunc(lines, func(line string) bool { return !strings.Contains(line, "msg=audit") })
 }
 
 // Tells checks which lines the audit has since the last call, by what each contains,
