@@ -219,7 +219,7 @@ func TestUnreadableCounts(t *testing.T) {
 // TestLimitsWhateverTheCase: how an API is written changes nothing about it.
 func TestLimitsWhateverTheCase(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		w.answer(func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, "{}") })
+		w.wechat.Answer(func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, "{}") })
 		app := limited(1, 9)
 		for i, path := range []string{wxapi.PathTemplate, "/cgi-bin/message/template/Send"} {
 			answer, err := w.Do(t.Context(), app, relay.Call{AppID: appid, Kind: wechat.CallAPI, Method: http.MethodGet, Path: path})

@@ -12,7 +12,7 @@ import (
 // TestEchoesOfTheToken have stars in its place, wherever in an answer they are.
 func TestEchoesOfTheToken(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		w.answer(func(rw http.ResponseWriter, r *http.Request) {
+		w.wechat.Answer(func(rw http.ResponseWriter, r *http.Request) {
 			token := r.URL.Query().Get("access_token")
 			rw.Header().Set("Content-Type", "text/x-"+token)
 			for i := range 200 { // so that pieces end everywhere in it

@@ -169,7 +169,7 @@ func TestAnswersWithoutAnEnd(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world) {
 				page := w.user()
 				sent := make(chan int, 1)
-				w.answer(func(rw http.ResponseWriter, _ *http.Request) {
+				w.wechat.Answer(func(rw http.ResponseWriter, _ *http.Request) {
 					n, _ := io.WriteString(rw, `{"openid":"`)
 					chunk := strings.Repeat("o", 32<<10)
 					for n < much {

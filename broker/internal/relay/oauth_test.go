@@ -138,9 +138,8 @@ func TestACodeIsSentOnce(t *testing.T) {
 // nothing.
 func TestUnsentCodesGoElsewhere(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		w.mu.Lock()
-		w.dead = "127.0.0.1:1"
-		w.mu.Unlock()
+		first := "127.0.0.1:1"
+		w.dead.Store(&first)
 		if _, err := w.pageOf(t.Context(), shop, appid, w.code("snsapi_base")); err != nil {
 			t.Error(err)
 		}

@@ -171,7 +171,7 @@ func TestTokensOfEveryForm(t *testing.T) {
 	for _, token := range []string{"a", "ab", "abc", "abcd", long[:150], long[:153], long[:181], "77_with.dot", "with space", "汉字", "=&%", "\r\n", strings.Repeat("x", 512)} {
 		inBubble(t, func(t *testing.T, w *world) {
 			var got string
-			w.answer(func(rw http.ResponseWriter, r *http.Request) {
+			w.wechat.Answer(func(rw http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == wxapi.PathCode {
 					_, _ = fmt.Fprintf(rw, `{"access_token":%q,"refresh_token":"r","openid":"o-ann","scope":"s"}`, token)
 					return
@@ -220,7 +220,7 @@ func TestAnswersAboutUsers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world) {
-				w.answer(func(rw http.ResponseWriter, _ *http.Request) {
+				w.wechat.Answer(func(rw http.ResponseWriter, _ *http.Request) {
 					rw.WriteHeader(tt.status)
 					_, _ = io.WriteString(rw, tt.says)
 				})

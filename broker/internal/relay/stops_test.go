@@ -176,7 +176,7 @@ func TestTrialThatComesToNothing(t *testing.T) {
 func TestStopAndWhatBeganBefore(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		var calls atomic.Int64
-		w.answer(func(rw http.ResponseWriter, _ *http.Request) {
+		w.wechat.Answer(func(rw http.ResponseWriter, _ *http.Request) {
 			if calls.Add(1) == 1 {
 				time.Sleep(3 * time.Second)
 				_, _ = io.WriteString(rw, `{"errcode":0,"msgid":1}`)

@@ -4,19 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
@@ -25,7 +23,9 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/store/storetest"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/logtest"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+	"github.com/wxbroker/wxbroker/pkg/wechatsim/simtest"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -46,34 +46,10 @@ type world struct {
 	disk   *storetest.Disk
 	keeper *keeper.Keeper
 	states fanout.Fanout
-	log    journal
+	log    logtest.Log
 	stop   func() // ends the keeper and the relay
-	// wechat answers instead of the simulator where a test sets it.
-	wechat http.HandlerFunc
-	// dials counts the connections to each upstream; dead is one that cannot be
-	// connected to.
-	mu    sync.Mutex
-	dials map[string]int
-	dead  string
-}
-
-// journal is a log that can be read while it is written.
-type journal struct {
-	mu  sync.Mutex
-	out []byte
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.out = append(j.out, p...)
-	return len(p), nil
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return string(j.out)
+	wechat *simtest.Server
+	dead   atomic.Pointer[string] // the upstream that cannot be connected to
 }
 
 // newWorld starts a keeper, stable or classic, and a relay over what a disk has,
@@ -84,35 +60,19 @@ func newWorld(t *testing.T, disk *storetest.Disk) *world {
 		disk = new(storetest.Disk)
 	}
 	store := disk.Writer()
-	w := &world{t: t, disk: disk, dials: map[string]int{}}
+	w := &world{t: t, disk: disk}
 	w.sim = wechatsim.New(wechatsim.Config{Accounts: []wechatsim.Account{{AppID: appid, Secret: appSecret}}})
-	listener := bufconn.Listen(64 << 10)
-	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.mu.Lock()
-		handler := w.wechat
-		w.mu.Unlock()
-		if handler != nil {
-			handler(rw, r)
-			return
-		}
-		w.sim.ServeHTTP(rw, r)
-	})}
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(func() { _ = server.Close() })
+	w.wechat = simtest.Serve(t, w.sim)
 	client := wechat.New(wechat.Options{
 		Upstreams: []*url.URL{{Scheme: "http", Host: "127.0.0.1:1"}, {Scheme: "http", Host: "127.0.0.1:2"}},
-		Dial: func(ctx context.Context, _, address string) (net.Conn, error) {
-			w.mu.Lock()
-			w.dials[address]++
-			dead := w.dead
-			w.mu.Unlock()
-			if address == dead {
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if dead := w.dead.Load(); dead != nil && address == *dead {
 				return nil, &net.OpError{Op: "dial", Err: io.ErrUnexpectedEOF}
 			}
-			return listener.DialContext(ctx)
+			return w.wechat.Dial(ctx, network, address)
 		},
 	})
-	log := slog.New(slog.NewTextHandler(&w.log, nil))
+	log := w.log.Logger()
 	w.keeper = keeper.New(t.Context(), keeper.Options{
 		Account: wechat.Account{AppID: appid, Secret: credential.NewSecret(appSecret)}, Stable: true,
 		Tickets: []credential.Kind{credential.JSAPITicket}, WeChat: client, Store: store, Publish: w.states.Publish,
@@ -144,13 +104,6 @@ func inBubble(t *testing.T, test func(*testing.T, *world)) {
 		synctest.Wait()
 		test(t, w)
 	})
-}
-
-// answer sets who answers in the place of WeChat, nil for the simulator.
-func (w *world) answer(handler http.HandlerFunc) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.wechat = handler
 }
 
 // send sends a message. What WeChat refuses is a status, as an edge makes it.
