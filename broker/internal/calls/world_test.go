@@ -6,15 +6,12 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
-	"sync"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/broker/internal/calls"
 	"github.com/wxbroker/wxbroker/broker/internal/fanout"
@@ -25,6 +22,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/store/storetest"
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wechatsim/simtest"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -32,15 +30,13 @@ import (
 // token the-token.
 type world struct {
 	*rpctest.Server
-	t *testing.T
-
-	mu     sync.Mutex
-	wechat http.HandlerFunc
+	t      *testing.T
+	wechat *simtest.Server
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{Server: rpctest.New(t), t: t, wechat: answers}
+	w := &world{Server: rpctest.New(t), t: t, wechat: simtest.Serve(t, once(answers))}
 	w.Serve(rpc.Service{
 		Desc: &wxbrokerv1.WeChatService_ServiceDesc, Needs: calls.Needs(),
 		Server: &calls.Service{Relay: w.relay(), Access: w.Access, Audit: w.Audit},
@@ -48,23 +44,11 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// relay returns a relay to a WeChat in memory.
+// relay returns a relay to the world's WeChat.
 func (w *world) relay() *relay.Relay {
-	listener := bufconn.Listen(64 << 10)
-	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.mu.Lock()
-		answer := w.wechat
-		w.mu.Unlock()
-		answer(rw, r)
-	})}
-	// On a connection that is used again, a deadline of bufconn's that was lifted may
-	// strike all the same, and the call on it ends with EOF.
-	server.SetKeepAlivesEnabled(false)
-	go func() { _ = server.Serve(listener) }()
-	w.t.Cleanup(func() { _ = server.Close() })
 	client := wechat.New(wechat.Options{
 		Upstreams: []*url.URL{{Scheme: "http", Host: "127.0.0.1:1"}},
-		Dial:      func(ctx context.Context, _, _ string) (net.Conn, error) { return listener.DialContext(ctx) },
+		Dial:      w.wechat.Dial,
 	})
 	states := new(fanout.Fanout)
 	states.Publish(credential.Account{
@@ -91,10 +75,15 @@ func (w *world) relay() *relay.Relay {
 }
 
 // relayTo sets who answers as WeChat.
-func (w *world) relayTo(answer http.HandlerFunc) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.wechat = answer
+func (w *world) relayTo(answer http.HandlerFunc) { w.wechat.Answer(once(answer)) }
+
+// once answers one request on each connection. On one that is used again, a deadline of
+// bufconn's that was lifted may strike all the same, and the call on it ends with EOF.
+func once(answer http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "close")
+		answer(w, r)
+	}
 }
 
 func head(method, path, query string) *wxbrokerv1.CallHead {

@@ -3,16 +3,12 @@ package operator_test
 import (
 	"context"
 	"log/slog"
-	"net"
-	"net/http"
 	"net/url"
 	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 	"github.com/wxbroker/wxbroker/broker/internal/edges"
@@ -25,6 +21,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+	"github.com/wxbroker/wxbroker/pkg/wechatsim/simtest"
 )
 
 const (
@@ -50,13 +47,9 @@ func newWorld(t *testing.T, before func(*wechatsim.Sim), appids ...string) *worl
 	if before != nil {
 		before(sim)
 	}
-	listener := bufconn.Listen(64 << 10)
-	server := &http.Server{Handler: sim, ReadHeaderTimeout: time.Minute}
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(func() { _ = server.Close() })
 	client := wechat.New(wechat.Options{
 		Upstreams: []*url.URL{{Scheme: "http", Host: "127.0.0.1:1"}, {Scheme: "http", Host: "127.0.0.1:2"}},
-		Dial:      func(ctx context.Context, _, _ string) (net.Conn, error) { return listener.DialContext(ctx) },
+		Dial:      simtest.Serve(t, sim).Dial,
 	})
 	w := &world{sim: sim, running: map[string]*keeper.Keeper{}, Service: &operator.Service{Source: &snapshot.Source{
 		Version: "v1.2.3", Started: time.Now(), Clock: credential.WallClock, Edges: new(edges.Register), Upstreams: client.Upstreams,

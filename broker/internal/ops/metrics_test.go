@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -19,7 +18,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/broker/internal/edges"
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
@@ -29,6 +27,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/daemon"
+	"github.com/wxbroker/wxbroker/pkg/wechatsim/simtest"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
@@ -59,17 +58,14 @@ func newWorld(t *testing.T) *world {
 		"/cgi-bin/token":            `{"access_token":"` + accessToken + `","expires_in":7200}`,
 		"/cgi-bin/ticket/getticket": `{"errcode":0,"errmsg":"ok","ticket":"` + jsapiTicket + `","expires_in":7200}`,
 	}}
-	listener := bufconn.Listen(4 << 10)
-	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	server := simtest.Serve(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		_, _ = io.WriteString(rw, w.answers[r.URL.Path])
-	})}
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(func() { _ = server.Close() })
+	}))
 	w.wechat = wechat.Options{
 		Upstreams: []*url.URL{{Scheme: "http", Host: "127.0.0.1:1"}},
-		Dial:      func(ctx context.Context, _, _ string) (net.Conn, error) { return listener.DialContext(ctx) },
+		Dial:      server.Dial,
 		Done:      w.metrics.Called,
 	}
 	return w

@@ -1,7 +1,6 @@
 package wechat_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,10 +14,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/grpc/test/bufconn"
-
 	"github.com/wxbroker/wxbroker/broker/internal/wechat"
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/wechatsim/simtest"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
@@ -276,16 +274,10 @@ func TestStandstill(t *testing.T) {
 	run := func(t *testing.T, handler http.HandlerFunc, check func(*testing.T, *wechat.Client)) {
 		t.Helper()
 		synctest.Test(t, func(t *testing.T) {
-			listener := bufconn.Listen(4 << 10)
-			server := httptest.NewUnstartedServer(handler)
-			server.Listener = listener
-			server.Start()
-			defer server.Close()
-			client := wechat.New(wechat.Options{
+			check(t, wechat.New(wechat.Options{
 				Upstreams: []*url.URL{{Scheme: "http", Host: "127.0.0.1:1"}},
-				Dial:      func(ctx context.Context, _, _ string) (net.Conn, error) { return listener.DialContext(ctx) },
-			})
-			check(t, client)
+				Dial:      simtest.Serve(t, handler).Dial,
+			}))
 		})
 	}
 	drip := func(every time.Duration) http.HandlerFunc {
