@@ -20,6 +20,7 @@ import (
 	"github.com/wxbroker/wxbroker/edge/internal/apitest"
 	"github.com/wxbroker/wxbroker/edge/internal/brokertest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/grpctest"
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
@@ -36,7 +37,7 @@ type fakeBroker struct {
 	brokertest.Broker
 	t       *testing.T
 	sim     *wechatsim.Sim
-	connect func(context.Context, string) (net.Conn, error)
+	connect grpctest.Dial
 	states  chan *wxbrokerv1.WatchResponse
 	ends    chan error
 	// ahead is how far the broker's clock is ahead of the edge's.
@@ -73,17 +74,17 @@ func startBroker(t *testing.T, options ...grpc.ServerOption) *fakeBroker {
 		states: make(chan *wxbrokerv1.WatchResponse),
 		ends:   make(chan error),
 	}
-	b.Broker.Watch, b.Broker.Report, b.Broker.Answer = b.watch, b.report, b.answer
+	b.Watch, b.Report, b.Answer = b.watch, b.report, b.answer
 	b.connect = b.Serve(t, options...)
 	return b
 }
 
-func (b *fakeBroker) dial(ctx context.Context, _ string) (net.Conn, error) {
+func (b *fakeBroker) dial(ctx context.Context) (net.Conn, error) {
 	if b.away.Load() {
 		return nil, errors.New("connection refused")
 	}
 	b.dials.Add(1)
-	return b.connect(ctx, "")
+	return b.connect(ctx)
 }
 
 // report answers one report.

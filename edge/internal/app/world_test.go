@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -14,14 +13,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/pkg/daemon"
+	"github.com/wxbroker/wxbroker/pkg/grpctest"
+	"github.com/wxbroker/wxbroker/pkg/logtest"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
 
@@ -36,7 +35,7 @@ type runningEdge struct {
 	done             chan error
 	apiConn, opsConn *bufconn.Listener
 	api, ops         *http.Client
-	log              *lockedBuffer
+	log              *logtest.Log
 }
 
 // startEdge starts an edge with local keys, if any, for the accounts appids, or all.
@@ -64,7 +63,7 @@ func startCommand(t *testing.T, b *fakeBroker, c serveCommand) *runningEdge {
 	t.Helper()
 	apiConn, opsConn := bufconn.Listen(64<<10), bufconn.Listen(64<<10)
 	e := &runningEdge{
-		t: t, broker: b, done: make(chan error, 1), log: new(lockedBuffer),
+		t: t, broker: b, done: make(chan error, 1), log: new(logtest.Log),
 		apiConn: apiConn, opsConn: opsConn, api: client(apiConn), ops: client(opsConn),
 	}
 	c.Broker = cmp.Or(c.Broker, "127.0.0.1:7600")
@@ -74,7 +73,7 @@ func startCommand(t *testing.T, b *fakeBroker, c serveCommand) *runningEdge {
 		t.Fatal(err)
 	}
 	config.Broker = "passthrough:///broker"
-	config.Dial = append(config.Dial, grpc.WithContextDialer(b.dial))
+	config.Dial = append(config.Dial, grpctest.Over(b.dial))
 	local, err := daemon.ParseAddress("127.0.0.1:7610")
 	if err != nil {
 		t.Fatal(err)
@@ -197,22 +196,4 @@ func (e *runningEdge) refuses(appid string, want int) {
 	if v, status := e.signed(appid); status != want {
 		e.t.Errorf("signing for %s: HTTP %d, want %d (%s)", appid, status, want, v.Reason)
 	}
-}
-
-// lockedBuffer is a log that a test reads while it is written.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"net"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -14,8 +13,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/wxbroker/wxbroker/pkg/grpctest"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -74,15 +73,11 @@ func withForgetful(t *testing.T, good time.Duration, test func(*testing.T, *forg
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		f := &forgetful{good: good, hold: make(chan struct{})}
-		listener := bufconn.Listen(64 << 10)
 		server := grpc.NewServer(grpc.StatsHandler(f))
 		wxbrokerv1.RegisterCredentialServiceServer(server, f)
-		go func() { _ = server.Serve(listener) }()
-		defer server.Stop()
+		dial := grpctest.Serve(t, server)
 		l, err := newLine("v1.2.3", func() (*grpc.ClientConn, error) {
-			return grpc.NewClient("passthrough:///broker",
-				grpc.WithTransportCredentials(insecure.NewCredentials()),
-				grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+			return grpc.NewClient("passthrough:///broker", grpc.WithTransportCredentials(insecure.NewCredentials()), grpctest.Over(dial))
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -59,7 +59,7 @@ func reporting(t *testing.T, test func(*testing.T, *reporter, *broker.Client)) {
 		b := &reporter{release: make(chan struct{})}
 		b.Report = b.report
 		connect := b.Serve(t)
-		test(t, b, brokertest.Client(t, func(ctx context.Context, address string) (net.Conn, error) {
+		test(t, b, brokertest.Client(t, func(ctx context.Context) (net.Conn, error) {
 			b.mu.Lock()
 			away := b.away
 			b.dials++
@@ -67,7 +67,7 @@ func reporting(t *testing.T, test func(*testing.T, *reporter, *broker.Client)) {
 			if away {
 				return nil, errors.New("connection refused")
 			}
-			return connect(ctx, address)
+			return connect(ctx)
 		}))
 	})
 }

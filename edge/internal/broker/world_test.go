@@ -29,6 +29,7 @@ type fake struct {
 	mu    sync.Mutex
 	calls int
 	conns int
+	ended []error // how calls ended at the broker
 }
 
 type opened struct{}
@@ -52,7 +53,11 @@ func (b *fake) admit(service any, stream grpc.ServerStream, _ *grpc.StreamServer
 	if b.good > 0 && time.Since(at) >= b.good {
 		return status.Error(codes.Unauthenticated, "the certificate has expired")
 	}
-	return handle(service, stream)
+	err := handle(service, stream)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = append(b.ended, err)
+	return err
 }
 
 // counts checks how many calls and connections there were.

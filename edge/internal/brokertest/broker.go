@@ -4,7 +4,6 @@ package brokertest
 
 import (
 	"context"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -14,10 +13,10 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/edge/internal/broker"
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/grpctest"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -74,28 +73,19 @@ func (b *Broker) note(ctx context.Context, head *wxbrokerv1.CallHead) {
 	}
 }
 
-// Serve serves the broker until the end of the test, and returns what connects to it.
+// Serve serves the broker until the end of the test, and returns the way to it.
 // After a day it goes away, in fake time: a call that nothing else ends fails then,
 // and a test does not wait for it for ever.
-func (b *Broker) Serve(t testing.TB, options ...grpc.ServerOption) (dial func(context.Context, string) (net.Conn, error)) {
+func (b *Broker) Serve(t testing.TB, options ...grpc.ServerOption) grpctest.Dial {
 	t.Helper()
-	listener := bufconn.Listen(1 << 20)
 	// As the broker's: what the client's keepalive sends must not count as abuse.
 	server := grpc.NewServer(append(options, grpc.WaitForHandlers(true),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))...)
 	wxbrokerv1.RegisterWeChatServiceServer(server, weChatService{Broker: b})
 	wxbrokerv1.RegisterCredentialServiceServer(server, credentialService{Broker: b})
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
 	tomorrow := time.AfterFunc(24*time.Hour, server.Stop)
-	t.Cleanup(func() {
-		tomorrow.Stop()
-		server.Stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
-	return func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }
+	t.Cleanup(func() { tomorrow.Stop() })
+	return grpctest.Serve(t, server)
 }
 
 // Client returns a client of the broker, which it serves, of version v1.2.3.
@@ -104,11 +94,11 @@ func (b *Broker) Client(t testing.TB, options ...grpc.ServerOption) *broker.Clie
 	return Client(t, b.Serve(t, options...))
 }
 
-// Client returns a client of the broker that dial connects to, of version v1.2.3.
-func Client(t testing.TB, dial func(context.Context, string) (net.Conn, error)) *broker.Client {
+// Client returns a client of the broker that dial reaches, of version v1.2.3.
+func Client(t testing.TB, dial grpctest.Dial) *broker.Client {
 	t.Helper()
 	client, err := broker.New("passthrough:///broker", "v1.2.3", []grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(dial),
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpctest.Over(dial),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wxbroker/wxbroker/edge/internal/signing"
+	"github.com/wxbroker/wxbroker/pkg/clocktest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
@@ -109,8 +110,8 @@ func TestTokenOf(t *testing.T) {
 // is set back, and the memory of an edge does not grow from day to day.
 func TestExpiredTokensAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var wall wallClock
-		held := credential.Clock(wall.now)
+		var wall clocktest.Wall
+		held := credential.Clock(wall.Now)
 		s := signing.New(nil, held)
 		is := func(when, presented, want string) {
 			t.Helper()
@@ -121,11 +122,11 @@ func TestExpiredTokensAreForgotten(t *testing.T) {
 		s.Apply([]credential.Account{withToken(shop, "one", held.Now().Add(2*time.Hour))})
 		s.Apply([]credential.Account{withToken(shop, "two", held.Now().Add(9*time.Hour))})
 		is("replaced", "one", shop)
-		wall.step(3 * time.Hour)
+		wall.Step(3 * time.Hour)
 		is("past its expiry", "one", "")
 		is("past the other's expiry", "two", shop)
 		s.Apply([]credential.Account{withToken(shop, "three", held.Now().Add(9*time.Hour))})
-		wall.step(-3 * time.Hour)
+		wall.Step(-3 * time.Hour)
 		is("with the clock set back", "one", "")
 		is("with the clock set back", "two", shop)
 	})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wxbroker/wxbroker/edge/internal/signing"
+	"github.com/wxbroker/wxbroker/pkg/clocktest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
@@ -37,12 +38,12 @@ func TestNothingIsSignedPastTheHardExpiry(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var wall wallClock
-				clock := credential.Clock(wall.now)
+				var wall clocktest.Wall
+				clock := credential.Clock(wall.Now)
 				w := newWeChat(t, life)
 				s := signing.New(nil, clock)
 				s.Apply([]credential.Account{w.account(shop, clock.Now())})
-				wall.step(test.wall)
+				wall.Step(test.wall)
 				time.Sleep(test.passes)
 
 				zero := int64(0)

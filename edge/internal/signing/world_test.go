@@ -2,7 +2,6 @@ package signing_test
 
 import (
 	"strconv"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,13 +16,6 @@ const (
 	shop = "wx0123456789abcdef"
 	pay  = "wxfedcba9876543210"
 )
-
-// wallClock is a wall clock that a test may step.
-type wallClock struct{ ahead atomic.Int64 }
-
-func (c *wallClock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
-
-func (c *wallClock) step(d time.Duration) { c.ahead.Add(int64(d)) }
 
 // wechat is a simulated WeChat with the accounts shop and pay.
 type wechat struct {
