@@ -11,15 +11,15 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
-// rolled returns a chance.
-func rolled() chance { return chance(rand.Float64()) } //nolint:gosec // spreads load, guards nothing
+// randomChance returns a chance, all with the same probability.
+func randomChance() chance { return chance(rand.Float64()) } //nolint:gosec // spreads load, guards nothing
 
-// begin counts a call that is about to be made for s, nil for one that brings no
-// credential, and stores the count with the call's intent. An error says why the
-// call must not be made.
+// begin counts a call that is about to be made, and stores the count with the
+// call's intent. The call is for s, or for no slot (nil) where it brings no
+// credential. An error says why the call must not be made.
 func (k *Keeper) begin(ctx context.Context, api wechat.API, s *slot, why purpose) (intent, error) {
 	now := k.Clock.Now()
-	if held := k.budget.heldBack(api, why, now, rolled()); held != nil {
+	if held := k.budget.heldBack(api, why, now, randomChance()); held != nil {
 		return intent{}, held
 	}
 	in := intent{api: api, start: now, Start: now.Wall()}
@@ -36,8 +36,9 @@ func (k *Keeper) begin(ctx context.Context, api wechat.API, s *slot, why purpose
 	return in, nil
 }
 
-// fetch makes a call for s that brings a credential, counted as a call of api.
-// What it returns is to be settled. The error is a *wechat.Error, or ctx's.
+// fetch makes a call that brings a credential for s, and counts it as a call of
+// api. The caller passes what fetch returns to settle. The error is a
+// *wechat.Error, or ctx's.
 func (k *Keeper) fetch(ctx context.Context, api wechat.API, s *slot, why purpose, call func() (wechat.Grant, error)) (wechat.Grant, intent, error) {
 	in, err := k.begin(ctx, api, s, why)
 	if err != nil {
@@ -51,23 +52,23 @@ func (k *Keeper) fetch(ctx context.Context, api wechat.API, s *slot, why purpose
 	}
 	switch {
 	case err == nil:
-	case !answered(err):
-		s.missed(in.start)
-	case s.unanswered.IsZero(): // what went before is still open otherwise
+	case !wasAnswered(err):
+		s.noteUnanswered(in.start)
+	case s.unansweredSince.IsZero(): // else an earlier call's intent stays open
 		k.budget.close(s.kind)
 	}
 	return grant, in, err
 }
 
-// answered reports whether WeChat has answered a call with what it returned: then
-// the call had no effect.
-func answered(err error) bool {
+// wasAnswered reports whether err is an answer of WeChat's. If so, the call had no
+// effect.
+func wasAnswered(err error) bool {
 	e, ok := errors.AsType[*wechat.Error](err)
 	return ok && (e.Class != wxapi.Transient || e.Code != 0)
 }
 
-// settle makes what a call brought the current value, stores it, which closes
-// the call's intent, and hands it on. expiry and due are the value's.
+// settle makes what a call brought the current value, stores it and publishes it.
+// Storing it closes the call's intent. expiry and due are the value's.
 func (k *Keeper) settle(ctx context.Context, s *slot, grant wechat.Grant, in intent, expiry, due credential.Instant) {
 	if s.trouble.last != nil {
 		k.Log.InfoContext(ctx, "WeChat call succeeds again", "kind", s.kind, "failed_calls", s.trouble.count)
@@ -87,8 +88,8 @@ func (k *Keeper) settle(ctx context.Context, s *slot, grant wechat.Grant, in int
 	}
 }
 
-// failed notes that a call for s failed, and when to try again.
-func (k *Keeper) failed(ctx context.Context, s *slot, err error) {
+// noteFailure notes that a call for s failed, and when to try again.
+func (k *Keeper) noteFailure(ctx context.Context, s *slot, err error) {
 	if ctx.Err() != nil {
 		return // the broker stops
 	}
@@ -99,14 +100,14 @@ func (k *Keeper) failed(ctx context.Context, s *slot, err error) {
 	now := k.Clock.Now()
 	if until := s.expiry.Sub(now) - s.lastGasp(); e.Class == wxapi.Budget && s.purpose(now) == scheduled && e.Wait > until {
 		held := *e
-		held.Wait, e = until, &held // what is kept for recovery is for then
+		held.Wait, e = until, &held // the calls that are reserved for recovery may be used then
 	}
-	wait := s.trouble.add(e, now, rolled())
+	wait := s.trouble.add(e, now, randomChance())
 	if k.budget.uncounted() && wait < uncountedRetry {
 		wait = uncountedRetry
 		s.trouble.retry = now.Add(wait)
 	}
-	if s.trouble.lasts() || s.waits {
+	if s.trouble.lasts() || s.storedWait {
 		s.note(all)
 	}
 	k.save(ctx)

@@ -9,13 +9,13 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
-// inbox holds what other goroutines tell the keeper without waiting, until its
-// own goroutine takes it.
+// inbox holds news for the keeper. Other goroutines put it in without waiting, and
+// the keeper's own goroutine takes it out.
 type inbox struct {
 	mu       sync.Mutex
 	versions map[credential.Kind]int64 // the highest that edges were seen to hold
 	secret   *credential.Secret        // nil for no news
-	wake     chan struct{}             // holds one when there is something to take
+	wake     chan struct{}             // holds one element when there is news
 }
 
 func newInbox() *inbox {
@@ -26,12 +26,12 @@ func newInbox() *inbox {
 func (i *inbox) ring() {
 	select {
 	case i.wake <- struct{}{}:
-	default: // it is awake already and has not taken yet
+	default: // the keeper is awake already, and has not taken the news yet
 	}
 }
 
-// inherit takes over the versions of another inbox. A secret it does not: the
-// keeper that follows was given a later one.
+// inherit takes over the versions of another inbox. It does not take over the
+// secret, because the keeper of this inbox was given a later one.
 func (i *inbox) inherit(other *inbox) {
 	other.mu.Lock()
 	versions := maps.Clone(other.versions)
@@ -45,15 +45,15 @@ func (i *inbox) inherit(other *inbox) {
 }
 
 // MaxClaim is how far ahead of the broker's clock a claimed version may be. A
-// further one would push every later version into the future.
+// version further ahead would push every later version into the future.
 const MaxClaim = 24 * time.Hour
 
-// Claim says that an edge holds that version. One above the keeper's own
-// proves that the database is older than what the edges were told: it was
-// restored from a backup, or lost. Claim does not wait.
+// Claim tells the keeper that an edge holds that version. A version above the
+// keeper's own proves that the database is older than what the edges have. So the
+// database was restored from a backup, or lost. Claim does not wait.
 func (k *Keeper) Claim(kind credential.Kind, version int64) {
 	if version > k.Clock().Add(MaxClaim).UnixMilli() {
-		k.strange.Do(func() {
+		k.claimWarning.Do(func() {
 			k.Log.Warn("an edge claims a version more than a day ahead of the clock, ignoring it", "kind", kind, "claimed", version)
 		})
 		return
@@ -66,7 +66,7 @@ func (k *Keeper) Claim(kind credential.Kind, version int64) {
 	}
 }
 
-// UseSecret hands in the AppSecret, which has changed. It does not wait.
+// UseSecret hands the keeper a changed AppSecret. It does not wait.
 func (k *Keeper) UseSecret(secret credential.Secret) {
 	k.inbox.mu.Lock()
 	defer k.inbox.mu.Unlock()
@@ -74,19 +74,19 @@ func (k *Keeper) UseSecret(secret credential.Secret) {
 	k.inbox.ring()
 }
 
-// takeInbox takes what was put into the inbox.
+// takeInbox takes the news out of the inbox.
 func (k *Keeper) takeInbox() {
 	k.inbox.mu.Lock()
 	versions, secret := maps.Clone(k.inbox.versions), k.inbox.secret
 	k.inbox.secret = nil
 	k.inbox.mu.Unlock()
 	for _, s := range k.slots() {
-		// What edges hold proves that the database is an old copy: every
-		// credential of which they have a newer version is minted above it.
+		// A newer version at an edge proves that the database is an old copy. Every
+		// such credential gets a version above the edge's.
 		before := s.version
 		if s.claim(versions[s.kind], s == k.token && !k.Stable) {
 			k.Log.Warn("an edge holds a newer version than the database, which must be an old copy; reading WeChat again",
-				"kind", s.kind, "version", before, "claimed", s.claimed)
+				"kind", s.kind, "version", before, "claimed", s.highestClaim)
 		}
 	}
 	if secret != nil {
@@ -94,8 +94,8 @@ func (k *Keeper) takeInbox() {
 	}
 }
 
-// takeSecret takes an AppSecret into use. A back-off that the old one may be to
-// blame for ends at once.
+// takeSecret begins to use an AppSecret. A back-off that the old secret may have
+// caused ends at once.
 func (k *Keeper) takeSecret(secret credential.Secret) {
 	if secret.Equal(k.Account.Secret) {
 		return

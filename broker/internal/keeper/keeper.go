@@ -2,9 +2,7 @@ package keeper
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"maps"
 	"sync/atomic"
 	"time"
 
@@ -22,25 +20,25 @@ type Store interface {
 	All(appid string) (map[string][]byte, error)
 }
 
-// Options are what a Keeper needs. All of them are required but Tickets, Limits,
-// HalfSpent and After.
+// Options are what a Keeper needs. Tickets, Limits, HalfSpent and After may be left
+// out.
 type Options struct {
 	Account wechat.Account
 	Stable  bool              // fetch the stable token instead of the classic one
 	Tickets []credential.Kind // tickets to keep
 	Limits  Limits            // instead of the DefaultLimits of these APIs
-	// HalfSpent says that what was counted today is lost: half of each limit
-	// counts as spent.
+	// HalfSpent says that today's counts are lost. Half of each limit then counts
+	// as spent.
 	HalfSpent bool
 	// After is the keeper of the same account whose place this one takes, nil for
-	// none. Once this one is made the other is to be stopped, and when it has ended
-	// this one begins. Whoever asks the other asks this one from then on.
+	// none. The caller stops the other once this one is made. This one begins its
+	// work when the other has ended. Questions to the other then go to this one.
 	After *Keeper
 
 	WeChat *wechat.Client
 	Store  Store
-	// Publish is called with every new state, from New and Run. A state has no
-	// policy.
+	// Publish is called with every new state, from New and from Run. The state has
+	// no policy, since that is not the keeper's.
 	Publish func(credential.Account)
 	Clock   credential.Clock
 	Log     *slog.Logger
@@ -52,28 +50,28 @@ type Keeper struct {
 	token   *slot
 	tickets []*slot
 	budget  *budget
-	found   map[string][]byte // in the store by New, for takeOver
+	stored  map[string][]byte // what New read from the store, until takeOver uses it
 
-	inbox     *inbox
-	strange   rate.Sometimes // that a claim cannot be is said only so often
-	questions chan question
-	stopped   chan struct{}          // closed when Run ends
-	next      atomic.Pointer[Keeper] // that takes this one's place
+	inbox        *inbox
+	claimWarning rate.Sometimes // limits the warnings of impossible claims
+	questions    chan question
+	stopped      chan struct{}          // closed when Run ends
+	successor    atomic.Pointer[Keeper] // takes this one's place
 
-	turned atomic.Pointer[time.Time] // when the loop last began a turn
-	status atomic.Pointer[Status]
-	issued atomic.Pointer[map[credential.Kind]issued]
-	secret atomic.Pointer[credential.Secret] // Account's, for other goroutines
+	lastTurn atomic.Pointer[time.Time] // when the loop last began a turn
+	status   atomic.Pointer[Status]
+	issued   atomic.Pointer[map[credential.Kind]issued]
+	secret   atomic.Pointer[credential.Secret] // Account's, for other goroutines
 }
 
-// New returns a Keeper. One that takes no other's place has published what the
-// store has, so that nobody who watches from now on is told that the account
-// holds nothing.
+// New returns a Keeper. Unless it takes the place of another, it has published
+// what the store has. So a reader that begins to watch now does not learn that the
+// account holds nothing.
 func New(ctx context.Context, o Options) *Keeper {
 	o.Log = o.Log.With("appid", o.Account.AppID)
 	k := &Keeper{
 		Options: o, token: &slot{kind: credential.AccessToken}, budget: newBudget(o.Limits, o.Clock.Now()),
-		inbox: newInbox(), strange: rate.Sometimes{First: 1, Interval: time.Minute}, questions: make(chan question), stopped: make(chan struct{}),
+		inbox: newInbox(), claimWarning: rate.Sometimes{First: 1, Interval: time.Minute}, questions: make(chan question), stopped: make(chan struct{}),
 	}
 	k.secret.Store(&o.Account.Secret)
 	for _, kind := range o.Tickets {
@@ -85,14 +83,14 @@ func New(ctx context.Context, o Options) *Keeper {
 	}
 	k.turn()
 	if o.After != nil {
-		k.found = found
+		k.stored = found
 		k.status.Store(o.After.status.Load())
 		k.issued.Store(o.After.issued.Load())
-		o.After.next.Store(k)
+		o.After.successor.Store(k)
 		return k
 	}
 	k.load(found, o.HalfSpent || err != nil)
-	k.save(ctx) // what was found out: a broker that dies before its first call is to find it too
+	k.save(ctx) // load has drawn conclusions; after a crash before the first call, the next broker needs them too
 	k.publish()
 	return k
 }
@@ -100,8 +98,8 @@ func New(ctx context.Context, o Options) *Keeper {
 const (
 	// checkClocks is the longest sleep: the wall clock may have been stepped.
 	checkClocks = time.Minute
-	// lastCall is how long a call under way may take once the keeper is to stop.
-	// To break it off could lose a token that WeChat has already handed out.
+	// lastCall is how long a call under way may still take once the keeper stops.
+	// Breaking it off could lose a token that WeChat has already handed out.
 	lastCall = 5 * time.Second
 )
 
@@ -136,39 +134,14 @@ func (k *Keeper) Run(ctx context.Context) {
 
 func (k *Keeper) turn() {
 	now := time.Now()
-	k.turned.Store(&now)
+	k.lastTurn.Store(&now)
 }
 
-// Turned returns when the keeper last was free to do what is due. One that works
-// turns at least once a minute, but for the time of a few calls.
-func (k *Keeper) Turned() time.Time { return *k.turned.Load() }
+// Turned returns when the loop last began a turn, and so was free to do what is
+// due. A healthy keeper turns at least once a minute, plus the time of a few calls.
+func (k *Keeper) Turned() time.Time { return *k.lastTurn.Load() }
 
-// takeOver waits for the end of the keeper whose place this one takes, and takes
-// all that it held.
-func (k *Keeper) takeOver() {
-	before := k.After
-	if before == nil {
-		return
-	}
-	<-before.stopped
-	k.After = nil // it is not to be kept in memory
-	maps.Copy(k.budget.spent, before.budget.spent)
-	k.budget.wrote = before.budget.wrote
-	k.budget.started = before.budget.started
-	for _, s := range k.slots() {
-		if live := before.slot(s.kind); live != nil {
-			*s = *live
-		} else {
-			k.loadSlot(s, k.found)
-		}
-	}
-	k.found = nil
-	k.inbox.inherit(before.inbox)
-	k.publish()
-	k.Log.Info("a keeper with another configuration has taken over", "version", k.token.version)
-}
-
-// slot returns the one of a kind, nil if it is not kept.
+// slot returns the slot of a kind, nil if the account has none.
 func (k *Keeper) slot(kind credential.Kind) *slot {
 	for _, s := range k.slots() {
 		if s.kind == kind {
@@ -178,8 +151,8 @@ func (k *Keeper) slot(kind credential.Kind) *slot {
 	return nil
 }
 
-// work does everything that is due now. It begins nothing once ctx has ended;
-// what it began may go on until calls ends.
+// work does everything that is due now. It begins nothing once ctx has ended. What
+// it has begun may go on until calls ends.
 func (k *Keeper) work(ctx, calls context.Context) {
 	if ctx.Err() == nil && k.token.isDue(k.Clock.Now()) {
 		k.refreshToken(calls)
@@ -193,7 +166,7 @@ func (k *Keeper) work(ctx, calls context.Context) {
 	k.save(calls)
 }
 
-// sleep returns how long there is nothing to do.
+// sleep returns how long the keeper has nothing to do.
 func (k *Keeper) sleep() time.Duration {
 	now := k.Clock.Now()
 	wait := checkClocks
@@ -225,49 +198,6 @@ func (k *Keeper) publish() {
 		}
 		account.Credentials = append(account.Credentials, held)
 	}
-	k.show() // first: who sees a value also sees what it cost
+	k.show() // first, so that a reader who sees a value also sees which calls it cost
 	k.Publish(account)
-}
-
-// ErrStopped is returned to whoever asks a keeper that has stopped, and whose
-// place none has taken.
-var ErrStopped = errors.New("the keeper has stopped")
-
-// question is something to be done on a keeper's goroutine, where alone its
-// state may be looked at. Calls to WeChat that it makes end with calls.
-type question func(calls context.Context, k *Keeper)
-
-// ask lets q run on the keeper's goroutine, or on that of the one that has taken
-// its place, and waits for its end. The error is ctx's, or ErrStopped; q may
-// still run after the former.
-func (k *Keeper) ask(ctx context.Context, q question) error {
-	for ; k != nil; k = k.next.Load() {
-		done := make(chan struct{})
-		select {
-		case k.questions <- func(calls context.Context, k *Keeper) { defer close(done); q(calls, k) }:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-k.stopped:
-			continue
-		}
-		select {
-		case <-done:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-k.stopped:
-		}
-		select {
-		case <-done:
-			return nil
-		default: // q has not begun
-		}
-	}
-	return ErrStopped
-}
-
-// Settle returns once what the keeper does now is done, such as a refresh. The
-// error is ctx's, or ErrStopped.
-func (k *Keeper) Settle(ctx context.Context) error {
-	return k.ask(ctx, func(context.Context, *Keeper) {})
 }

@@ -10,10 +10,10 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
-// Refresh does at once what would be due later, for a person: it ends the
-// waits after failures, and reads again what reading does not replace. With
-// force WeChat replaces the token though it is good. The error is why that was
-// not done: a *wechat.Error, ctx's, or ErrStopped. What else fails is in the
+// Refresh does at once, for a person, what would be due later. It ends the waits
+// after failures, and reads again every value that reading does not replace. With
+// force WeChat replaces the token although it is good. The error says why that was
+// not done: it is a *wechat.Error, ctx's, or ErrStopped. Other failures are in the
 // status.
 func (k *Keeper) Refresh(ctx context.Context, force bool) error {
 	var failure error
@@ -41,10 +41,10 @@ func (k *Keeper) forceToken(ctx context.Context) error {
 			return err
 		}
 	} else if age := k.token.fetched.Elapsed(k.Clock.Now()); k.token.held() && age < overlap {
-		return heldBack(wechat.TokenAPI, overlap-age, fmt.Sprintf("the token is %v old, and the one before it lives until it is %v", age.Round(1e9), overlap))
+		return heldBackError(wechat.TokenAPI, overlap-age, fmt.Sprintf("the token is %v old, and the one before it lives until it is %v", age.Round(1e9), overlap))
 	}
 	k.Log.InfoContext(ctx, "replacing the token, as an operator says", "version", before)
-	if k.fetchToken(ctx, k.Stable) == notFetched {
+	if k.fetchToken(ctx, k.Stable) == noToken {
 		return k.token.trouble.shown()
 	}
 	if k.token.version == before {
@@ -59,9 +59,8 @@ func (k *Keeper) forceToken(ctx context.Context) error {
 // Quota is one API's calls by our count and by WeChat's.
 type Quota struct {
 	Ours Spent
-	// WeChat is what WeChat counts; nil where it was not asked or did not say,
-	// and then Err says why, if there is more to say than that WeChat has no
-	// such count.
+	// WeChat is WeChat's own count. It is nil where WeChat was not asked or gave
+	// none. Err then says why, or is nil where WeChat has no such count.
 	WeChat *wechat.DayQuota
 	Err    error
 }
@@ -70,11 +69,11 @@ type Quota struct {
 // account uses. The error is ctx's, or ErrStopped.
 func (k *Keeper) Quota(ctx context.Context) ([]Quota, error) {
 	var quotas []Quota
-	var counted []int // the indices in quotas that WeChat is to be asked about
+	var asked []int // the indices in quotas that WeChat is asked about
 	var account wechat.Account
 	var token credential.Secret
-	// The keeper's own calls are not to wait for these, so all that its
-	// goroutine does is to count them and to lend the token.
+	// The keeper's own calls must not wait for these. So its goroutine only counts
+	// them and lends the token.
 	err := k.ask(ctx, func(calls context.Context, k *Keeper) {
 		account, token = k.Account, k.token.value
 		live := k.token.isLive(k.Clock.Now())
@@ -86,7 +85,7 @@ func (k *Keeper) Quota(ctx context.Context) ([]Quota, error) {
 				q.Err = errors.New("there is no live access_token to ask with")
 			default:
 				if _, q.Err = k.begin(calls, wechat.QuotaAPI, nil, scheduled); q.Err == nil {
-					counted = append(counted, len(quotas))
+					asked = append(asked, len(quotas))
 				}
 			}
 			quotas = append(quotas, q)
@@ -95,7 +94,7 @@ func (k *Keeper) Quota(ctx context.Context) ([]Quota, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, i := range counted {
+	for _, i := range asked {
 		q := &quotas[i]
 		var got wechat.DayQuota
 		if got, q.Err = k.WeChat.Quota(ctx, account, token, q.Ours.API); q.Err == nil {
@@ -105,14 +104,14 @@ func (k *Keeper) Quota(ctx context.Context) ([]Quota, error) {
 	return quotas, ctx.Err()
 }
 
-// uses reports whether this account's credentials are kept with that API.
+// uses reports whether the keeper calls that API for this account's credentials.
 func (k *Keeper) uses(api wechat.API) bool {
 	return api == k.tokenAPI() || api == wechat.TicketAPI || api == wechat.ProbeAPI
 }
 
-// ClearQuota makes WeChat forget today's calls of the account, and with them
-// ours: what waits because of them goes on. It returns how many of the month's
-// clearings are spent. The error is a *wechat.Error, ctx's, or ErrStopped.
+// ClearQuota makes WeChat forget today's calls of the account, and forgets our
+// counts too. Calls that waited because of them go on. It returns how many of the
+// month's clearings are spent. The error is a *wechat.Error, ctx's, or ErrStopped.
 func (k *Keeper) ClearQuota(ctx context.Context) (Spent, error) {
 	var spent Spent
 	var failure error

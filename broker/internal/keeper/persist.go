@@ -12,8 +12,8 @@ import (
 // retrySave is how soon a failed write to the store is tried again.
 const retrySave = 10 * time.Second
 
-// save stores everything that has changed. When that fails it is served all the
-// same, and the next wake tries again.
+// save stores everything that has changed. When storing fails, the values are
+// served all the same, and the keeper tries again when it next wakes.
 func (k *Keeper) save(ctx context.Context) {
 	var slots []*slot
 	for _, s := range k.slots() {
@@ -27,10 +27,10 @@ func (k *Keeper) save(ctx context.Context) {
 			apis = append(apis, api)
 		}
 	}
-	_ = k.put(ctx, slots, apis) // which has logged it, and will be tried again
+	_ = k.put(ctx, slots, apis) // put has logged the error, and save runs again
 }
 
-// isUnsaved reports whether the store does not have everything.
+// isUnsaved reports whether the store lacks anything.
 func (k *Keeper) isUnsaved() bool {
 	for _, s := range k.slots() {
 		if s.changed != nothing {
@@ -51,14 +51,14 @@ func (k *Keeper) put(ctx context.Context, slots []*slot, apis []wechat.API) erro
 	for _, s := range slots {
 		encoded, err := s.encode()
 		if err != nil {
-			return k.unsaved(ctx, slots, apis, err)
+			return k.noteUnsaved(ctx, slots, apis, err)
 		}
 		maps.Copy(values, encoded)
 	}
 	for _, api := range apis {
 		raw, err := json.Marshal(k.budget.spent[api].record())
 		if err != nil {
-			return k.unsaved(ctx, slots, apis, err)
+			return k.noteUnsaved(ctx, slots, apis, err)
 		}
 		values[budgetKey(api)] = raw
 	}
@@ -66,24 +66,24 @@ func (k *Keeper) put(ctx context.Context, slots []*slot, apis []wechat.API) erro
 		return nil
 	}
 	if err := k.Store.Put(ctx, k.Account.AppID, values); err != nil {
-		return k.unsaved(ctx, slots, apis, err)
+		return k.noteUnsaved(ctx, slots, apis, err)
 	}
-	k.saved(ctx, slots, apis)
+	k.noteSaved(ctx, slots, apis)
 	return nil
 }
 
-// unsaved takes note that slots and counts could not be stored, and returns why.
-func (k *Keeper) unsaved(ctx context.Context, slots []*slot, apis []wechat.API, err error) error {
+// noteUnsaved notes that slots and counts could not be stored, and returns err.
+func (k *Keeper) noteUnsaved(ctx context.Context, slots []*slot, apis []wechat.API, err error) error {
 	for _, s := range slots {
-		if s.unsaved != s.version || !s.saveFailed {
+		if s.unsavedVersion != s.version || !s.saveFailed {
 			k.Log.ErrorContext(ctx, "cannot persist, serving it from memory: a restart now would lose it",
 				"kind", s.kind, "version", s.version, "error", err, "retry_in", retrySave)
 		}
-		s.saveFailed, s.unsaved = true, s.version
+		s.saveFailed, s.unsavedVersion = true, s.version
 	}
 	for _, api := range apis {
 		s := k.budget.spent[api]
-		if s.counted && !s.uncounted {
+		if s.countsUnsaved && !s.uncounted {
 			k.Log.ErrorContext(ctx, "cannot count calls in the database, counting in memory: a restart now would forget it", "api", api, "error", err)
 			s.uncounted = true
 		}
@@ -92,8 +92,8 @@ func (k *Keeper) unsaved(ctx context.Context, slots []*slot, apis []wechat.API, 
 	return err
 }
 
-// saved takes note that slots and counts were stored.
-func (k *Keeper) saved(ctx context.Context, slots []*slot, apis []wechat.API) {
+// noteSaved notes that slots and counts were stored.
+func (k *Keeper) noteSaved(ctx context.Context, slots []*slot, apis []wechat.API) {
 	again := false
 	for _, s := range slots {
 		if s.saveFailed {
@@ -101,7 +101,7 @@ func (k *Keeper) saved(ctx context.Context, slots []*slot, apis []wechat.API) {
 			again = true
 		}
 		if s.changed == all {
-			s.waits = s.trouble.lasts()
+			s.storedWait = s.trouble.lasts()
 		}
 		s.changed, s.saveFailed = nothing, false
 	}
@@ -111,16 +111,16 @@ func (k *Keeper) saved(ctx context.Context, slots []*slot, apis []wechat.API) {
 			k.Log.InfoContext(ctx, "calls are counted in the database again", "api", api)
 			again = true
 		}
-		k.budget.wrote = k.budget.wrote || s.counted
-		s.counted, s.closed, s.uncounted = false, false, false
+		k.budget.wrote = k.budget.wrote || s.countsUnsaved
+		s.countsUnsaved, s.closingsUnsaved, s.uncounted = false, false, false
 	}
 	if again {
 		k.show()
 	}
 }
 
-// load takes what the store has, so that a restart costs no call. What it
-// cannot read it fetches again. lost says that what was counted today is lost.
+// load restores what the store has, so that a restart costs no call. The keeper
+// fetches again what load cannot read. lost says that today's counts are lost.
 func (k *Keeper) load(stored map[string][]byte, lost bool) {
 	now := k.Clock.Now()
 	for api := range k.budget.limits {
@@ -142,7 +142,7 @@ func (k *Keeper) load(stored map[string][]byte, lost bool) {
 	k.undate(latest)
 }
 
-// loadSlot takes what the store has of one kind.
+// loadSlot restores what the store has of one kind.
 func (k *Keeper) loadSlot(s *slot, stored map[string][]byte) {
 	r, err := decode(stored, s.kind)
 	if err != nil {
@@ -154,23 +154,23 @@ func (k *Keeper) loadSlot(s *slot, stored map[string][]byte) {
 		k.Log.Info("restored", "kind", s.kind, "version", s.version,
 			"expires_in", s.expiry.Sub(now).Round(time.Second), "next_call_in", s.due.Sub(now).Round(time.Second))
 	}
-	for api, open := range k.budget.opened(s.kind) {
-		s.missed(now.Add(min(0, open.Start.Sub(now.Wall()))))
+	for api, open := range k.budget.openIntents(s.kind) {
+		s.noteUnanswered(now.Add(min(0, open.Start.Sub(now.Wall()))))
 		k.Log.Warn("a call was under way when the broker ended: WeChat may have answered it", "kind", s.kind, "api", api, "started", open.Start)
-		if api == wechat.TokenAPI { // which has then replaced the token: ours is dying
+		if api == wechat.TokenAPI { // the call may have replaced the token, and ours then ends within five minutes
 			s.due = now
 		}
 	}
 }
 
-// setBack is how far behind what was written the wall clock may be before it
-// counts as set back.
+// setBack is how far the wall clock may be behind the latest stored moment before
+// it counts as set back.
 const setBack = 5 * time.Second
 
-// undate takes no restored value for live when the latest moment that was
-// written is yet to come: the wall clock was set back while no broker ran, and
-// nobody knows how old the values are until WeChat is asked. Edges keep theirs,
-// by clocks of their own.
+// undate marks every restored value as undated when the latest stored moment is
+// still in the future. Then the wall clock was set back while no broker ran, and
+// nobody knows how old the values are until WeChat is asked. Edges keep theirs, by
+// clocks of their own.
 func (k *Keeper) undate(latest time.Time) {
 	now := k.Clock.Now()
 	if latest.Sub(now.Wall()) <= setBack {

@@ -9,22 +9,22 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// What the store has of an account, by key. Times are the wall clock's.
+// The store has these values of an account, by key. Times are the wall clock's.
 //
 //	KIND          record: the value and all that is known of it
-//	KIND/moments  moments: the part of it that changes with every reading
+//	KIND/moments  moments: the part of the record that changes with every reading
 //	budget/API    counts: the calls of an API, and its open intents
 //
-// A ticket is read again every few minutes and its record has several KiB, so a
+// A ticket is read again every few minutes and its record has several KiB. So a
 // reading that brings the same value writes only the moments. They are written
-// with every record too, and are the ones that count: which of the two is later
-// their times cannot say, since the clock may have been stepped between.
+// with every record too, and they win over the record. The times in the two cannot
+// show which is later, since the clock may have been stepped between them.
 
 func momentsKey(kind credential.Kind) string { return string(kind) + "/moments" }
 
 func budgetKey(api wechat.API) string { return "budget/" + string(api) }
 
-// record is a slot.
+// record is a slot as the store has it.
 type record struct {
 	Value    string        `json:"value"`
 	Version  int64         `json:"version"`
@@ -38,9 +38,9 @@ type record struct {
 	Undated bool      `json:"undated,omitempty"` // the times above are not to be trusted
 	// Past are the values before this one, by hash.
 	Past []issue `json:"past,omitempty"`
-	// Wait is one that WeChat asked for.
+	// Wait is a back-off that WeChat asked for, nil for none.
 	Wait *wait `json:"wait,omitempty"`
-	// Died are when values ended before their time, in the last day.
+	// Died are the moments of the last day at which values ended before their time.
 	Died []time.Time `json:"died,omitempty"`
 }
 
@@ -53,14 +53,14 @@ type wait struct {
 	Until time.Time    `json:"until"`
 }
 
-// longestWait is the longest that WeChat asks for.
+// longestWait is the longest back-off that WeChat asks for.
 const longestWait = 24 * time.Hour
 
-// moments are when a value was read last, and what follows from that.
+// moments are when a value was last read, and the times that follow from it.
 type moments struct {
 	Version int64     `json:"version"` // of the value
 	Fetched time.Time `json:"fetched"`
-	// All durations are in milliseconds; those that follow count from Fetched.
+	// All durations are in milliseconds and count from Fetched.
 	Lifetime int64 `json:"lifetime"`
 	Expiry   int64 `json:"expiry"`
 	Due      int64 `json:"due"`
@@ -69,7 +69,7 @@ type moments struct {
 	Late     int   `json:"late,omitempty"`
 }
 
-// counts are a spending.
+// counts are a spending as the store has it.
 type counts struct {
 	Counts map[string]int `json:"counts,omitempty"` // by period
 	Last   time.Time      `json:"last,omitzero"`
@@ -86,7 +86,7 @@ func (s *slot) record() record {
 	r := record{
 		Value: s.value.Reveal(), Version: s.version, Fetched: s.fetched.Wall(),
 		Lifetime: s.lifetime, Expiry: s.expiry.Wall(), Due: s.due.Wall(),
-		Seen: s.seen, Refused: s.refused, Undated: s.undated, Past: s.past, Died: s.died,
+		Seen: s.seen, Refused: s.refused, Undated: s.undated, Past: s.past, Died: s.earlyEnds,
 	}
 	if t := s.trouble; t.lasts() {
 		r.Wait = &wait{*t.last, t.since, t.count, t.retry.Wall()}
@@ -111,7 +111,7 @@ func (s *spending) record() counts {
 	return counts{Counts: s.counts, Last: s.last.Truncate(time.Millisecond), Open: s.open}
 }
 
-// encode returns what the store does not have of a slot, by key.
+// encode returns the parts of a slot that the store lacks, by key.
 func (s *slot) encode() (map[string][]byte, error) {
 	encoded := map[string][]byte{}
 	parts := map[string]any{momentsKey(s.kind): s.moments()}
@@ -128,7 +128,7 @@ func (s *slot) encode() (map[string][]byte, error) {
 	return encoded, nil
 }
 
-// decode returns what the store has of a kind, nil for nothing.
+// decode returns what the store has of a kind, nil where it has nothing.
 func decode(stored map[string][]byte, kind credential.Kind) (*record, error) {
 	raw, ok := stored[string(kind)]
 	if !ok {
@@ -145,7 +145,7 @@ func decode(stored map[string][]byte, kind credential.Kind) (*record, error) {
 	return r, nil
 }
 
-// read brings a record up to a later reading of the same value.
+// read updates a record with a later reading of the same value.
 func (r *record) read(m moments) {
 	after := func(ms int64) time.Time { return m.Fetched.Add(time.Duration(ms) * time.Millisecond) }
 	r.Fetched, r.Lifetime = m.Fetched, time.Duration(m.Lifetime)*time.Millisecond
@@ -157,7 +157,7 @@ func (r *record) read(m moments) {
 	}
 }
 
-// restore takes what the store had when the keeper starts at now.
+// restore fills a slot with what the store has, when the keeper starts at now.
 func (s *slot) restore(r *record, now credential.Instant) {
 	since := func(t time.Time) time.Duration { return t.Sub(now.Wall()) }
 	s.value, s.version = credential.NewSecret(r.Value), r.Version
@@ -169,18 +169,18 @@ func (s *slot) restore(r *record, now credential.Instant) {
 	if r.Seen != nil {
 		s.seen = r.Seen
 	}
-	s.refused, s.past, s.died = r.Refused, r.Past, r.Died
+	s.refused, s.past, s.earlyEnds = r.Refused, r.Past, r.Died
 	if r.Undated {
 		s.undated, s.due = true, now
 	}
-	s.waits = r.Wait != nil
+	s.storedWait = r.Wait != nil
 	if w := r.Wait; w != nil && since(w.Until) > 0 {
 		s.trouble = trouble{last: &w.Error, since: w.Since, count: w.Count, run: 1, retry: now.Add(min(since(w.Until), longestWait))}
 	}
 }
 
-// restore takes what the store has of an API's calls when the keeper starts. It
-// is false when that cannot be read.
+// restore fills a spending with what the store has of an API's calls, when the
+// keeper starts at now. It reports whether raw could be read.
 func (s *spending) restore(raw []byte, now credential.Instant) bool {
 	var c counts
 	if json.Unmarshal(raw, &c) != nil {
@@ -190,9 +190,10 @@ func (s *spending) restore(raw []byte, now credential.Instant) bool {
 	for _, p := range c.Periods {
 		s.set(p.Name, p.Count)
 	}
-	s.counted = false
+	s.countsUnsaved = false
 	if !c.Last.IsZero() {
-		// A wall clock that was set back must not hold calls back for longer.
+		// The last call cannot lie in the future, or a wall clock that was set back
+		// would hold calls back for longer.
 		s.at = now.Add(min(0, c.Last.Sub(now.Wall())))
 	}
 	return true

@@ -21,7 +21,7 @@ func full(at func(time.Duration) credential.Instant) *slot {
 		s.expiry, s.due = s.seen.age(g, at(0), credential.Instant{})
 		s.take(g, at(0), int64(1764572535000+i))
 	}
-	s.die(at(0).Wall())
+	s.addEarlyEnd(at(0).Wall())
 	return s
 }
 
@@ -51,7 +51,7 @@ func TestARecord(t *testing.T) {
 		t.Helper()
 		left := func(i, now credential.Instant) time.Duration { return i.Sub(now).Round(time.Millisecond) }
 		switch {
-		case !got.value.Equal(s.value), got.version != s.version, !slices.Equal(got.past, s.past), len(got.died) != 1, got.lifetime != s.lifetime:
+		case !got.value.Equal(s.value), got.version != s.version, !slices.Equal(got.past, s.past), len(got.earlyEnds) != 1, got.lifetime != s.lifetime:
 			t.Errorf("%s: restored %+v", what, got)
 		case left(got.fetched, at(now)) != left(s.fetched, at(now)), left(got.expiry, at(now)) != left(s.expiry, at(now)), left(got.due, at(now)) != left(s.due, at(now)):
 			t.Errorf("%s: fetched %v, expires %v, due %v", what, got.fetched, got.expiry, got.due)

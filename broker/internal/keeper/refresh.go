@@ -8,14 +8,14 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
-// refreshToken asks WeChat for the token and reports whether that gave one
-// that WeChat honours.
+// refreshToken asks WeChat for the token. It reports whether WeChat handed out one
+// that it honours.
 func (k *Keeper) refreshToken(ctx context.Context) bool {
 	got := k.fetchToken(ctx, false)
 	detail := "WeChat handed out the token that it refuses"
-	if got == refusedAgain && k.Stable {
-		// WeChat refused the value and then handed it out again: only force
-		// makes it mint another.
+	if got == refusedTokenAgain && k.Stable {
+		// WeChat refused the value and then handed it out again. Only force makes
+		// WeChat mint another.
 		if _, held := k.begin(ctx, wechat.ForceRefreshAPI, nil, recovery); held != nil {
 			detail += ", and no refresh may be forced now: " + held.Error()
 		} else {
@@ -23,25 +23,25 @@ func (k *Keeper) refreshToken(ctx context.Context) bool {
 			got = k.fetchToken(ctx, true)
 		}
 	}
-	if got == refusedAgain {
-		k.failed(ctx, k.token, &wechat.Error{
+	if got == refusedTokenAgain {
+		k.noteFailure(ctx, k.token, &wechat.Error{
 			API: k.tokenAPI(), Upstream: k.WeChat.Upstream(), Class: wxapi.RefusedToken, Detail: detail,
 			Advice: "it is asked for again; if that cannot wait, reset the AppSecret at mp.weixin.qq.com, which ends the token",
 		})
 	}
-	return got == fetched
+	return got == goodToken
 }
 
-// fetchedToken is what came of one call for the token.
-type fetchedToken int
+// tokenOutcome is the outcome of one call for the token.
+type tokenOutcome int
 
 const (
-	fetched fetchedToken = iota
-	refusedAgain
-	notFetched
+	goodToken         tokenOutcome = iota // a token that WeChat honours, new or as before
+	refusedTokenAgain                     // the token that WeChat refuses
+	noToken                               // the call failed
 )
 
-func (k *Keeper) fetchToken(ctx context.Context, force bool) fetchedToken {
+func (k *Keeper) fetchToken(ctx context.Context, force bool) tokenOutcome {
 	s := k.token
 	why := s.purpose(k.Clock.Now())
 	if force {
@@ -54,17 +54,17 @@ func (k *Keeper) fetchToken(ctx context.Context, force bool) fetchedToken {
 		return k.WeChat.Token(ctx, k.Account)
 	})
 	if err != nil {
-		k.failed(ctx, s, err)
-		return notFetched
+		k.noteFailure(ctx, s, err)
+		return noToken
 	}
 	same := grant.Value.Equal(s.value)
 	if same && s.refused {
 		k.budget.close(s.kind)
-		return refusedAgain
+		return refusedTokenAgain
 	}
-	due := in.start.Add(tokenWait(grant.Lifetime, same, k.Stable, rolled()))
+	due := in.start.Add(tokenWait(grant.Lifetime, same, k.Stable, randomChance()))
 	k.settle(ctx, s, grant, in, in.start.Add(grant.Lifetime), due)
-	return fetched
+	return goodToken
 }
 
 func (k *Keeper) tokenAPI() wechat.API {
@@ -74,8 +74,8 @@ func (k *Keeper) tokenAPI() wechat.API {
 	return wechat.TokenAPI
 }
 
-// refreshTicket reads a ticket once, or twice when the token turned out to be
-// refused and there is a new one.
+// refreshTicket reads a ticket once. It reads it a second time when WeChat refused
+// the token and there is now a new one.
 func (k *Keeper) refreshTicket(ctx context.Context, s *slot) {
 	read := func(why purpose) (wechat.Grant, intent, error) {
 		return k.fetch(ctx, wechat.TicketAPI, s, why, func() (wechat.Grant, error) {
@@ -87,13 +87,13 @@ func (k *Keeper) refreshTicket(ctx context.Context, s *slot) {
 		grant, in, err = read(followUp)
 	}
 	if err != nil {
-		k.failed(ctx, s, err)
+		k.noteFailure(ctx, s, err)
 		return
 	}
 	if s.isLive(in.start) && !grant.Value.Equal(s.value) && s.seen.early(s.value, grant.Lifetime, in.start) {
-		k.diedEarly(ctx, s)
+		k.noteEarlyEnd(ctx, s)
 	}
-	expiry, due := s.seen.age(grant, in.start, s.unanswered)
+	expiry, due := s.seen.age(grant, in.start, s.unansweredSince)
 	k.settle(ctx, s, grant, in, expiry, due)
 }
 
@@ -102,11 +102,11 @@ func isRefusedToken(err error) bool {
 	return errors.As(err, &e) && e.Class == wxapi.RefusedToken
 }
 
-// errReported is the reason for a check that a report caused.
+// errReported is the reason of a check that a report caused.
 var errReported = errors.New("somebody reports that WeChat refused it")
 
-// check asks WeChat whether the current value of s is good: a token by a call
-// that changes nothing, a ticket by reading it.
+// check asks WeChat whether the current value of s is good. It checks a token by a
+// call that changes nothing, and a ticket by reading it again.
 func (k *Keeper) check(ctx context.Context, s *slot) {
 	switch {
 	case s == k.token:
@@ -116,11 +116,11 @@ func (k *Keeper) check(ctx context.Context, s *slot) {
 	}
 }
 
-// checkToken finds out whether WeChat really refuses the current token, as
-// reason says, and rotates it if so. It reports whether there is a new token
-// to try with. Codes like 40001 come for other reasons too, so the token is
-// probed first, and at most once a minute: an API that always answers 40001
-// rotates nothing.
+// checkToken finds out whether WeChat really refuses the current token, as reason
+// says. If so, it rotates the token. It reports whether there is a new token to try
+// with. WeChat answers codes like 40001 for other reasons too. So the token is
+// probed first, at most once a minute, and an API that always answers 40001 causes
+// no rotation.
 func (k *Keeper) checkToken(ctx context.Context, reason error) bool {
 	s := k.token
 	if !s.mayCheck(k.Clock.Now()) {
@@ -138,10 +138,10 @@ func (k *Keeper) checkToken(ctx context.Context, reason error) bool {
 		k.Log.WarnContext(ctx, "cannot find out whether WeChat refuses the token, keeping it", "reason", reason, "error", probe)
 		return false
 	}
-	if !s.unanswered.IsZero() {
+	if !s.unansweredSince.IsZero() {
 		k.Log.WarnContext(ctx, "WeChat refuses the token: a call of ours that it did not answer has replaced it", "version", s.version)
 	} else {
-		k.diedEarly(ctx, s)
+		k.noteEarlyEnd(ctx, s)
 	}
 	s.refuse(k.Clock.Now())
 	k.save(ctx)
@@ -152,11 +152,12 @@ func (k *Keeper) checkToken(ctx context.Context, reason error) bool {
 	return k.refreshToken(ctx)
 }
 
-// diedEarly notes that the value of s ended before its time. Once can be a
-// person at mp.weixin.qq.com; more often it is another program that fetches
-// tokens for this appid, and then every value dies soon after it was fetched.
-func (k *Keeper) diedEarly(ctx context.Context, s *slot) {
-	died := s.die(k.Clock())
+// noteEarlyEnd notes that the value of s ended before its time. If it happens
+// once, a person at mp.weixin.qq.com may have caused it. If it happens more often,
+// another program fetches tokens for this appid, and every value ends soon after
+// it was fetched.
+func (k *Keeper) noteEarlyEnd(ctx context.Context, s *slot) {
+	died := s.addEarlyEnd(k.Clock())
 	log := k.Log.With("kind", s.kind, "version", s.version, "expected_expiry", s.expiry.Wall(), "in_24h", died)
 	if died == 1 {
 		log.WarnContext(ctx, "WeChat ended a value before its time")

@@ -10,14 +10,14 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// ErrUnknownValue says that a value was reported that this keeper has not
-// handed out, or so long ago that it has forgotten.
+// ErrUnknownValue says that the keeper does not know the reported value. It has
+// never handed it out, or has forgotten it since.
 var ErrUnknownValue = errors.New("no such value was handed out, or it was too long ago")
 
-// Report takes notice that WeChat refused the value with that hash. Nobody is
-// believed: if it is the current value WeChat is asked, at most once a minute
-// for each kind, and the value replaced if WeChat refuses it. Any other report
-// is answered at once.
+// Report tells the keeper that WeChat refused the value with that hash. The keeper
+// believes nobody. If the hash is that of the current value, it asks WeChat, at
+// most once a minute for each kind, and replaces the value if WeChat refuses it.
+// Any other report is answered at once.
 func (k *Keeper) Report(ctx context.Context, kind credential.Kind, hash [sha256.Size]byte) (credential.Versions, error) {
 	reported := hex.EncodeToString(hash[:])
 	known, ok := (*k.issued.Load())[kind]
@@ -28,9 +28,9 @@ func (k *Keeper) Report(ctx context.Context, kind credential.Kind, hash [sha256.
 	if !ok {
 		return credential.Versions{}, ErrUnknownValue
 	}
-	if reported == known.current { // if it is known to be dead, its successor may be on its way
+	if reported == known.current { // ask even if it is known to be dead: its successor may be on its way
 		err := k.ask(ctx, func(calls context.Context, k *Keeper) {
-			k.reported(calls, kind, version)
+			k.checkReported(calls, kind, version)
 			known = (*k.issued.Load())[kind]
 		})
 		if err != nil {
@@ -44,9 +44,9 @@ func (k *Keeper) Report(ctx context.Context, kind credential.Kind, hash [sha256.
 	return answer, nil
 }
 
-// reported asks WeChat about the value of that version, on the keeper's
-// goroutine, if it is still the one to ask about. A report ends no back-off.
-func (k *Keeper) reported(ctx context.Context, kind credential.Kind, version int64) {
+// checkReported asks WeChat about the value of that version, if it is still the
+// current one. It runs on the keeper's goroutine. A report ends no back-off.
+func (k *Keeper) checkReported(ctx context.Context, kind credential.Kind, version int64) {
 	now := k.Clock.Now()
 	for _, s := range k.slots() {
 		if s.kind == kind && s.version == version && s.isLive(now) && s.trouble.retry.Sub(now) <= 0 {
@@ -55,13 +55,13 @@ func (k *Keeper) reported(ctx context.Context, kind credential.Kind, version int
 	}
 }
 
-// issued is what one kind's values were and are, by hash, as of the last
-// change. It is never altered, so that any goroutine may look at it.
+// issued are the values of one kind that were handed out, by hash, as of the last
+// change. It is never altered, so any goroutine may look at it.
 type issued struct {
 	current string // "" while there is none
 	version int64
 	expiry  credential.Instant
-	good    bool    // as far as is known
+	good    bool    // the keeper knows nothing against the current value
 	past    []issue // the newest last
 }
 
@@ -81,7 +81,7 @@ func (i issued) versionOf(hashed string) (version int64, ok bool) {
 	return version, ok
 }
 
-// showIssued makes what was handed out known to reports.
+// showIssued lets Report see what was handed out.
 func (k *Keeper) showIssued() {
 	known := make(map[credential.Kind]issued)
 	for _, s := range k.slots() {

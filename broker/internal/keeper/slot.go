@@ -18,54 +18,54 @@ type slot struct {
 	expiry   credential.Instant // hard expiry
 	due      credential.Instant // zero: at once
 	refused  bool               // WeChat said that value is no good
-	// undated is set while nobody knows how old the value is: it was restored
-	// by a wall clock that was set back. It is not handed out then.
+	// undated is set while nobody knows how old the value is, because it was
+	// restored by a wall clock that was set back. The value is not handed out then.
 	undated bool
 
 	// past are the values before this one, the newest last.
 	past []issue
-	// died are the moments of the last day at which a value turned out to have
-	// ended before its time.
-	died    []time.Time
-	checked credential.Instant // when WeChat was last asked because it was reported
+	// earlyEnds are the moments of the last day at which the keeper found that a
+	// value had ended before its time.
+	earlyEnds []time.Time
+	checked   credential.Instant // when WeChat was last asked because it was reported
 
-	claimed int64 // the highest version that an edge was seen to hold
-	remint  bool  // the next answer is a new version even if it is the same value
+	highestClaim int64 // the highest version that an edge was seen to hold
+	remint       bool  // the next answer is a new version even if it is the same value
 
 	seen sightings // of tickets
 
 	trouble trouble
-	// unanswered is the start of the first call since the last good one that may
-	// have been done without our learning of it: the value may have been replaced
-	// then. It is zero where every call was answered.
-	unanswered credential.Instant
+	// unansweredSince is the start of the first call, since the last good one, that
+	// WeChat may have carried out although no answer arrived. It may have replaced
+	// the value then. It is zero where every call was answered.
+	unansweredSince credential.Instant
 
-	changed    change // since it was last stored
-	saveFailed bool   // the store refused it, at the version unsaved
-	unsaved    int64
-	waits      bool // the store has a wait that WeChat asked for
+	changed        change // since it was last stored
+	saveFailed     bool   // the store refused the slot, at unsavedVersion
+	unsavedVersion int64
+	storedWait     bool // the store has a wait that WeChat asked for
 }
 
-// change says how much of a slot the store does not have.
+// change is how much of a slot the store does not have.
 type change int
 
 const (
-	nothing    change = iota
-	itsMoments        // the same value was read again
+	nothing     change = iota
+	momentsOnly        // the same value was read again
 	all
 )
 
-// note takes note that the store does not have that much.
+// note takes note that the store does not have c of the slot.
 func (s *slot) note(c change) { s.changed = max(s.changed, c) }
 
-// issue is a value that was handed out, by SHA-256 in hex.
+// issue is a value that was handed out, by its SHA-256 in hex.
 type issue struct {
 	Hash    string `json:"hash"`
 	Version int64  `json:"version"`
 }
 
-// rememberedIssues is how many values of a kind are known when they are
-// reported, besides the current one.
+// rememberedIssues is how many earlier values of a kind are remembered, so that a
+// report of one is recognised. The current value comes on top.
 const rememberedIssues = 32
 
 // retire remembers the current value, which is about to be replaced.
@@ -92,11 +92,12 @@ func (s *slot) purpose(now credential.Instant) purpose {
 	return recovery
 }
 
-// lastGasp is the end of a value's life in which renewing it is recovery.
+// lastGasp is how long before its expiry the renewal of a value counts as
+// recovery.
 func (s *slot) lastGasp() time.Duration { return min(time.Minute, s.lifetime/10) }
 
-// next returns when something is to be done: the end of a back-off, else the
-// due moment.
+// next returns when the keeper acts next: at the end of a back-off, or else at
+// the due moment.
 func (s *slot) next() credential.Instant {
 	if !s.trouble.retry.IsZero() {
 		return s.trouble.retry
@@ -109,9 +110,9 @@ func (s *slot) isDue(now credential.Instant) bool {
 	return next.IsZero() || next.Passed(now)
 }
 
-// take makes what WeChat handed out the current value. version is the one that
-// was reserved before the call, since when it counts. rotated is whether it is
-// another value.
+// take makes what WeChat handed out the current value. start is the moment before
+// the call, from which its lifetime counts. version was reserved before the call.
+// rotated is whether the value is another one than before.
 func (s *slot) take(grant wechat.Grant, start credential.Instant, version int64) (rotated bool) {
 	rotated = !grant.Value.Equal(s.value)
 	if rotated {
@@ -121,25 +122,26 @@ func (s *slot) take(grant wechat.Grant, start credential.Instant, version int64)
 		s.version = version
 		s.note(all)
 	}
-	if s.refused || s.undated || s.waits {
+	if s.refused || s.undated || s.storedWait {
 		s.note(all)
 	}
-	s.note(itsMoments)
+	s.note(momentsOnly)
 	s.value, s.fetched, s.lifetime = grant.Value, start, grant.Lifetime
-	s.refused, s.undated, s.remint, s.unanswered, s.trouble = false, false, false, credential.Instant{}, trouble{}
+	s.refused, s.undated, s.remint, s.unansweredSince, s.trouble = false, false, false, credential.Instant{}, trouble{}
 	return rotated
 }
 
-// missed notes that a call that began then may have been done without our
-// learning of it.
-func (s *slot) missed(start credential.Instant) {
-	if s.unanswered.IsZero() || start.Sub(s.unanswered) < 0 {
-		s.unanswered = start
+// noteUnanswered notes that WeChat may have carried out a call that began at
+// start, although no answer arrived.
+func (s *slot) noteUnanswered(start credential.Instant) {
+	if s.unansweredSince.IsZero() || start.Sub(s.unansweredSince) < 0 {
+		s.unansweredSince = start
 	}
 }
 
 // betweenChecks is the shortest time between two questions to WeChat whether a
-// value is still good, and so between two rotations for its being refused.
+// value is still good. So it is also the shortest time between two rotations that
+// a refusal causes.
 const betweenChecks = time.Minute
 
 // mayCheck reports whether WeChat may be asked now, and notes that it was.
@@ -157,21 +159,21 @@ func (s *slot) refuse(now credential.Instant) {
 	s.note(all) // or a restart would revive it
 }
 
-// diedWindow is how long early ends are remembered.
-const diedWindow = 24 * time.Hour
+// earlyEndWindow is how long the keeper remembers early ends.
+const earlyEndWindow = 24 * time.Hour
 
-// die notes that the value ended before its time, and returns how many did in
-// the last day.
-func (s *slot) die(now time.Time) int {
-	s.died = append(diedSince(s.died, now.Add(-diedWindow)), now)
+// addEarlyEnd notes that the value ended before its time. It returns how many
+// values did so in the last day.
+func (s *slot) addEarlyEnd(now time.Time) int {
+	s.earlyEnds = append(earlyEndsSince(s.earlyEnds, now.Add(-earlyEndWindow)), now)
 	s.note(all)
-	return len(s.died)
+	return len(s.earlyEnds)
 }
 
-// diedSince returns the early ends after that moment.
-func diedSince(died []time.Time, after time.Time) []time.Time {
+// earlyEndsSince returns the ends that lie after that moment.
+func earlyEndsSince(ends []time.Time, after time.Time) []time.Time {
 	var recent []time.Time
-	for _, t := range died {
+	for _, t := range ends {
 		if t.After(after) {
 			recent = append(recent, t)
 		}
@@ -179,20 +181,21 @@ func diedSince(died []time.Time, after time.Time) []time.Time {
 	return recent
 }
 
-// claim notes that an edge holds that version, and reports whether it is news: a
-// newer one than ours proves that the database is an old copy. The value is then
-// minted anew, above that version. classic tells a classic token apart.
+// claim notes that an edge holds that version, and reports whether it is news. A
+// newer version than ours proves that the database is an old copy. The keeper then
+// reads the value again and gives it a version above the edge's. classic is whether
+// this is a classic token.
 func (s *slot) claim(version int64, classic bool) bool {
-	if version <= max(s.version, s.claimed) {
+	if version <= max(s.version, s.highestClaim) {
 		return false
 	}
-	s.claimed = version
+	s.highestClaim = version
 	if !s.held() {
 		return false // the first value will be minted above it
 	}
 	s.remint = true
-	// Whatever is claimed, no more than one call a minute; and a classic token
-	// not twice within its overlap, which would end the one before.
+	// Claims cause no more than one call a minute. A classic token is not fetched
+	// twice within its overlap, which would end the one before.
 	soonest := s.fetched.Add(time.Minute)
 	if classic {
 		soonest = s.fetched.Add(overlap)

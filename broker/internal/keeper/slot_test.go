@@ -88,16 +88,16 @@ func TestTake(t *testing.T) {
 	}{
 		{"another value", nil, "b", true, 2000, 1, all},
 		{"the first", func(s *slot) { s.value, s.version = credential.Secret{}, 0 }, "b", true, 2000, 0, all},
-		{"the same", nil, "a", false, 1000, 0, itsMoments},
+		{"the same", nil, "a", false, 1000, 0, momentsOnly},
 		{"the same, which an edge proved to be an old copy's", func(s *slot) { s.remint = true }, "a", false, 2000, 0, all},
 		{"the same, of unknown age until now", func(s *slot) { s.undated = true }, "a", false, 1000, 0, all},
-		{"the same, while the store has a wait of WeChat's", func(s *slot) { s.waits = true }, "a", false, 1000, 0, all},
+		{"the same, while the store has a wait of WeChat's", func(s *slot) { s.storedWait = true }, "a", false, 1000, 0, all},
 		{"the same, while the store lacks more", func(s *slot) { s.changed = all }, "a", false, 1000, 0, all},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			at := from()
 			s := live(at)
-			s.unanswered, s.trouble = at(0), trouble{last: &wechat.Error{Class: wxapi.Transient}, count: 3, retry: at(time.Hour)}
+			s.unansweredSince, s.trouble = at(0), trouble{last: &wechat.Error{Class: wxapi.Transient}, count: 3, retry: at(time.Hour)}
 			if tt.change != nil {
 				tt.change(s)
 			}
@@ -105,7 +105,7 @@ func TestTake(t *testing.T) {
 			if rotated != tt.rotated || s.version != tt.version || len(s.past) != tt.past || s.changed != tt.stores {
 				t.Errorf("rotated %v, version %d, %d past values, to be stored %v", rotated, s.version, len(s.past), s.changed)
 			}
-			if s.value.Reveal() != tt.value || s.undated || s.remint || !s.unanswered.IsZero() || s.trouble != (trouble{}) {
+			if s.value.Reveal() != tt.value || s.undated || s.remint || !s.unansweredSince.IsZero() || s.trouble != (trouble{}) {
 				t.Errorf("afterwards %+v", s)
 			}
 		})
@@ -125,7 +125,7 @@ func TestClaims(t *testing.T) {
 		{"an older one", nil, 999, false, false, 50 * time.Minute},
 		{"a newer one", nil, 1001, false, true, time.Minute},
 		{"a newer one, of a classic token: not within its overlap", nil, 1001, true, true, 5 * time.Minute},
-		{"one that was claimed before", func(s *slot) { s.claimed = 1001 }, 1001, false, false, 50 * time.Minute},
+		{"one that was claimed before", func(s *slot) { s.highestClaim = 1001 }, 1001, false, false, 50 * time.Minute},
 		{"when it is due sooner anyway", func(s *slot) { s.due = s.fetched.Add(time.Second) }, 1001, false, true, time.Second},
 		{"when there is nothing", func(s *slot) { s.value = credential.Secret{} }, 1001, false, false, 50 * time.Minute},
 	} {
@@ -160,7 +160,7 @@ func TestVersionsAreReserved(t *testing.T) {
 	}{
 		{"by the clock", func(*slot, *budget) {}, now},
 		{"above the value's, by a clock that was set back", func(s *slot, _ *budget) { s.version = now + 5000 }, now + 5001},
-		{"above a claim", func(s *slot, _ *budget) { s.claimed = now + 7000 }, now + 7001},
+		{"above a claim", func(s *slot, _ *budget) { s.highestClaim = now + 7000 }, now + 7001},
 		{"above an intent, though its answer is lost", func(s *slot, b *budget) {
 			b.spent[wechat.StableTokenAPI].spend(intent{Kind: s.kind, Version: now + 9000, api: wechat.StableTokenAPI, start: at(0)})
 		}, now + 9001},
@@ -196,7 +196,7 @@ func TestEarlyEndsOfADay(t *testing.T) {
 	s := live(at)
 	for i, after := range []time.Duration{0, time.Hour, 23 * time.Hour, 24*time.Hour + time.Minute, 60 * time.Hour} {
 		want := []int{1, 2, 3, 3, 1}[i]
-		if got := s.die(at(after).Wall()); got != want {
+		if got := s.addEarlyEnd(at(after).Wall()); got != want {
 			t.Errorf("after %v: %d in a day, want %d", after, got, want)
 		}
 	}

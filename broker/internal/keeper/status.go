@@ -9,8 +9,8 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
-// Status is one account as an operator sees it. It holds no secret, and
-// nothing in it changes once it was returned.
+// Status is one account as an operator sees it. It holds no secret. Nothing in it
+// changes once it was returned.
 type Status struct {
 	AppID  string
 	Kinds  []KindStatus
@@ -29,11 +29,11 @@ type KindStatus struct {
 	NextTry time.Time // the next scheduled call, zero when it is due
 	// Unsaved is set while the store does not have this version.
 	Unsaved bool
-	// Died are when values ended before their time, the oldest first. What is
-	// more than a day old may still be there.
+	// Died are the moments at which values ended before their time, the oldest
+	// first. Moments that are more than a day old may still be there.
 	Died []time.Time
-	// LastError is the last call's failure, nil when it succeeded; Since is
-	// when the row of failures began, and Failures how long it is.
+	// LastError is the last call's failure, nil when it succeeded. Since is when
+	// the row of failures began, and Failures is how many they are.
 	LastError *wechat.Error
 	Since     time.Time
 	Failures  int
@@ -42,16 +42,16 @@ type KindStatus struct {
 // EarlyDeaths returns how many values ended before their time in the 24 hours
 // before now.
 func (s KindStatus) EarlyDeaths(now time.Time) int {
-	return len(diedSince(s.Died, now.Add(-diedWindow)))
+	return len(earlyEndsSince(s.Died, now.Add(-earlyEndWindow)))
 }
 
-// Gone reports whether there is no value to be used at now.
+// Gone reports whether there is no value that may be used at now.
 func (s KindStatus) Gone(now time.Time) bool {
 	return s.Version == 0 || s.Refused || s.Undated || !s.Expiry.After(now)
 }
 
-// Spent is what was spent of one API in the day, or for clear_quota the month,
-// in which the last call was made.
+// Spent is how many calls of one API were made in the status's day, or for
+// clear_quota in its month.
 type Spent struct {
 	API         wechat.API
 	Used, Limit int
@@ -59,15 +59,15 @@ type Spent struct {
 	Unsaved     bool      // counted in memory only
 }
 
-// Advice says in a sentence each what a person should look at, the gravest
-// first. None means that all is well.
+// Advice returns what a person should look at, a sentence each, the gravest
+// first. It is empty when all is well.
 func (s Status) Advice(now time.Time) []string {
 	var advice []string
 	add := func(format string, args ...any) { advice = append(advice, fmt.Sprintf(format, args...)) }
-	said := map[wechat.API]bool{} // that its calls are spent
+	mentioned := map[wechat.API]bool{} // APIs of which another sentence says that the calls are spent
 	for _, k := range s.Kinds {
 		if e := k.LastError; e != nil && e.Class == wxapi.Budget {
-			said[e.API] = true
+			mentioned[e.API] = true
 		}
 		gone := k.Gone(now)
 		switch e := k.LastError; {
@@ -90,7 +90,7 @@ func (s Status) Advice(now time.Time) []string {
 		}
 	}
 	for _, b := range s.Budget {
-		if b.Used >= paceFrom(b.Limit) && b.API != wechat.ClearQuotaAPI && now.Before(b.Reset) && !said[b.API] {
+		if b.Used >= paceFrom(b.Limit) && b.API != wechat.ClearQuotaAPI && now.Before(b.Reset) && !mentioned[b.API] {
 			add("%d of the %d calls of %s that the broker allows itself are spent: find out on what", b.Used, b.Limit, b.API)
 		}
 		if b.Unsaved {
@@ -103,12 +103,12 @@ func (s Status) Advice(now time.Time) []string {
 // Status returns the account's state as of its last change.
 func (k *Keeper) Status() Status { return *k.status.Load() }
 
-// show makes the present state what Status returns.
+// show lets Status return the present state.
 func (k *Keeper) show() {
 	status := Status{AppID: k.Account.AppID, Budget: k.budget.list(k.Clock())}
 	for _, s := range k.slots() {
 		kind := KindStatus{
-			Kind: s.kind, Refused: s.refused, Undated: s.undated, Unsaved: s.saveFailed, Died: s.died,
+			Kind: s.kind, Refused: s.refused, Undated: s.undated, Unsaved: s.saveFailed, Died: s.earlyEnds,
 			LastError: s.trouble.shown(), Since: s.trouble.since, Failures: s.trouble.count,
 		}
 		if s.held() {

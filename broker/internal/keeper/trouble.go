@@ -8,24 +8,25 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
-// trouble is a row of calls for one kind that failed. The zero value is none.
+// trouble is a row of failed calls for one kind. The zero value means that there is
+// none.
 type trouble struct {
 	last  *wechat.Error
-	held  *wechat.Error // why no call was made when the last was due, nil if one was
+	held  *wechat.Error // why the budget held back the last call that was due, nil if it did not
 	since time.Time     // of the first failure, by the wall clock
 	count int           // failures in a row
 	run   int           // failures in a row of last's class
 	retry credential.Instant
 }
 
-// is reports whether there is trouble and its last failure was of that class.
+// is reports whether there is trouble and its last failure is of that class.
 func (t *trouble) is(class wxapi.Class) bool { return t.last != nil && t.last.Class == class }
 
-// lasts reports whether WeChat said how long to wait: a restart must not end
-// that. Other waits end with a restart, as whoever mended their cause expects.
+// lasts reports whether WeChat said how long to wait. A restart must not end such a
+// wait. It ends the other waits, as a person expects who has removed their cause.
 func (t *trouble) lasts() bool { return t.is(wxapi.Approval) || t.is(wxapi.Quota) }
 
-// shown returns what an operator is to see, nil without trouble.
+// shown returns the error that an operator sees, nil without trouble.
 func (t *trouble) shown() *wechat.Error {
 	if t.held != nil {
 		return t.held
@@ -78,14 +79,15 @@ func backoff(e *wechat.Error, run int, wall time.Time, c chance) time.Duration {
 	return transientWait(run, c)
 }
 
-// transientWait is 1 s doubling to 60 s with full jitter, though never nothing.
+// transientWait returns 1 s, doubled with every failure up to 60 s, with full
+// jitter. It is never below 100 ms.
 func transientWait(run int, c chance) time.Duration {
 	longest := doubled(time.Second, run, time.Minute)
 	const shortest = 100 * time.Millisecond
 	return shortest + c.of(longest-shortest)
 }
 
-// doubled returns first doubled for every run after the first, at most limit.
+// doubled returns first, doubled for every run after the first, at most limit.
 func doubled(first time.Duration, run int, limit time.Duration) time.Duration {
 	for range run - 1 {
 		if first >= limit {
