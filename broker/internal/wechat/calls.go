@@ -9,14 +9,14 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// Account is whom a token is fetched for.
+// Account is an Official Account, for which a token is fetched.
 type Account struct {
 	AppID  string
 	Secret credential.Secret
 }
 
-// Grant is what WeChat handed out. Lifetime is its expires_in, to be counted
-// from the moment before the call; it can be zero in a value's last second.
+// Grant is what WeChat handed out. Lifetime is its expires_in, which counts from
+// the moment before the call. Lifetime can be zero in a value's last second.
 type Grant struct {
 	Value    credential.Secret
 	Lifetime time.Duration
@@ -68,8 +68,8 @@ func (c *Client) Ticket(ctx context.Context, a Account, token credential.Secret,
 }
 
 // Probe asks WeChat whether it still honours token, with a call that changes
-// nothing: nil means yes, an [Error] of class RefusedToken no, and any other
-// error says nothing about the token.
+// nothing. Nil means yes. An [Error] of class RefusedToken means no. Any other error
+// says nothing about the token.
 func (c *Client) Probe(ctx context.Context, a Account, token credential.Secret) error {
 	return c.do(ctx, call{
 		appid: a.AppID, api: ProbeAPI, method: http.MethodGet,

@@ -6,70 +6,15 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
-
-// API names one of WeChat's calls, as it is shown in logs and metrics.
-type API string
-
-// The calls this client makes.
-const (
-	TokenAPI       API = "token"
-	StableTokenAPI API = "stable_token"
-	TicketAPI      API = "ticket"
-	ProbeAPI       API = "get_api_domain_ip"
-	QuotaAPI       API = "quota"
-	ClearQuotaAPI  API = "clear_quota"
-	// ForceRefreshAPI is a stable_token call with force_refresh, which WeChat
-	// counts besides.
-	ForceRefreshAPI API = "force_refresh"
-	// TemplateAPI, MediaAPI, OAuthAPI and CallAPI are what is called for apps.
-	TemplateAPI API = "template"
-	MediaAPI    API = "media"
-	OAuthAPI    API = "oauth"
-	CallAPI     API = "call"
-)
-
-// paths are where WeChat has each API.
-var paths = map[API]string{
-	TokenAPI:       wxapi.PathToken,
-	StableTokenAPI: wxapi.PathStableToken,
-	TicketAPI:      wxapi.PathTicket,
-	ProbeAPI:       wxapi.PathDomainIP,
-	QuotaAPI:       wxapi.PathQuota,
-	ClearQuotaAPI:  wxapi.PathClearQuota,
-}
-
-// APIAt returns the API at that path of WeChat's, "" for none of these.
-func APIAt(path string) API {
-	for api, at := range paths {
-		if at == path {
-			return api
-		}
-	}
-	return ""
-}
-
-// takesToken reports whether the call is made with an access_token.
-func (a API) takesToken() bool {
-	switch a {
-	case TicketAPI, ProbeAPI, QuotaAPI, TemplateAPI, MediaAPI, CallAPI:
-		return true
-	default:
-		return false
-	}
-}
 
 const (
 	// callTimeout bounds one call from dialling to the last byte.
@@ -87,16 +32,16 @@ type Options struct {
 	CAs *x509.CertPool
 	// Dial opens connections, nil for the network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Done is told of every call that ended, nil for nobody. err is an *Error
-	// or nil.
+	// Done is called when a call has ended. It may be nil. err is nil when the call
+	// succeeded.
 	Done func(appid string, api API, err *Error)
 }
 
 // Client calls WeChat. It is safe for concurrent use.
 type Client struct {
-	http      *http.Client // for the broker itself
-	passing   *http.Client // for apps
-	once      *http.Client // for apps, where net/http would repeat a call
+	http      *http.Client // for the broker's own calls
+	apps      *http.Client // for calls of apps
+	appsOnce  *http.Client // for calls of apps that net/http would repeat on a kept connection
 	upstreams *upstreams
 	done      func(string, API, *Error)
 }
@@ -106,8 +51,8 @@ func New(o Options) *Client {
 	transport := &http.Transport{
 		Proxy:       http.ProxyFromEnvironment,
 		DialContext: o.Dial,
-		// A connection for each call: they are minutes apart, and net/http
-		// silently repeats a GET whose kept-alive connection breaks.
+		// Each call has a connection of its own. Calls are minutes apart, and
+		// net/http silently repeats a GET whose kept-alive connection breaks.
 		DisableKeepAlives:      true,
 		TLSHandshakeTimeout:    callTimeout,
 		MaxResponseHeaderBytes: maxAnswer,
@@ -123,11 +68,11 @@ func New(o Options) *Client {
 		http: &http.Client{
 			Transport: transport,
 			Timeout:   callTimeout,
-			// The query holds the secret: it goes to no other address.
+			// The query holds the secret, so it must not go to another address.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		passing:   newPassing(transport, true),
-		once:      newPassing(transport, false),
+		apps:      newAppClient(transport, true),
+		appsOnce:  newAppClient(transport, false),
 		upstreams: newUpstreams(o.Upstreams),
 		done:      o.Done,
 	}
@@ -146,9 +91,9 @@ type call struct {
 	method  string
 	query   url.Values
 	body    any      // marshalled as JSON, nil for none
-	secrets []string // what the answer may echo and no error may show
-	// take takes what was asked for out of the answer, nil where only the
-	// errcode matters. Its error quotes nothing.
+	secrets []string // the answer may echo them, but no error may show them
+	// take takes the wanted value out of the answer. It is nil where only the
+	// errcode matters. Its error quotes nothing of the answer.
 	take func(answer) error
 }
 
@@ -163,7 +108,7 @@ func (c *Client) do(ctx context.Context, call call) error {
 	c.done(call.appid, call.api, failure)
 	c.upstreams.called(upstream, failure, time.Now())
 	if failure == nil {
-		return nil // not failure: a nil *Error is an error that is not nil
+		return nil // returning failure would make an error of a nil *Error, which compares unequal to nil
 	}
 	return failure
 }
@@ -233,29 +178,4 @@ func newRequest(ctx context.Context, upstream *url.URL, call call) (*http.Reques
 	}
 	req.Header.Set("Content-Type", "application/json")
 	return req, nil
-}
-
-// withoutURL returns what err says, less the URL that net/http puts into it:
-// the URL has the secret in its query.
-func withoutURL(err error) string {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		if u.Timeout() {
-			return "no answer in time"
-		}
-		err = u.Err
-	}
-	return strings.TrimPrefix(err.Error(), "net/http: ")
-}
-
-// secretForms returns the ways in which secrets can be echoed: as they are, and
-// escaped as in a URL or in JSON, however thoroughly.
-func secretForms(secrets ...credential.Secret) []string {
-	var forms []string
-	for _, s := range secrets {
-		value := s.Reveal()
-		inJSON := strings.Trim(strconv.Quote(value), `"`)
-		thorough := strings.NewReplacer("&", `\u0026`, "<", `\u003c`, ">", `\u003e`).Replace(inJSON)
-		forms = append(forms, value, url.QueryEscape(value), url.PathEscape(value), inJSON, thorough)
-	}
-	return forms
 }

@@ -12,8 +12,7 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
-// maxLifetime is the longest expires_in that is believed. WeChat's is two
-// hours; anything beyond this is not a lifetime.
+// maxLifetime is the longest expires_in that is believed. WeChat's is two hours.
 const maxLifetime = 30 * 24 * time.Hour
 
 // maxValue bounds a token or ticket, in bytes. WeChat asks for room for 512.

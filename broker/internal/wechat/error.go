@@ -1,6 +1,7 @@
 package wechat
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strings"
@@ -13,15 +14,15 @@ import (
 // for keeping it in the database.
 type Error struct {
 	API      API         `json:"api,omitempty"`
-	Upstream string      `json:"upstream,omitempty"` // the host that was asked, "" where none was
+	Upstream string      `json:"upstream,omitempty"` // the host that was called, "" where none was
 	Class    wxapi.Class `json:"class,omitempty"`
 	// Code is WeChat's errcode, 0 when there was none to read.
 	Code wxapi.Code `json:"code,omitempty"`
 	// HTTPStatus is 0 when no answer came.
 	HTTPStatus int `json:"http_status,omitempty"`
-	// Detail is WeChat's errmsg or what went wrong on the way.
+	// Detail is WeChat's errmsg, or what went wrong on the way.
 	Detail string `json:"detail,omitempty"`
-	// Advice says what a person can do, "" where nothing.
+	// Advice says what a person can do. It is "" where a person can do nothing.
 	Advice string `json:"advice,omitempty"`
 	// Wait is how long WeChat says to wait, 0 when it says nothing.
 	Wait time.Duration `json:"wait,omitempty"`
@@ -29,7 +30,8 @@ type Error struct {
 	SeenAddress string `json:"seen_address,omitempty"`
 }
 
-// Sentence says what happened and what to do, without what was called where.
+// Sentence says what happened and what to do. Unlike Error, it does not say which
+// API was called at which host.
 func (e *Error) Sentence() string {
 	var b strings.Builder
 	if e.Code != 0 {
@@ -45,7 +47,7 @@ func (e *Error) Sentence() string {
 	return b.String()
 }
 
-// Error says what was called where, what happened, and what to do.
+// Error says which API was called at which host, what happened, and what to do.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("calling " + string(e.API))
@@ -55,6 +57,10 @@ func (e *Error) Error() string {
 	return b.String() + ": " + e.Sentence()
 }
 
+// ErrMsg returns WeChat's message, or what went wrong, for callers that expect
+// WeChat's errmsg.
+func (e *Error) ErrMsg() string { return cmp.Or(e.Detail, "system error") }
+
 // refusal is the error for an errcode.
 func refusal(api API, upstream string, status int, code wxapi.Code, errmsg string) *Error {
 	e := &Error{
@@ -62,7 +68,7 @@ func refusal(api API, upstream string, status int, code wxapi.Code, errmsg strin
 		Class: code.Class(), Code: code, Detail: errmsg, Advice: code.Advice(), Wait: code.Wait(),
 	}
 	switch {
-	case code == wxapi.InvalidCredential && !api.takesToken(): // it is the AppSecret that is not valid
+	case code == wxapi.InvalidCredential && !api.takesToken(): // the invalid credential is the AppSecret
 		e.Class, e.Advice = wxapi.Configuration, wxapi.InvalidSecret.Advice()
 	case e.Class == wxapi.Address:
 		e.SeenAddress = addressIn(errmsg)
@@ -80,15 +86,4 @@ func addressIn(errmsg string) string {
 		return strings.TrimRight(m[1], ".:")
 	}
 	return ""
-}
-
-// quote makes somebody else's words fit for a log line: the secrets of the call
-// gone, bounded, and without control characters.
-func quote(words string, secrets []string) string {
-	for _, s := range secrets {
-		if s != "" {
-			words = strings.ReplaceAll(words, s, "[redacted]")
-		}
-	}
-	return wxapi.Quote(words)
 }

@@ -2,8 +2,6 @@ package wechat
 
 import (
 	"bufio"
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,85 +9,75 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
-const (
-	// standstill is how long nothing may move, in either direction, before a
-	// call that is passed on is broken off.
-	standstill = 30 * time.Second
-	// idle is how long a connection is kept for the next call: less than WeChat
-	// keeps it, or calls would meet ones that it has just closed.
-	idle = 5 * time.Second
-	// maxRefusal bounds an answer that is looked into, in bytes. Refusals have
-	// under 1 KiB.
-	maxRefusal = 8 << 10
-)
+// maxRefusal bounds an answer in which a refusal is looked for, in bytes. Refusals
+// have under 1 KiB.
+const maxRefusal = 8 << 10
 
 // Request is a call that is passed on for an app.
 type Request struct {
 	AppID string
-	// API is what it counts as: TemplateAPI, MediaAPI, OAuthAPI or CallAPI.
+	// API is TemplateAPI, MediaAPI, OAuthAPI or CallAPI. Metrics count the call as it.
 	API                 API
 	Method, Path, Query string // the query without credentials
 	ContentType, Range  string
 	Body                io.Reader // nil for none
 	Length              int64     // of the body, -1 if it is not known
-	// Again returns the body anew, nil where it cannot be had again: net/http
-	// asks for it when it finds that a connection was closed before anything was
-	// written to it.
+	// Again returns the body from its beginning. It is nil where the body can be
+	// read only once. net/http calls it when a connection turns out to be closed
+	// before anything was written to it.
 	Again func() io.Reader
-	// Secrets are put into the query. No error has them.
+	// Secrets are added to the query. No error contains them.
 	Secrets []Parameter
 }
 
-// Parameter is one that is nobody else's to see.
+// Parameter is a parameter of the query that the app must not see.
 type Parameter struct {
 	Name  string
-	Value credential.Secret // zero for none: then it is left out
-	// Returned is set where WeChat may say the value back for good reason. Else the
-	// answer has stars in its place.
+	Value credential.Secret // a zero value is left out of the query
+	// Returned is set where WeChat may return the value for a good reason. Otherwise
+	// the answer has stars in its place.
 	Returned bool
 }
 
-// Answer is what WeChat says to a Request.
+// Answer is WeChat's answer to a Request.
 type Answer struct {
 	Status int
-	Header http.Header // what is of use to an app
+	Header http.Header // the headers that are of use to an app
 	Length int64       // of the body, -1 if it is not known
-	// Body is to be closed. Where it has one of the Request's Secrets, it has stars
-	// of the same length.
+	// Body must be closed. Stars of the same length take the place of the Request's
+	// Secrets in it.
 	Body io.ReadCloser
-	// Refusal is set where the body is WeChat's way to say no, which can be
-	// read all the same.
+	// Refusal is set where the body is a refusal of WeChat's. The body can be read
+	// all the same.
 	Refusal *Error
 }
 
-// answerHeaders are what is passed on of an answer's headers.
+// answerHeaders are the headers of an answer that are passed on.
 var answerHeaders = []string{"Content-Type", "Content-Disposition", "Content-Range", "Accept-Ranges", "Last-Modified", "Etag"}
 
 var (
-	// ErrBody says that a request's body did not come, or has another length than
-	// was said: nobody else is to blame.
+	// ErrBody says that the request's body did not arrive, or does not have its
+	// announced length. So neither the broker nor WeChat is to blame.
 	ErrBody = errors.New("the body did not arrive whole")
-	// ErrRequest says that a request is none that HTTP can carry.
+	// ErrRequest says that HTTP cannot carry the request.
 	ErrRequest = errors.New("the request has what no request can have")
 )
 
-// Pass makes a call for an app. It is made once, and at another upstream only
-// where the first could not be connected to. The error is an *Error, or the
-// context's when that ended first, [ErrBody] or [ErrRequest].
+// Pass makes a call for an app. It sends the call once. It tries another upstream
+// only where it could not connect to the one before. The error is an *Error,
+// [ErrBody], [ErrRequest], or the context's when that ended first.
 func (c *Client) Pass(ctx context.Context, r Request) (*Answer, error) {
 	if !isHeader(r.ContentType) || !isHeader(r.Range) {
 		return nil, fmt.Errorf("calling %s: %w", r.Path, ErrRequest)
 	}
-	body := &sending{from: r.Body, left: r.Length}
+	body := &requestBody{from: r.Body, left: r.Length}
 	if r.Body != nil {
 		r.Body = body
 	}
@@ -102,12 +90,13 @@ func (c *Client) Pass(ctx context.Context, r Request) (*Answer, error) {
 		if failure != nil && r.Body != nil && sent && body.missing() {
 			return nil, fmt.Errorf("calling %s: %w", r.Path, ErrBody)
 		}
-		told := failure
+		outcome := failure
 		if answer != nil {
-			told = answer.Refusal
+			outcome = answer.Refusal
 		}
-		c.done(r.AppID, r.API, told)
-		// Of an answer to one app's call, a strange one says little of the host.
+		c.done(r.AppID, r.API, outcome)
+		// A strange answer to one app's call says little about the host. Only no
+		// answer, and an error of the server's, count against it.
 		if failure == nil || failure.HTTPStatus == 0 || failure.HTTPStatus >= 500 {
 			c.upstreams.called(upstream, failure, time.Now())
 		}
@@ -120,30 +109,30 @@ func (c *Client) Pass(ctx context.Context, r Request) (*Answer, error) {
 	}
 }
 
-// maxHeaderValue bounds a header that an app has a say in, in bytes.
+// maxHeaderValue bounds a header whose value an app chooses, in bytes.
 const maxHeaderValue = 256
 
 func isHeader(value string) bool {
 	return len(value) <= maxHeaderValue && !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
-// pass makes a call at one upstream. sent is whether WeChat may have seen it.
+// pass makes a call at one upstream. sent is whether WeChat may have received it.
 func (c *Client) pass(ctx context.Context, upstream *url.URL, r Request) (_ *Answer, sent bool, _ *Error) {
 	ctx, cancel := context.WithCancel(ctx)
-	moved := time.AfterFunc(standstill, cancel)
-	end := func() { moved.Stop(); cancel() }
+	idleTimer := time.AfterFunc(idleTimeout, cancel)
+	end := func() { idleTimer.Stop(); cancel() }
 	secrets, hidden := r.secrets()
 	failed := func(class wxapi.Class, status int, detail string) *Error {
 		end()
 		return &Error{API: r.API, Upstream: upstream.Host, Class: class, HTTPStatus: status, Detail: quote(detail, secrets)}
 	}
-	req, err := r.request(ctx, upstream, moved)
+	req, err := r.request(ctx, upstream, idleTimer)
 	if err != nil {
 		return nil, false, failed(wxapi.Transient, 0, withoutURL(err))
 	}
-	client := c.passing
+	client := c.apps
 	if r.Method == http.MethodGet && r.API != MediaAPI { // net/http repeats a GET whose kept-alive connection breaks
-		client = c.once
+		client = c.appsOnce
 	}
 	resp, err := client.Do(req)
 	if err != nil {
@@ -154,7 +143,7 @@ func (c *Client) pass(ctx context.Context, upstream *url.URL, r Request) (_ *Ans
 		return nil, !dialling || at.Op != "dial", failed(wxapi.Transient, 0, withoutURL(err))
 	}
 	refuse := func(class wxapi.Class, detail string) (*Answer, bool, *Error) {
-		_ = resp.Body.Close() // it is not looked at
+		_ = resp.Body.Close() // the body is not read
 		return nil, true, failed(class, resp.StatusCode, detail)
 	}
 	switch status := resp.StatusCode; {
@@ -165,49 +154,50 @@ func (c *Client) pass(ctx context.Context, upstream *url.URL, r Request) (_ *Ans
 	case status >= 300 && status < 400:
 		return refuse(wxapi.Transient, "answered with a redirect (HTTP "+resp.Status+"), which is not followed")
 	}
-	body := bufio.NewReaderSize(moving{resp.Body, moved}, maxRefusal)
+	body := bufio.NewReaderSize(activityReader{resp.Body, idleTimer}, maxRefusal)
 	head, err := body.Peek(maxRefusal)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return refuse(wxapi.Transient, "reading the answer: "+withoutURL(err))
 	}
 	answer := &Answer{
-		Status: resp.StatusCode, Header: passedOn(resp.Header, hidden), Length: resp.ContentLength,
-		Body: closing{newMasked(body, hidden), func() error { end(); return resp.Body.Close() }},
+		Status: resp.StatusCode, Header: appHeaders(resp.Header, hidden), Length: resp.ContentLength,
+		Body: answerBody{newMaskingReader(body, hidden), func() error { end(); return resp.Body.Close() }},
 	}
 	if errors.Is(err, io.EOF) && resp.Header.Get("Content-Disposition") == "" {
-		if said, err := decode(head); err == nil && said.ErrCode != 0 {
-			answer.Refusal = refusal(r.API, upstream.Host, resp.StatusCode, said.ErrCode, quote(said.ErrMsg, secrets))
+		if got, err := decode(head); err == nil && got.ErrCode != 0 {
+			answer.Refusal = refusal(r.API, upstream.Host, resp.StatusCode, got.ErrCode, quote(got.ErrMsg, secrets))
 		}
 	}
 	return answer, true, nil
 }
 
-// secrets returns what no error has, and what no answer has.
+// secrets returns the forms of secrets that no error may contain, and those that no
+// answer may contain.
 func (r Request) secrets() (quoted []string, hidden [][]byte) {
 	var stars []string
-	for _, own := range r.Secrets {
-		forms := secretForms(own.Value)
+	for _, secret := range r.Secrets {
+		forms := secretForms(secret.Value)
 		quoted = append(quoted, forms...)
-		if !own.Returned {
+		if !secret.Returned {
 			stars = append(stars, forms...)
 		}
 	}
-	return quoted, distinct(stars)
+	return quoted, distinctForms(stars)
 }
 
-// request returns what is sent to an upstream.
-func (r Request) request(ctx context.Context, upstream *url.URL, moved *time.Timer) (*http.Request, error) {
+// request returns the HTTP request for an upstream.
+func (r Request) request(ctx context.Context, upstream *url.URL, idleTimer *time.Timer) (*http.Request, error) {
 	target := upstream.JoinPath(r.Path)
 	target.RawQuery = r.Query
-	for _, own := range r.Secrets {
-		if !own.Value.IsZero() {
-			target.RawQuery += "&" + own.Name + "=" + url.QueryEscape(own.Value.Reveal())
+	for _, secret := range r.Secrets {
+		if !secret.Value.IsZero() {
+			target.RawQuery += "&" + secret.Name + "=" + url.QueryEscape(secret.Value.Reveal())
 		}
 	}
 	target.RawQuery = strings.TrimPrefix(target.RawQuery, "&")
 	var body io.Reader
 	if r.Body != nil {
-		body = moving{r.Body, moved}
+		body = activityReader{r.Body, idleTimer}
 	}
 	req, err := http.NewRequestWithContext(ctx, r.Method, target.String(), body)
 	if err != nil {
@@ -217,10 +207,10 @@ func (r Request) request(ctx context.Context, upstream *url.URL, moved *time.Tim
 		req.ContentLength = r.Length
 	}
 	if r.Again != nil {
-		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(moving{r.Again(), moved}), nil }
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(activityReader{r.Again(), idleTimer}), nil }
 	}
 	if req.ContentLength == 0 {
-		req.Body = http.NoBody // net/http takes 0 beside a body for not known
+		req.Body = http.NoBody // with another body, net/http would take a length of 0 for unknown
 	}
 	for name, value := range map[string]string{"Content-Type": r.ContentType, "Range": r.Range} {
 		if value != "" {
@@ -230,8 +220,8 @@ func (r Request) request(ctx context.Context, upstream *url.URL, moved *time.Tim
 	return req, nil
 }
 
-// passedOn returns the headers that are of use, without secrets.
-func passedOn(headers http.Header, secrets [][]byte) http.Header {
+// appHeaders returns the headers that are of use to an app, without secrets.
+func appHeaders(headers http.Header, secrets [][]byte) http.Header {
 	out := make(http.Header)
 	for _, name := range answerHeaders {
 		value := []byte(headers.Get(name))
@@ -242,162 +232,10 @@ func passedOn(headers http.Header, secrets [][]byte) http.Header {
 	return out
 }
 
-// moving puts off the end of a call while it is read.
-type moving struct {
-	io.Reader
-	moved *time.Timer
-}
-
-func (m moving) Read(p []byte) (int, error) {
-	n, err := m.Reader.Read(p)
-	if n > 0 {
-		m.moved.Reset(standstill)
-	}
-	return n, err
-}
-
-// sending is the body of a request. It knows whether it is what keeps WeChat
-// waiting: net/http reads it on a goroutine of its own.
-type sending struct {
-	from io.Reader
-	left int64 // bytes that are to come, -1 if that is not known
-
-	mu      sync.Mutex
-	waiting bool  // for more of it
-	failed  error // what it ended with, unless it ended well
-}
-
-func (s *sending) Read(p []byte) (int, error) {
-	s.note(true, nil)
-	n, err := s.from.Read(p)
-	switch {
-	case s.left < 0:
-	case int64(n) > s.left:
-		n, err = int(s.left), errors.New("more than was said")
-	default:
-		s.left -= int64(n)
-	}
-	if errors.Is(err, io.EOF) && s.left > 0 {
-		err = io.ErrUnexpectedEOF
-	}
-	if errors.Is(err, io.EOF) {
-		s.note(false, nil)
-	} else {
-		s.note(false, err)
-	}
-	return n, err
-}
-
-func (s *sending) note(waiting bool, failed error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.waiting = waiting
-	if failed != nil {
-		s.failed = failed
-	}
-}
-
-// missing reports whether the body failed or is yet to come.
-func (s *sending) missing() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.waiting || s.failed != nil
-}
-
-// closing is a reader with what closes it.
-type closing struct {
+// answerBody is a reader with the function that closes it.
+type answerBody struct {
 	io.Reader
 	close func() error
 }
 
-func (c closing) Close() error { return c.close() }
-
-// masked passes on what it reads with stars in the place of secrets, however
-// the pieces fall.
-type masked struct {
-	from    io.Reader
-	secrets [][]byte
-	longest int
-	held    []byte // read, and not yet passed on
-	room    []byte // held's
-	err     error  // what reading ended with
-}
-
-// pieces is how much is read at once, in bytes.
-const pieces = 32 << 10
-
-func newMasked(from io.Reader, secrets [][]byte) *masked {
-	m := &masked{from: from, secrets: secrets}
-	for _, s := range secrets {
-		m.longest = max(m.longest, len(s))
-	}
-	m.room = make([]byte, m.longest+pieces)
-	return m
-}
-
-func (m *masked) Read(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	for {
-		safe := len(m.held)
-		if m.err == nil { // what is at the end may be the beginning of a secret
-			safe = max(0, safe-max(0, m.longest-1))
-		}
-		if safe > 0 {
-			n := copy(p, m.held[:safe])
-			m.held = m.held[n:]
-			return n, nil
-		}
-		if m.err != nil {
-			return 0, m.err
-		}
-		kept := copy(m.room, m.held)
-		n, err := m.from.Read(m.room[kept : kept+pieces])
-		m.held, m.err = m.room[:kept+n], err
-		mask(m.held, m.secrets)
-	}
-}
-
-// mask puts stars in the place of secrets.
-func mask(text []byte, secrets [][]byte) {
-	for _, s := range secrets {
-		for rest := text; ; {
-			i := bytes.Index(rest, s)
-			if i < 0 {
-				break
-			}
-			copy(rest[i:], bytes.Repeat([]byte("*"), len(s)))
-			rest = rest[i+len(s):]
-		}
-	}
-}
-
-// distinct returns the forms of secrets, each once and none that is empty.
-func distinct(forms []string) [][]byte {
-	var secrets [][]byte
-	for i, s := range forms {
-		if s != "" && !slices.Contains(forms[:i], s) {
-			secrets = append(secrets, []byte(s))
-		}
-	}
-	return secrets
-}
-
-// newPassing returns the client for calls of apps: many at a time, some of them
-// long. Without kept connections each call is sent once, whatever becomes of it.
-func newPassing(like *http.Transport, keep bool) *http.Client {
-	transport := like.Clone()
-	transport.DisableKeepAlives = !keep
-	transport.MaxIdleConnsPerHost = 100
-	transport.IdleConnTimeout = idle
-	transport.ResponseHeaderTimeout = standstill
-	return &http.Client{
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-}
-
-// ErrMsg returns what WeChat said, or what went wrong, for whoever knows
-// WeChat's codes.
-func (e *Error) ErrMsg() string { return cmp.Or(e.Detail, "system error") }
+func (c answerBody) Close() error { return c.close() }

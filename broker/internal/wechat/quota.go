@@ -16,8 +16,8 @@ type DayQuota struct {
 	Remain     int64 `json:"remain"`
 }
 
-// Quota asks WeChat how many calls of an API it has counted today. A forced
-// refresh has no path of its own, so there is no such question for it.
+// Quota asks WeChat how many calls of an API it has counted today. It cannot ask
+// about a forced refresh, which has no path of its own.
 // Source: https://developers.weixin.qq.com/doc/service/en/api/apimanage/api_getapiquota.html.
 func (c *Client) Quota(ctx context.Context, a Account, token credential.Secret, of API) (got DayQuota, err error) {
 	err = c.do(ctx, call{
@@ -42,12 +42,13 @@ func (c *Client) Quota(ctx context.Context, a Account, token credential.Secret, 
 func HasQuota(of API) bool { return paths[of] != "" }
 
 // ClearQuota makes WeChat forget today's calls of every API of the account. It
-// works without a token, which may be what the quota is spent for. WeChat allows
-// ten a month.
+// works without a token, since the spent quota may be that of token calls. WeChat
+// allows ten a month.
 //
 // WeChat's document has the parameters in the body
-// (https://developers.weixin.qq.com/doc/service/en/api/apimanage/api_clearquotabyappsecret.html);
-// its example, and most of who call it, have them in the query: they are in both.
+// (https://developers.weixin.qq.com/doc/service/en/api/apimanage/api_clearquotabyappsecret.html).
+// Its example, and most programs that call it, have them in the query. So they are
+// sent in both.
 func (c *Client) ClearQuota(ctx context.Context, a Account) error {
 	return c.do(ctx, call{
 		appid: a.AppID, api: ClearQuotaAPI, method: http.MethodPost,

@@ -16,32 +16,32 @@ const preferAfter = 5 * time.Minute
 type Upstream struct {
 	Host  string
 	InUse bool // the next call goes there
-	// Failure is how the last call there failed, nil when it did not; Failed is
-	// when that was.
+	// Failure is how the last call to the host failed, nil when it did not. Failed
+	// is when it failed.
 	Failure *Error
 	Failed  time.Time
 }
 
-// upstreams remembers which host is in use. All accounts share it: what one
-// learns of a host, the others need not find out.
+// upstreams remembers which host is in use. All accounts share it, so that a host's
+// failure in one account's call spares the others the same failure.
 type upstreams struct {
 	hosts []*url.URL
 
-	mu      sync.Mutex
-	current int
-	left    time.Time // when the first host was left
-	seen    []Upstream
+	mu       sync.Mutex
+	current  int       // the index of the host in use
+	left     time.Time // when the first host was last left for another
+	outcomes []Upstream
 }
 
 func newUpstreams(hosts []*url.URL) *upstreams {
 	u := &upstreams{hosts: hosts}
 	for _, host := range hosts {
-		u.seen = append(u.seen, Upstream{Host: host.Host})
+		u.outcomes = append(u.outcomes, Upstream{Host: host.Host})
 	}
 	return u
 }
 
-// pick returns the host to ask.
+// pick returns the host to call.
 func (u *upstreams) pick(now time.Time) *url.URL {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -57,8 +57,8 @@ func (u *upstreams) prefer(now time.Time) {
 	}
 }
 
-// called notes what came of a call, and moves on from a host that failed unless
-// somebody already did. A refusal is no failure of the host.
+// called notes the outcome of a call. It moves on from a host that failed, unless
+// another call has already done so. A refusal is not a failure of the host.
 func (u *upstreams) called(host *url.URL, failure *Error, now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -67,9 +67,9 @@ func (u *upstreams) called(host *url.URL, failure *Error, now time.Time) {
 		if u.hosts[i] != host {
 			continue
 		}
-		u.seen[i].Failure, u.seen[i].Failed = nil, time.Time{}
+		u.outcomes[i].Failure, u.outcomes[i].Failed = nil, time.Time{}
 		if failed {
-			u.seen[i].Failure, u.seen[i].Failed = failure, now
+			u.outcomes[i].Failure, u.outcomes[i].Failed = failure, now
 		}
 	}
 	if !failed || u.hosts[u.current] != host {
@@ -85,7 +85,7 @@ func (u *upstreams) list(now time.Time) []Upstream {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.prefer(now)
-	list := append([]Upstream(nil), u.seen...)
+	list := append([]Upstream(nil), u.outcomes...)
 	list[u.current].InUse = true
 	return list
 }
