@@ -16,19 +16,19 @@ import (
 )
 
 const (
-	// standstill is how long nothing may move before a transfer is ended.
-	standstill = 30 * time.Second
-	// betweenLooks is how often it is asked, while a body moves, whether it still
-	// may: what is revoked ends within five seconds.
-	betweenLooks = 4 * time.Second
+	// idleTimeout ends a transfer when no byte moves for that long.
+	idleTimeout = 30 * time.Second
+	// recheckInterval is how often, while a body moves, access is asked whether the
+	// call is still granted. So a call ends within five seconds of its revocation.
+	recheckInterval = 4 * time.Second
 )
 
-// pieces is how much of a body is sent at once, in bytes: just below 32 KiB with
-// what is around it, since gRPC's next larger buffer has 1 MiB.
-const pieces = 32<<10 - 256
+// pieceSize is how much of a body is sent at once, in bytes. With the message around
+// it, a piece stays just below 32 KiB, since gRPC's next larger buffer has 1 MiB.
+const pieceSize = 32<<10 - 256
 
-// send sends what WeChat says, for as long as it still may.
-func send(stream wxbrokerv1.WeChatService_CallServer, answer *wechat.Answer, from io.Reader, still func() error) error {
+// send sends WeChat's answer to the edge, for as long as recheck returns no error.
+func send(stream wxbrokerv1.WeChatService_CallServer, answer *wechat.Answer, from io.Reader, recheck func() error) error {
 	head := &wxbrokerv1.CallAnswer{Status: int32(answer.Status)}
 	for name, values := range answer.Header {
 		for _, value := range values {
@@ -41,46 +41,47 @@ func send(stream wxbrokerv1.WeChatService_CallServer, answer *wechat.Answer, fro
 	if err := stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Answer{Answer: head}}); err != nil {
 		return err
 	}
-	return transfer(stream.Context(), from, still, func(piece []byte) error {
+	return transfer(stream.Context(), from, recheck, func(piece []byte) error {
 		return stream.Send(&wxbrokerv1.CallResponse{Part: &wxbrokerv1.CallResponse_Body{Body: piece}})
 	})
 }
 
-// transfer sends a body in pieces, as long as it moves and still may. A send that
-// is stuck ends with the handler, which is why it is not made here.
-func transfer(ctx context.Context, body io.Reader, still func() error, send func([]byte) error) error {
-	stuck := time.NewTimer(standstill)
-	defer stuck.Stop()
-	look := time.NewTicker(betweenLooks)
-	defer look.Stop()
+// transfer sends a body in pieces, for as long as it moves and recheck returns no
+// error. Another goroutine does the sending, because a send that hangs ends only when
+// the handler returns.
+func transfer(ctx context.Context, body io.Reader, recheck func() error, send func([]byte) error) error {
+	idle := time.NewTimer(idleTimeout)
+	defer idle.Stop()
+	interval := time.NewTicker(recheckInterval)
+	defer interval.Stop()
 	ended := make(chan error, 1)
-	go func() { ended <- pump(ctx, body, send, stuck) }()
+	go func() { ended <- pump(ctx, body, send, idle) }()
 	for {
 		select {
 		case err := <-ended:
 			return err
 		case <-ctx.Done():
 			return status.FromContextError(ctx.Err()).Err()
-		case <-stuck.C:
-			return status.Errorf(codes.DeadlineExceeded, "nothing of the answer has moved for %v", standstill)
-		case <-look.C:
-			if err := still(); err != nil {
+		case <-idle.C:
+			return status.Errorf(codes.DeadlineExceeded, "nothing of the answer has moved for %v", idleTimeout)
+		case <-interval.C:
+			if err := recheck(); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// pump sends a body in pieces and puts off stuck with each.
-func pump(ctx context.Context, body io.Reader, send func([]byte) error, stuck *time.Timer) error {
-	buffer := make([]byte, pieces)
+// pump sends a body in pieces. It restarts the idle timer with each.
+func pump(ctx context.Context, body io.Reader, send func([]byte) error, idle *time.Timer) error {
+	buffer := make([]byte, pieceSize)
 	for {
 		n, err := body.Read(buffer)
 		if n > 0 {
 			if err := send(buffer[:n]); err != nil {
 				return err
 			}
-			stuck.Reset(standstill)
+			idle.Reset(idleTimeout)
 		}
 		switch {
 		case errors.Is(err, io.EOF):

@@ -29,7 +29,8 @@ type Service struct {
 // Needs are those of the service's methods.
 func Needs() access.Needs {
 	return access.Needs{
-		// Counted by the method itself: strangers to whom an edge is open come this far.
+		// The method itself counts its calls, since strangers reach it through an edge
+		// that is open to them.
 		wxbrokerv1.WeChatService_Call_FullMethodName: {Action: "call", Grants: []credential.Grant{credential.Template, credential.Media, credential.OAuth, credential.Call}},
 	}
 }
@@ -38,33 +39,33 @@ func Needs() access.Needs {
 func (s *Service) Call(stream wxbrokerv1.WeChatService_CallServer) (err error) {
 	ctx := stream.Context()
 	app := access.AppOf(ctx)
-	told := audit.Entry{Action: "call"}
-	defer func() { s.tell(ctx, told, err) }()
+	entry := audit.Entry{Action: "call"}
+	defer func() { s.writeAudit(ctx, entry, err) }()
 	leave, err := app.Enter()
 	if err != nil {
 		return err
 	}
 	defer leave()
-	requests := &reader{ctx: ctx, came: inbox.Open(stream)}
+	requests := &requestReader{ctx: ctx, arrivals: inbox.Open(stream)}
 	head, err := requests.head()
 	if err != nil {
 		return err
 	}
-	told.AppID = audit.Printable(head.GetAppid())
+	entry.AppID = audit.Printable(head.GetAppid())
 	api, err := access.CleanAPI(head.GetPath())
 	if err != nil {
 		return relay.Refuse(codes.InvalidArgument, "%v", err)
 	}
-	told.API = api
+	entry.API = api
 	by, err := mayCall(app, head, api)
 	if err != nil {
 		return err
 	}
-	told.Action = string(by)
+	entry.Action = string(by)
 	call := relay.Call{
 		AppID: head.GetAppid(), Kind: wechat.API(by), Method: head.GetMethod(), Path: api,
 		ContentType: head.GetContentType(), Range: head.GetRange(), Length: -1,
-		Still: func() error { return s.still(ctx, head.GetAppid(), api) },
+		Recheck: func() error { return s.recheck(ctx, head.GetAppid(), api) },
 	}
 	without := "access_token"
 	if access.IsOAuth(api) {
@@ -73,17 +74,17 @@ func (s *Service) Call(stream wxbrokerv1.WeChatService_CallServer) (err error) {
 	if call.Query, err = relay.CleanQuery(head.GetQuery(), without); err != nil {
 		return relay.Refuse(codes.InvalidArgument, "%v", err)
 	}
-	if head.GetProven() { // what a stranger tries is not for the app to pay
+	if head.GetProven() { // a stranger's attempts do not count against the app
 		if err := app.Spend(); err != nil {
 			return err
 		}
 	}
 	if access.IsOAuth(api) {
-		said, err := s.Relay.OAuth(ctx, app, head.GetAppid(), api, call.Query, head.GetProven())
+		answer, err := s.Relay.OAuth(ctx, app, head.GetAppid(), api, call.Query, head.GetProven())
 		if err != nil {
 			return err
 		}
-		return send(stream, said.Answer, bytes.NewReader(said.Raw), call.Still)
+		return send(stream, answer.Answer, bytes.NewReader(answer.Raw), call.Recheck)
 	}
 	if head.GetMethod() == http.MethodPost {
 		call.Body = requests
@@ -92,18 +93,18 @@ func (s *Service) Call(stream wxbrokerv1.WeChatService_CallServer) (err error) {
 		}
 	}
 	answer, err := s.Relay.Do(ctx, app, call)
-	if failed := requests.failed.Load(); err != nil && failed != nil { // which knows better why the body did not come
-		return *failed
+	if failure := requests.failure.Load(); err != nil && failure != nil { // the reader knows better why the body did not come
+		return *failure
 	}
 	if err != nil {
 		return err
 	}
 	defer answer.Body.Close()
-	return send(stream, answer, answer.Body, call.Still)
+	return send(stream, answer, answer.Body, call.Recheck)
 }
 
-// mayCall returns the grant by which a call is made for an app, or says why it is
-// not, whatever is in it.
+// mayCall returns the grant by which an app may make a call, or says why it may not.
+// It looks at the head only, not at the query or the body.
 func mayCall(app *access.App, head *wxbrokerv1.CallHead, api string) (credential.Grant, error) {
 	users := access.IsOAuth(api)
 	by, may := app.Admits(api)
@@ -118,9 +119,9 @@ func mayCall(app *access.App, head *wxbrokerv1.CallHead, api string) (credential
 	return by, nil
 }
 
-// still says why a call is not to go on that was let in a while ago: what its
-// caller may has changed.
-func (s *Service) still(ctx context.Context, appid, api string) error {
+// recheck returns an error if a call may no longer go on. It is for calls that were
+// admitted a while ago, since grants can change meanwhile.
+func (s *Service) recheck(ctx context.Context, appid, api string) error {
 	app, _, err := s.Access.App(access.CallerOf(ctx))
 	switch {
 	case err != nil:
@@ -131,8 +132,8 @@ func (s *Service) still(ctx context.Context, appid, api string) error {
 	return nil
 }
 
-// tell tells the audit how a stream ended.
-func (s *Service) tell(ctx context.Context, e audit.Entry, err error) {
+// writeAudit records in the audit how a stream ended.
+func (s *Service) writeAudit(ctx context.Context, e audit.Entry, err error) {
 	switch {
 	case err == nil:
 		e.Outcome = audit.Granted

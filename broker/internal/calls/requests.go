@@ -15,24 +15,24 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// firstRequest is how long a caller may take to say what to call.
-const firstRequest = 10 * time.Second
+// firstRequestTimeout is how long a caller may take to say what to call.
+const firstRequestTimeout = 10 * time.Second
 
-// reader reads the requests of a Call, and waits for none of them without end. It is
-// the reader of the body.
-type reader struct {
-	ctx    context.Context
-	came   <-chan inbox.Arrival[*wxbrokerv1.CallRequest]
-	piece  []byte
-	failed atomic.Pointer[error] // why the body did not come, unless its caller has left
+// requestReader reads the requests of a Call, each within a bound. As an io.Reader it
+// reads the body.
+type requestReader struct {
+	ctx      context.Context
+	arrivals <-chan inbox.Arrival[*wxbrokerv1.CallRequest]
+	piece    []byte                // of the body, not read yet
+	failure  atomic.Pointer[error] // why the body did not come, nil where the caller has left
 }
 
 // next waits for the next request.
-func (r *reader) next(wait time.Duration) (*wxbrokerv1.CallRequest, error) {
+func (r *requestReader) next(wait time.Duration) (*wxbrokerv1.CallRequest, error) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
-	case request := <-r.came:
+	case request := <-r.arrivals:
 		return request.Message, request.Err
 	case <-timer.C:
 		return nil, status.Errorf(codes.DeadlineExceeded, "nothing more of the call came within %v", wait)
@@ -42,8 +42,8 @@ func (r *reader) next(wait time.Duration) (*wxbrokerv1.CallRequest, error) {
 }
 
 // head waits for the first request.
-func (r *reader) head() (*wxbrokerv1.CallHead, error) {
-	first, err := r.next(firstRequest)
+func (r *requestReader) head() (*wxbrokerv1.CallHead, error) {
+	first, err := r.next(firstRequestTimeout)
 	switch {
 	case errors.Is(err, io.EOF), err == nil && first.GetHead() == nil:
 		return nil, relay.Refuse(codes.InvalidArgument, "the first request has to say what to call")
@@ -53,18 +53,18 @@ func (r *reader) head() (*wxbrokerv1.CallHead, error) {
 	return first.GetHead(), nil
 }
 
-// Read reads what comes after the head.
-func (r *reader) Read(p []byte) (int, error) {
+// Read reads the body, which comes after the head.
+func (r *requestReader) Read(p []byte) (int, error) {
 	for len(r.piece) == 0 {
-		next, err := r.next(standstill)
+		next, err := r.next(idleTimeout)
 		if err == nil && next.GetHead() != nil {
 			err = relay.Refuse(codes.InvalidArgument, "only the first request says what to call")
 		}
 		if err != nil {
 			if !errors.Is(err, io.EOF) && r.ctx.Err() == nil {
-				r.failed.Store(&err)
+				r.failure.Store(&err)
 			}
-			return 0, err // io.EOF at its end
+			return 0, err // io.EOF at the body's end
 		}
 		r.piece = next.GetBody()
 	}

@@ -1,11 +1,9 @@
 package relay
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -22,7 +20,7 @@ import (
 // Call is one call to be made.
 type Call struct {
 	AppID string
-	// Kind is what it counts as in metrics.
+	// Kind is the API as which metrics count the call.
 	Kind   wechat.API
 	Method string // GET or POST
 	Path   string // as access.CleanAPI returns it
@@ -30,33 +28,31 @@ type Call struct {
 	Query, ContentType, Range string
 	Body                      io.Reader // nil for none
 	Length                    int64     // of the body, -1 if it is not known
-	// Still says whether the call may be made, once its body has come, which can
-	// take a while; nil for one that was asked just now.
-	Still func() error
+	// Recheck returns an error if the app may no longer make the call. It is asked
+	// when the body has come, which can take a while. It is nil for a call whose
+	// permission was checked just now.
+	Recheck func() error
 }
 
-// tokenTimeout bounds how long a call waits for a token that is on its way.
+// tokenTimeout bounds how long a call waits for a token that the keeper fetches.
 const tokenTimeout = 15 * time.Second
-
-// maxKept bounds a body that is kept to be sent again, in bytes.
-const maxKept = 256 << 10
 
 // Do makes a call for an app that may make it, and returns WeChat's answer,
 // refusals included. Its errors are gRPC statuses.
 //
-// A token that WeChat refuses is reported to the keeper, which asks WeChat about
-// it and replaces it if need be; then the call is made once more, if its body can
-// be sent again.
+// If WeChat refuses the token, Do reports it to the keeper. The keeper asks WeChat
+// about it and replaces it if need be. Then Do makes the call once more, if its body
+// can be sent again.
 func (r *Relay) Do(ctx context.Context, app *access.App, c Call) (*wechat.Answer, error) {
-	if err := r.stops.check(c.AppID, counted(c.Path)); err != nil { // before a body is waited for
+	if err := r.stops.check(c.AppID, countName(c.Path)); err != nil { // before waiting for the body
 		return nil, err
 	}
-	body, err := keep(c)
+	body, err := readBody(c)
 	if err != nil {
 		return nil, Refuse(codes.InvalidArgument, "%s", err.Error())
 	}
-	if c.Still != nil {
-		if err := c.Still(); err != nil {
+	if c.Recheck != nil {
+		if err := c.Recheck(); err != nil {
 			return nil, err
 		}
 	}
@@ -65,7 +61,7 @@ func (r *Relay) Do(ctx context.Context, app *access.App, c Call) (*wechat.Answer
 		if err != nil {
 			return nil, err
 		}
-		if first { // a call that cannot be made is not counted
+		if first { // after the token: a call that cannot be made does not count
 			if err := r.admit(app, c.AppID, c.Path); err != nil {
 				return nil, err
 			}
@@ -77,21 +73,21 @@ func (r *Relay) Do(ctx context.Context, app *access.App, c Call) (*wechat.Answer
 		if !first || answer.Refusal == nil || answer.Refusal.Class != wxapi.RefusedToken {
 			return answer, nil
 		}
-		if renewed := r.renewed(ctx, c.AppID, token); !renewed || !body.whole {
+		if renewed := r.reportRefused(ctx, c.AppID, token); !renewed || !body.whole {
 			return answer, nil
 		}
 		_ = answer.Body.Close() // nobody reads it
 	}
 }
 
-// admit counts a call, unless its account is not kept, the app has made its
-// calls of today, or the API is stopped.
+// admit counts a call. It returns an error where the broker does not have the
+// account, the app has spent its calls of today, or the API is stopped.
 func (r *Relay) admit(app *access.App, appid, api string) error {
 	if r.Keeper(appid) == nil {
-		return notKept(appid)
+		return unknownAccount(appid)
 	}
-	key := counted(api)
-	if err := r.stops.take(appid, key); err != nil {
+	key := countName(api)
+	if err := r.stops.begin(appid, key); err != nil {
 		return err
 	}
 	if err := r.day.spend(app, appid, key); err != nil {
@@ -101,34 +97,35 @@ func (r *Relay) admit(app *access.App, appid, api string) error {
 	return nil
 }
 
-// counted returns what an API is counted and stopped as, however it is written.
-func counted(api string) string { return strings.ToLower(api) }
+// countName returns the name under which an API is counted and stopped. It does not
+// depend on how the caller wrote the path.
+func countName(api string) string { return strings.ToLower(api) }
 
-// pass makes a call and takes note of what WeChat says of the API.
+// pass makes a call and notes what WeChat says about the API.
 func (r *Relay) pass(ctx context.Context, c Call, request wechat.Request) (*wechat.Answer, error) {
 	request.AppID, request.API = c.AppID, c.Kind
 	request.Method, request.Path, request.Query = c.Method, c.Path, c.Query
 	request.ContentType, request.Range = c.ContentType, c.Range
-	key, began := counted(c.Path), r.Clock()
+	key, began := countName(c.Path), r.Clock()
 	answer, err := r.WeChat.Pass(ctx, request)
 	if known, ok := errors.AsType[*wechat.Error](err); ok && known.Class == wxapi.Rate {
-		r.stops.answered(c.AppID, key, began, known)
+		r.stops.note(c.AppID, key, began, known)
 	} else if err != nil {
 		r.stops.release(c.AppID, key)
 	}
 	if err != nil {
-		return nil, r.failed(ctx, err)
+		return nil, r.failureStatus(ctx, err)
 	}
-	r.stops.answered(c.AppID, key, began, answer.Refusal)
+	r.stops.note(c.AppID, key, began, answer.Refusal)
 	return answer, nil
 }
 
-// failed returns the status for a call that WeChat did not answer.
-func (r *Relay) failed(ctx context.Context, err error) error {
+// failureStatus returns the status for a call that WeChat did not answer.
+func (r *Relay) failureStatus(ctx context.Context, err error) error {
 	known, ok := errors.AsType[*wechat.Error](err)
 	switch {
 	case ok:
-		return r.refused(known)
+		return r.refusalStatus(known)
 	case ctx.Err() != nil:
 		return contextEnded(ctx)
 	case errors.Is(err, wechat.ErrBody), errors.Is(err, wechat.ErrRequest):
@@ -138,16 +135,16 @@ func (r *Relay) failed(ctx context.Context, err error) error {
 	}
 }
 
-// token returns a token that WeChat honours, as far as is known. Where there is
-// none, one may be on its way.
+// token returns a token that WeChat honours, as far as the broker knows. Where there
+// is none, token waits for the keeper, which may be fetching one.
 func (r *Relay) token(ctx context.Context, appid string) (credential.Credential, error) {
-	token, ok := r.live(appid)
+	token, ok := r.liveToken(appid)
 	if ok {
 		return token, nil
 	}
 	k := r.Keeper(appid)
 	if k == nil {
-		return credential.Credential{}, notKept(appid)
+		return credential.Credential{}, unknownAccount(appid)
 	}
 	bound, cancel := context.WithTimeout(ctx, tokenTimeout)
 	defer cancel()
@@ -156,23 +153,23 @@ func (r *Relay) token(ctx context.Context, appid string) (credential.Credential,
 	case ctx.Err() != nil:
 		return credential.Credential{}, contextEnded(ctx)
 	case errors.Is(err, keeper.ErrStopped):
-		return credential.Credential{}, broken("the broker stops")
+		return credential.Credential{}, systemError("the broker stops")
 	}
-	if token, ok = r.live(appid); !ok {
-		return credential.Credential{}, broken("there is no access_token of %s that WeChat takes: see `wxbroker status`", appid)
+	if token, ok = r.liveToken(appid); !ok {
+		return credential.Credential{}, systemError("there is no access_token of %s that WeChat takes: see `wxbroker status`", appid)
 	}
 	return token, nil
 }
 
-func (r *Relay) live(appid string) (credential.Credential, bool) {
+func (r *Relay) liveToken(appid string) (credential.Credential, bool) {
 	account, _ := r.Account(appid)
 	token, ok := account.Credential(credential.AccessToken)
 	return token, ok && !token.Expiry.Passed(r.Clock.Now())
 }
 
-// renewed tells the keeper that WeChat refused a token, and reports whether
-// there is a newer one.
-func (r *Relay) renewed(ctx context.Context, appid string, refused credential.Credential) bool {
+// reportRefused tells the keeper that WeChat refused a token. It reports whether
+// there is now a newer one.
+func (r *Relay) reportRefused(ctx context.Context, appid string, refused credential.Credential) bool {
 	k := r.Keeper(appid)
 	if k == nil {
 		return false
@@ -183,47 +180,6 @@ func (r *Relay) renewed(ctx context.Context, appid string, refused credential.Cr
 	if err != nil && !errors.Is(err, keeper.ErrUnknownValue) {
 		return false
 	}
-	now, ok := r.live(appid)
+	now, ok := r.liveToken(appid)
 	return ok && now.Version > refused.Version
-}
-
-// kept is a body, or as much of it as is kept.
-type kept struct {
-	start  []byte
-	rest   io.Reader // what comes after start
-	whole  bool      // start is all of it
-	length int64     // -1 if it is not known
-	none   bool
-}
-
-// keep reads a body as far as it is to be kept.
-func keep(c Call) (*kept, error) {
-	if c.Body == nil {
-		return &kept{none: true, whole: true}, nil
-	}
-	start, err := io.ReadAll(io.LimitReader(c.Body, maxKept+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%w: %w", wechat.ErrBody, err)
-	case c.Length >= 0 && c.Length < int64(len(start)), len(start) <= maxKept && c.Length >= 0 && c.Length != int64(len(start)):
-		return nil, wechat.ErrBody
-	case len(start) > maxKept:
-		return &kept{start: start, rest: c.Body, length: c.Length}, nil
-	}
-	return &kept{start: start, whole: true, length: int64(len(start))}, nil
-}
-
-// request returns a request with the body: once, or as often as it is wanted if
-// it is whole.
-func (k *kept) request(token credential.Secret) wechat.Request {
-	own := []wechat.Parameter{{Name: "access_token", Value: token}}
-	again := func() io.Reader { return bytes.NewReader(k.start) }
-	switch {
-	case k.none:
-		return wechat.Request{Secrets: own}
-	case k.whole:
-		return wechat.Request{Secrets: own, Body: again(), Length: k.length, Again: again}
-	default:
-		return wechat.Request{Secrets: own, Body: io.MultiReader(again(), k.rest), Length: k.length}
-	}
 }

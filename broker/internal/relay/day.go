@@ -20,12 +20,13 @@ import (
 )
 
 const (
-	// betweenSaves is how long counts may live in memory alone. A process that
-	// is killed forgets as much.
+	// betweenSaves is how long counts may live in memory alone. A process that is
+	// killed loses the counts of that time.
 	betweenSaves = 5 * time.Second
 	// maxAPIs bounds how many APIs are counted one by one for an app and day.
 	maxAPIs = 500
-	// OtherAPIs is what the rest is counted as, together.
+	// OtherAPIs is the name under which the calls of all further APIs are counted
+	// together.
 	OtherAPIs = "other"
 )
 
@@ -36,11 +37,11 @@ type day struct {
 	log   *slog.Logger
 
 	mu      sync.Mutex
-	tallies map[tallied]*tally
+	tallies map[tallyKey]*tally
 	failing bool // the last write failed
 }
 
-type tallied struct{ appid, app string }
+type tallyKey struct{ appid, app string }
 
 // tally is one app's calls of one account, as the store has it.
 type tally struct {
@@ -48,13 +49,13 @@ type tally struct {
 	Calls map[string]int `json:"calls"`
 
 	unsaved bool
-	// unread is set where the store could not be read: what it has is not to be
-	// overwritten.
-	unread bool
+	// unreadable is set where the store could not be read. Its value must not be
+	// overwritten then.
+	unreadable bool
 }
 
-// key is where the store has an app's tally.
-func (t tallied) key() string { return callsPrefix + t.app }
+// storeKey is the key of an app's tally in the store.
+func (k tallyKey) storeKey() string { return callsPrefix + k.app }
 
 const callsPrefix = "calls/"
 
@@ -63,7 +64,7 @@ const callsPrefix = "calls/"
 func (d *day) spend(app *access.App, appid, api string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	t := d.tally(tallied{appid, app.Name})
+	t := d.tally(tallyKey{appid, app.Name})
 	name := t.name(api)
 	if limit, ok := app.CallsPerDay(api); ok && t.Calls[name] >= limit {
 		end := wxapi.DayEnd(d.clock())
@@ -77,7 +78,7 @@ func (d *day) spend(app *access.App, appid, api string) error {
 	return nil
 }
 
-// name returns what an API is counted as.
+// name returns the name under which an API is counted.
 func (t *tally) name(api string) string {
 	if _, known := t.Calls[api]; known || len(t.Calls) < maxAPIs {
 		return api
@@ -86,31 +87,31 @@ func (t *tally) name(api string) string {
 }
 
 // tally returns an app's tally of today. d.mu is held.
-func (d *day) tally(of tallied) *tally {
+func (d *day) tally(of tallyKey) *tally {
 	today := d.clock().In(wxapi.Zone).Format(time.DateOnly)
 	t, known := d.tallies[of]
 	if !known {
 		t = d.load(of)
 		if d.tallies == nil {
-			d.tallies = make(map[tallied]*tally)
+			d.tallies = make(map[tallyKey]*tally)
 		}
 		d.tallies[of] = t
 	}
 	if t.Day != today {
-		*t = tally{Day: today, Calls: make(map[string]int), unread: t.unread}
+		*t = tally{Day: today, Calls: make(map[string]int), unreadable: t.unreadable}
 	}
 	return t
 }
 
-func (d *day) load(of tallied) *tally {
+func (d *day) load(of tallyKey) *tally {
 	t := new(tally)
 	stored, err := d.store.All(of.appid)
-	if err == nil && stored[of.key()] != nil {
-		err = json.Unmarshal(stored[of.key()], t)
+	if err == nil && stored[of.storeKey()] != nil {
+		err = json.Unmarshal(stored[of.storeKey()], t)
 	}
 	if err != nil {
 		d.log.Error("cannot read how many calls were made today, counting from nought", "appid", of.appid, "app", of.app, "error", err)
-		return &tally{unread: true}
+		return &tally{unreadable: true}
 	}
 	if t.Calls == nil {
 		t.Calls = make(map[string]int)
@@ -121,16 +122,16 @@ func (d *day) load(of tallied) *tally {
 // save writes what has changed.
 func (d *day) save(ctx context.Context) {
 	d.mu.Lock()
-	raw := make(map[tallied][]byte)
+	raw := make(map[tallyKey][]byte)
 	for of, t := range d.tallies {
-		if t.unsaved && !t.unread {
+		if t.unsaved && !t.unreadable {
 			raw[of], _ = json.Marshal(t) // a string and numbers
 			t.unsaved = false
 		}
 	}
 	d.mu.Unlock()
-	for of, value := range raw { // the disk keeps no call waiting
-		err := d.store.Put(ctx, of.appid, map[string][]byte{of.key(): value})
+	for of, value := range raw { // without the lock, so that no call waits for the disk
+		err := d.store.Put(ctx, of.appid, map[string][]byte{of.storeKey(): value})
 		d.mu.Lock()
 		if err != nil {
 			d.tallies[of].unsaved = true
@@ -157,7 +158,7 @@ type Calls struct {
 func (d *day) list(appid string) []Calls {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	stored, _ := d.store.All(appid) // what cannot be read is not known, and was said
+	stored, _ := d.store.All(appid) // load has logged the error
 	apps := make(map[string]bool)
 	for key := range stored {
 		if app, ok := strings.CutPrefix(key, callsPrefix); ok {
@@ -171,7 +172,7 @@ func (d *day) list(appid string) []Calls {
 	}
 	var list []Calls
 	for app := range apps {
-		for api, used := range d.tally(tallied{appid, app}).Calls {
+		for api, used := range d.tally(tallyKey{appid, app}).Calls {
 			list = append(list, Calls{app, api, used})
 		}
 	}

@@ -15,9 +15,9 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// Keys are made of one secret for each account, which the store keeps and the
-// broker hands to nobody: so what was made with them outlives restarts, and opens
-// at every broker that has the same database.
+// Keys derives keys from one secret for each account. The store has that secret, and
+// the broker hands it to nobody. So aliases and sealed tokens outlive restarts, and
+// every broker with the same database can open them.
 type Keys struct {
 	Store keeper.Store
 	Log   *slog.Logger
@@ -32,18 +32,19 @@ type root struct {
 	unsaved bool
 }
 
-// storedRoot is where the store has an account's secret. Aliases were all that
-// was made of it once.
+// storedRoot is the key of an account's secret in the store. Its name comes from a
+// time when only aliases were made with it.
 const storedRoot = "alias_key"
 
-// Alias returns the key by which the edges of an app make and recognise what
-// stands for an account's access_token.
+// Alias returns the key by which the edges of an app make and recognise aliases. An
+// alias stands for an account's access_token.
 func (k *Keys) Alias(ctx context.Context, appid, app string) credential.Secret {
 	return credential.NewSecret(string(k.derive(ctx, appid, "alias\x00"+appid+"\x00"+app)))
 }
 
-// users returns what seals the OAuth tokens of an account's users.
-func (k *Keys) users(ctx context.Context, appid string) (cipher.AEAD, error) {
+// userTokenCipher returns the cipher that seals the OAuth tokens of an account's
+// users.
+func (k *Keys) userTokenCipher(ctx context.Context, appid string) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(k.derive(ctx, appid, "oauth\x00"+appid))
 	if err != nil {
 		return nil, fmt.Errorf("making the key for OAuth tokens: %w", err)
@@ -51,15 +52,15 @@ func (k *Keys) users(ctx context.Context, appid string) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// derive returns the key of an account for a purpose, 32 bytes.
+// derive returns the key of an account for a purpose. It has 32 bytes.
 func (k *Keys) derive(ctx context.Context, appid, purpose string) []byte {
 	mac := hmac.New(sha256.New, k.root(ctx, appid))
 	mac.Write([]byte(purpose))
 	return mac.Sum(nil)
 }
 
-// root returns the account's secret: the stored one, or a new one. One that
-// cannot be written serves until the broker ends.
+// root returns the account's secret, either the stored one or a new one. If a new
+// secret cannot be written, it serves until the broker ends.
 func (k *Keys) root(ctx context.Context, appid string) []byte {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -81,7 +82,7 @@ func (k *Keys) root(ctx context.Context, appid string) []byte {
 
 func (k *Keys) load(ctx context.Context, appid string) *root {
 	stored, err := k.Store.All(appid)
-	if err != nil { // the one that is there is not to be overwritten
+	if err != nil { // the new secret stays in memory, or it would overwrite the stored one
 		k.Log.ErrorContext(ctx, "cannot read the account's key: the aliases and OAuth tokens that are handed out now end with the broker", "appid", appid, "error", err)
 	}
 	if value := stored[storedRoot]; len(value) == sha256.Size {
@@ -92,15 +93,15 @@ func (k *Keys) load(ctx context.Context, appid string) *root {
 	return &root{value: value, unsaved: err == nil}
 }
 
-// put writes a secret that is not written yet. The store bounds how long that
-// takes.
+// put writes a secret that the store does not have yet. The store bounds how long
+// that takes.
 func (k *Keys) put(ctx context.Context, appid string, r *root) error {
 	err := k.Store.Put(ctx, appid, map[string][]byte{storedRoot: r.value})
 	r.unsaved = err != nil
 	return err
 }
 
-// save writes what could not be written before.
+// save writes the secrets that could not be written before.
 func (k *Keys) save(ctx context.Context) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -19,24 +19,25 @@ import (
 )
 
 const (
-	// codeTimeout bounds the one call that a code is good for. It goes on when
-	// whoever asked first has left.
+	// codeTimeout bounds the call that exchanges a code. A code is good for one call,
+	// so the call goes on when the first caller has left.
 	codeTimeout = 15 * time.Second
-	// maxAnswer bounds an answer that is read whole, in bytes.
+	// maxAnswer bounds an answer that is read to its end, in bytes.
 	maxAnswer = 64 << 10
 )
 
-// Said is a short answer, read to its end.
-type Said struct {
+// WholeAnswer is a short answer, read to its end.
+type WholeAnswer struct {
 	*wechat.Answer
 	Raw []byte
 }
 
-// OAuth makes one of the calls under /sns/, for an app that may make it. The OAuth
-// tokens in its answer are sealed, and those in the query are opened. proven is
-// whether the caller may call at all. Who may not has to present a token that was
-// sealed for this app, which also says of which account it is.
-func (r *Relay) OAuth(ctx context.Context, app *access.App, appid, api, query string, proven bool) (*Said, error) {
+// OAuth makes one of the calls under /sns/, for an app that may make it. It opens the
+// sealed token in the query, and seals the OAuth tokens in the answer. proven is
+// whether the caller has proved to the edge that it may call. A caller that has not
+// must present a token that was sealed for this app. A sealed token also names its
+// account.
+func (r *Relay) OAuth(ctx context.Context, app *access.App, appid, api, query string, proven bool) (*WholeAnswer, error) {
 	given, err := url.ParseQuery(query)
 	if err != nil {
 		return nil, Refuse(codes.InvalidArgument, "the query cannot be read")
@@ -46,7 +47,7 @@ func (r *Relay) OAuth(ctx context.Context, app *access.App, appid, api, query st
 		kind, unknown = renewal, wxapi.InvalidRenewal
 	}
 	token := credential.NewSecret(given.Get(string(kind)))
-	if api == wxapi.PathCode { // for which nobody's token is enough
+	if api == wxapi.PathCode { // it takes a code, and a token gives no right to it
 		token = credential.Secret{}
 	}
 	owner, opened, ok := r.open(ctx, kind, token.Reveal(), app)
@@ -56,7 +57,7 @@ func (r *Relay) OAuth(ctx context.Context, app *access.App, appid, api, query st
 	case ok, !proven, isSealed(token.Reveal()):
 		return nil, wxapi.Refusal{Code: unknown, Message: "invalid credential: this app was given no such token here, or it has expired"}.Status(codes.PermissionDenied)
 	}
-	if !proven { // guesses come no further than this, and cost the app nothing
+	if !proven { // guessed tokens were refused above, and cost the app nothing
 		if err := app.Spend(); err != nil {
 			return nil, err
 		}
@@ -81,37 +82,37 @@ func (r *Relay) OAuth(ctx context.Context, app *access.App, appid, api, query st
 	if err := r.admit(app, appid, api); err != nil {
 		return nil, err
 	}
-	said, err := r.read(ctx, call, wechat.Parameter{Name: string(kind), Value: token, Returned: true})
+	answer, err := r.read(ctx, call, wechat.Parameter{Name: string(kind), Value: token, Returned: true})
 	switch {
 	case err != nil:
 		return nil, err
 	case api == wxapi.PathRenewal:
-		return r.sealed(ctx, said, app, appid, token)
+		return r.sealAnswer(ctx, answer, app, appid, token)
 	}
-	return said.with(hide(said.Raw, token)), nil // it hands out none, and is passed on as it is
+	return answer.withBody(maskSecrets(answer.Raw, token)), nil // the answer hands out no tokens, so there is nothing to seal
 }
 
-// code turns the code of a page into OAuth tokens. Whoever asks for the same code
-// at the same time shares the one call.
-func (r *Relay) code(ctx context.Context, app *access.App, appid, code string) (*Said, error) {
+// code exchanges the code of a page for OAuth tokens. Callers that ask for the same
+// code at the same time share one call.
+func (r *Relay) code(ctx context.Context, app *access.App, appid, code string) (*WholeAnswer, error) {
 	k := r.Keeper(appid)
 	if k == nil {
-		return nil, notKept(appid)
+		return nil, unknownAccount(appid)
 	}
-	if err := r.admit(app, appid, wxapi.PathCode); err != nil { // before it joins another app's call
+	if err := r.admit(app, appid, wxapi.PathCode); err != nil { // also for a caller that joins another's call
 		return nil, err
 	}
 	flight := r.codes.DoChan(appid+"\x00"+code, func() (any, error) {
 		bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), codeTimeout)
 		defer cancel()
-		said, err := r.read(bound, Call{
+		answer, err := r.read(bound, Call{
 			AppID: appid, Path: wxapi.PathCode,
 			Query: url.Values{"appid": {appid}, "code": {code}, "grant_type": {"authorization_code"}}.Encode(),
 		}, wechat.Parameter{Name: "secret", Value: k.Secret()})
 		if bound.Err() != nil && err != nil {
-			err = broken("WeChat did not answer in time, and the code may be used up")
+			err = systemError("WeChat did not answer in time, and the code may be used up")
 		}
-		return said, err
+		return answer, err
 	})
 	select {
 	case <-ctx.Done():
@@ -120,14 +121,14 @@ func (r *Relay) code(ctx context.Context, app *access.App, appid, code string) (
 		if done.Err != nil {
 			return nil, done.Err
 		}
-		return r.sealed(ctx, done.Val.(*Said), app, appid, credential.Secret{})
+		return r.sealAnswer(ctx, done.Val.(*WholeAnswer), app, appid, credential.Secret{})
 	}
 }
 
-// read makes a call that is about a user and reads its answer.
-func (r *Relay) read(ctx context.Context, c Call, own wechat.Parameter) (*Said, error) {
+// read makes a call about a user and reads its answer.
+func (r *Relay) read(ctx context.Context, c Call, secret wechat.Parameter) (*WholeAnswer, error) {
 	c.Kind, c.Method = wechat.OAuthAPI, http.MethodGet
-	answer, err := r.pass(ctx, c, wechat.Request{Secrets: []wechat.Parameter{own}})
+	answer, err := r.pass(ctx, c, wechat.Request{Secrets: []wechat.Parameter{secret}})
 	if err != nil {
 		return nil, err
 	}
@@ -135,25 +136,28 @@ func (r *Relay) read(ctx context.Context, c Call, own wechat.Parameter) (*Said, 
 	raw, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return nil, r.failed(ctx, err)
+		return nil, r.failureStatus(ctx, err)
 	case len(raw) > maxAnswer:
-		return nil, broken("WeChat's answer about a user is larger than any")
+		return nil, systemError("WeChat's answer about a user is larger than any")
 	}
-	return &Said{answer, raw}, nil
+	return &WholeAnswer{answer, raw}, nil
 }
 
-// sealed returns an answer as an app gets it: without OAuth tokens, neither those
-// that WeChat hands out nor the one that was presented.
-func (r *Relay) sealed(ctx context.Context, said *Said, app *access.App, appid string, presented credential.Secret) (*Said, error) {
+// sealAnswer returns an answer as an app gets it. Sealed tokens take the place of the
+// OAuth tokens that WeChat hands out. Stars take the place of every other copy of
+// them, and of the token that was presented.
+func (r *Relay) sealAnswer(ctx context.Context, answer *WholeAnswer, app *access.App, appid string, presented credential.Secret) (*WholeAnswer, error) {
 	switch {
-	case said.Refusal != nil:
-		return said.with(hide(said.Raw, presented)), nil //nolint:nilerr // it is an answer, which is passed on
-	case said.Status != http.StatusOK:
-		return nil, broken("WeChat's answer about a user is HTTP %d", said.Status)
+	case answer.Refusal != nil:
+		return answer.withBody(maskSecrets(answer.Raw, presented)), nil //nolint:nilerr // it is an answer, which is passed on
+	case answer.Status != http.StatusOK:
+		return nil, systemError("WeChat's answer about a user is HTTP %d", answer.Status)
 	}
-	undocumented := func() (*Said, error) { return nil, broken("WeChat's answer about a user is not what it documents") }
+	undocumented := func() (*WholeAnswer, error) {
+		return nil, systemError("WeChat's answer about a user is not what it documents")
+	}
 	var members map[string]json.RawMessage
-	if json.Unmarshal(bytes.TrimSpace(said.Raw), &members) != nil {
+	if json.Unmarshal(bytes.TrimSpace(answer.Raw), &members) != nil {
 		return undocumented()
 	}
 	hidden := []credential.Secret{presented}
@@ -171,13 +175,13 @@ func (r *Relay) sealed(ctx context.Context, said *Said, app *access.App, appid s
 		}
 		sealed, err := r.seal(ctx, kind, token, app, appid)
 		if err != nil {
-			return nil, broken("%v", err)
+			return nil, systemError("%v", err)
 		}
 		made[string(kind)], _ = json.Marshal(sealed)
 		hidden = append(hidden, credential.NewSecret(token))
 	}
 	for name, raw := range members {
-		members[name] = hide(raw, hidden...)
+		members[name] = maskSecrets(raw, hidden...)
 	}
 	maps.Copy(members, made)
 	out := new(bytes.Buffer)
@@ -186,19 +190,19 @@ func (r *Relay) sealed(ctx context.Context, said *Said, app *access.App, appid s
 	if err := encoder.Encode(members); err != nil {
 		return undocumented()
 	}
-	return said.with(bytes.TrimSpace(out.Bytes())), nil
+	return answer.withBody(bytes.TrimSpace(out.Bytes())), nil
 }
 
-// with returns the answer with another body. Several apps may share the one that
-// WeChat gave.
-func (s *Said) with(raw []byte) *Said {
-	answer := *s.Answer
+// withBody returns a copy of the answer with another body. It makes a copy because
+// several callers may share WeChat's answer.
+func (a *WholeAnswer) withBody(raw []byte) *WholeAnswer {
+	answer := *a.Answer
 	answer.Length = int64(len(raw))
-	return &Said{&answer, raw}
+	return &WholeAnswer{&answer, raw}
 }
 
-// hide puts stars in the place of secrets.
-func hide(text []byte, secrets ...credential.Secret) []byte {
+// maskSecrets puts stars in the place of secrets.
+func maskSecrets(text []byte, secrets ...credential.Secret) []byte {
 	for _, s := range secrets {
 		if !s.IsZero() {
 			text = bytes.ReplaceAll(text, []byte(s.Reveal()), bytes.Repeat([]byte("*"), len(s.Reveal())))

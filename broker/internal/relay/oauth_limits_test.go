@@ -43,7 +43,7 @@ var oauthCalls = []struct {
 }
 
 // refusedIn returns what WeChat refused in an answer that is passed on, or err.
-func refusedIn(said *relay.Said, err error) error {
+func refusedIn(said *relay.WholeAnswer, err error) error {
 	if err == nil && said.Refusal != nil {
 		return said.Refusal
 	}

@@ -12,22 +12,24 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
-// Refuse returns a status of that code, in whose details is the refusal of
-// WeChat's that fits it.
+// Refuse returns a status of that code. Its details have the refusal of WeChat's that
+// fits.
 func Refuse(code codes.Code, format string, args ...any) error {
 	return wxapi.Refusal{Message: fmt.Sprintf(format, args...)}.Status(code)
 }
 
-// broken returns the status of a call that came to nothing on its way.
-func broken(format string, args ...any) error {
+// systemError returns the status of a call that failed on its way to WeChat or back.
+func systemError(format string, args ...any) error {
 	return Refuse(codes.Unavailable, "system error: "+format, args...)
 }
 
-func notKept(appid string) error {
+// unknownAccount returns the status of a call for an account that the broker does not
+// have.
+func unknownAccount(appid string) error {
 	return Refuse(codes.NotFound, "this broker keeps no account %q", appid)
 }
 
-// NotGranted says that an app may not call an API of an account.
+// NotGranted returns the status for an app that may not call an API of an account.
 func NotGranted(app *access.App, appid, api string) error {
 	if access.Closed(api) {
 		return Refuse(codes.PermissionDenied, "api unauthorized: %s hands out or resets credentials, or clears quotas, and is never called for an app", api)
@@ -35,17 +37,17 @@ func NotGranted(app *access.App, appid, api string) error {
 	return Refuse(codes.PermissionDenied, "api unauthorized: the app %s has not been granted %s of %s", app.Name, api, appid)
 }
 
-// contextEnded returns the status of a caller that has left or waited too long.
+// contextEnded returns the status for a caller that has left or waited too long.
 func contextEnded(ctx context.Context) error { return status.FromContextError(ctx.Err()).Err() }
 
-// refused returns the status for what WeChat says.
-func (r *Relay) refused(e *wechat.Error) error {
-	said := wxapi.Refusal{Code: e.Code, Message: e.ErrMsg(), Retry: e.Class.Retry(r.Clock())}
+// refusalStatus returns the status for WeChat's refusal.
+func (r *Relay) refusalStatus(e *wechat.Error) error {
+	refusal := wxapi.Refusal{Code: e.Code, Message: e.ErrMsg(), Retry: e.Class.Retry(r.Clock())}
 	if e.Code == 0 {
-		said.Code, said.Message = wxapi.Busy, "system error: "+e.Error()
+		refusal.Code, refusal.Message = wxapi.Busy, "system error: "+e.Error()
 		if e.Class == wxapi.Rate {
-			said.Code = wxapi.TooOften
+			refusal.Code = wxapi.TooOften
 		}
 	}
-	return said.Status(e.Code.Status(e.Class))
+	return refusal.Status(e.Code.Status(e.Class))
 }

@@ -1,19 +1,21 @@
 // Package relay makes calls to WeChat for apps, which have neither the token nor the
 // AppSecret that a call takes.
 //
-// [Relay.Do] makes any call with the account's access_token (call.go). A token that
-// WeChat refuses is reported to the keeper, and the call is made once more if there
-// is a newer one. [Relay.OAuth] makes the calls about a page's user, which take a
-// token of that user's: what an app has of it is sealed (oauth.go, seal.go). Both
-// count what they call by app and day (day.go), and call no API of which WeChat said
-// that its calls are spent (stops.go).
+// [Relay.Do] makes any call with the account's access_token (call.go). If WeChat
+// refuses the token, the relay reports it to the keeper. If there is then a newer
+// token, the call is made once more, provided that its body can be sent again
+// (body.go). [Relay.OAuth] makes the calls about a page's user. They take a token of
+// that user's, which an app gets only in sealed form (oauth.go, seal.go). Both count
+// their calls by app and day (day.go). Both hold back calls of an API when WeChat has
+// said that its calls are spent (stops.go).
 //
-// The rule to keep: nothing is called twice that WeChat may have done. A call that
-// was not answered may have been; only one whose token was refused, and one that
-// found no connection, are made again.
+// The rule to keep: never make a call a second time if WeChat may have carried it
+// out. WeChat may have carried out every call that was not answered. Only two kinds
+// of call are made again: one whose token WeChat refused, and one that found no
+// connection.
 //
-// Who may call what is decided before, by package access. Every error is a gRPC
-// status, with WeChat's code and words in its details (refusal.go).
+// Package access decides before who may call what. Every error is a gRPC status, with
+// WeChat's code and words in its details (refusal.go).
 package relay
 
 import (
@@ -31,8 +33,8 @@ import (
 // Options are what a Relay needs; all of them are required.
 type Options struct {
 	WeChat *wechat.Client
-	// Account returns what an account's keeper has published, false for one that
-	// is not kept, and Keeper returns that keeper, nil for none.
+	// Account returns what an account's keeper has published, and false for an
+	// account that the broker does not have. Keeper returns that keeper, nil for none.
 	Account func(appid string) (credential.Account, bool)
 	Keeper  func(appid string) *keeper.Keeper
 	// Store keeps the counts of the day, and Keys seal OAuth tokens.
@@ -59,8 +61,8 @@ func New(o Options) *Relay {
 	}
 }
 
-// Run writes the counts of the day, every few seconds and when ctx ends, and keys
-// that could not be written before.
+// Run writes the counts of the day, every few seconds and when ctx ends. It also
+// writes keys that could not be written before.
 func (r *Relay) Run(ctx context.Context) {
 	defer r.day.save(context.WithoutCancel(ctx))
 	ticker := time.NewTicker(betweenSaves)
@@ -82,6 +84,6 @@ func (r *Relay) Today(appid string) []Calls { return r.day.list(appid) }
 // Stops returns the APIs of an account that are not called now, by name.
 func (r *Relay) Stops(appid string) []Stop { return r.stops.list(appid) }
 
-// Resume lets every API of an account be called again, for whoever has cleared
-// its quotas.
+// Resume lets every API of an account be called again, after its quotas were
+// cleared.
 func (r *Relay) Resume(appid string) { r.stops.resume(appid) }

@@ -14,21 +14,21 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
-// trial is how long the first call after a stop may take, until which nobody else
-// makes one.
-const trial = 15 * time.Second
+// trialTime is how long the first call after a stop may take. Until it has ended, or
+// that time is over, no other call is made.
+const trialTime = 15 * time.Second
 
-// stops are the APIs that are not called for now, because WeChat said that the
-// day's calls are spent or that there are too many in a minute. They are
-// forgotten with the process: then WeChat says it once more.
+// stops are the APIs that are not called for now. WeChat has said that the day's calls
+// of them are spent, or that there are too many in a minute. The stops live in memory
+// only. After a restart WeChat says so once more.
 type stops struct {
 	clock credential.Clock
 
 	mu  sync.Mutex
-	all map[stopped]Stop
+	all map[stopKey]Stop
 }
 
-type stopped struct{ appid, api string }
+type stopKey struct{ appid, api string }
 
 // Stop is an API that is not called for now.
 type Stop struct {
@@ -36,45 +36,46 @@ type Stop struct {
 	Code  wxapi.Code
 	Until time.Time
 
-	since time.Time // when it began, or began anew
-	trial bool      // somebody finds out how it is
+	since time.Time // when WeChat last said so
+	trial bool      // a call is under way that finds out whether WeChat still refuses
 }
 
-// check returns RESOURCE_EXHAUSTED while the API is not to be called.
+// check returns RESOURCE_EXHAUSTED while the API must not be called.
 func (s *stops) check(appid, api string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.refusal(stopped{appid, api})
+	return s.refusal(stopKey{appid, api})
 }
 
-// take is check for who is about to call: the first of them after a stop finds
-// out how it is now, and the others wait for what comes of that.
-func (s *stops) take(appid, api string) error {
+// begin is check for a call that is about to be made. The first call after a stop
+// finds out whether WeChat still refuses. Until it has an answer, begin refuses the
+// others.
+func (s *stops) begin(appid, api string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := stopped{appid, api}
+	key := stopKey{appid, api}
 	if err := s.refusal(key); err != nil {
 		return err
 	}
 	if stop, ok := s.all[key]; ok {
-		stop.Until, stop.trial = s.clock().Add(trial), true
+		stop.Until, stop.trial = s.clock().Add(trialTime), true
 		s.all[key] = stop
 	}
 	return nil
 }
 
-// release lets the next one find out: what was taken came to nothing.
+// release ends a call that found nothing out, and lets the next one find out.
 func (s *stops) release(appid, api string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := stopped{appid, api}
+	key := stopKey{appid, api}
 	if stop, ok := s.all[key]; ok && stop.trial {
 		stop.Until, stop.trial = s.clock(), false
 		s.all[key] = stop
 	}
 }
 
-func (s *stops) refusal(key stopped) error {
+func (s *stops) refusal(key stopKey) error {
 	stop, ok := s.all[key]
 	if !ok || !s.clock().Before(stop.Until) {
 		return nil
@@ -89,20 +90,20 @@ func (s *stops) refusal(key stopped) error {
 	}.Status(codes.ResourceExhausted)
 }
 
-// answered takes note of the answer to a call that began then: said is nil for
-// one that is no refusal. What began before a stop says nothing about it.
-func (s *stops) answered(appid, api string, began time.Time, said *wechat.Error) {
+// note notes WeChat's answer to a call that began at began. refusal is nil where
+// WeChat did not refuse. A call that began before a stop says nothing about it.
+func (s *stops) note(appid, api string, began time.Time, refusal *wechat.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := stopped{appid, api}
+	key := stopKey{appid, api}
 	switch {
-	case said != nil && (said.Class == wxapi.Quota || said.Class == wxapi.Rate):
+	case refusal != nil && (refusal.Class == wxapi.Quota || refusal.Class == wxapi.Rate):
 		if s.all == nil {
-			s.all = make(map[stopped]Stop)
+			s.all = make(map[stopKey]Stop)
 		}
 		now := s.clock()
-		s.all[key] = Stop{API: api, Code: cmp.Or(said.Code, wxapi.TooOften), Until: said.Class.Retry(now), since: now}
-	case said != nil && said.Class == wxapi.RefusedToken: // WeChat may not have looked further
+		s.all[key] = Stop{API: api, Code: cmp.Or(refusal.Code, wxapi.TooOften), Until: refusal.Class.Retry(now), since: now}
+	case refusal != nil && refusal.Class == wxapi.RefusedToken: // WeChat may not have looked further
 	case began.After(s.all[key].since):
 		delete(s.all, key)
 	}
