@@ -1,14 +1,13 @@
-// Package audit tells what apps were given through the broker's gRPC API, what was
-// taken back, and who was refused. Each is counted, and has a log line.
+// Package audit records what apps were given through the broker's gRPC API, what was
+// taken back, and who was refused. Each entry is counted, and has a log line.
 //
 // Package rpc writes an entry for each call that it turns away, and for each unary
-// call that takes a grant. What becomes of a stream only its service knows: packages
-// streams and calls write entries of their own. Who calls is in the context, where
-// package access keeps it. The package of the same name in pkg counts the entries and
-// writes the lines.
+// call that takes a grant. Only a stream's own service knows its outcome, so packages
+// streams and calls write their entries themselves. The caller is in the context, where
+// package access puts it. Package audit in pkg counts the entries and writes the lines.
 //
-// The rule to keep: no entry holds a credential, and what a stranger may choose is
-// [Printable] before it is in one.
+// The rule to keep: no entry holds a credential, and every text that a stranger may
+// choose goes through [Printable] before it enters one.
 package audit
 
 import (
@@ -23,7 +22,7 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// Outcome is what came of an action.
+// Outcome is the outcome of an action.
 type Outcome = audit.Outcome
 
 // The outcomes.
@@ -34,12 +33,12 @@ const (
 	Failed  = audit.Failed  // the caller may do it, and it failed for another reason
 )
 
-// Entry is one event, but for who calls. What does not apply is empty.
+// Entry is one event, without its caller. Fields that do not apply are empty.
 type Entry struct {
-	Action  string // what was to be done
-	Edge    string // what the edge calls itself
+	Action  string // the action that the caller wanted
+	Edge    string // the name that the edge gives itself
 	AppID   string // the account
-	API     string // WeChat's, that is called
+	API     string // the API of WeChat's that is called
 	Kinds   []credential.Kind
 	Outcome Outcome
 	Err     error // why it was refused or failed: a gRPC status
@@ -51,7 +50,7 @@ type Log struct{ *audit.Log }
 // New returns a Log that writes to log.
 func New(log *slog.Logger) Log { return Log{audit.New(log, "wxbroker", "app")} }
 
-// Write counts an entry and logs it. Who calls is in the context.
+// Write counts an entry and logs it. The caller is in the context.
 func (l Log) Write(ctx context.Context, e Entry) {
 	caller, reason := access.CallerOf(ctx), ""
 	if e.Err != nil {
@@ -64,8 +63,8 @@ func (l Log) Write(ctx context.Context, e Entry) {
 	l.Log.Write(ctx, audit.Line{Who: access.AppOf(ctx).Name, Action: e.Action, Outcome: e.Outcome, More: more})
 }
 
-// RefusedCertificate tells of a client whose certificate TLS refused, before it
-// could call anything. Claimed is whom the certificate names.
+// RefusedCertificate records a client whose certificate TLS refused, before it could
+// call anything. claimed is the name in the certificate.
 func (l Log) RefusedCertificate(claimed, address string, why error) {
 	l.Log.Write(context.Background(), audit.Line{ // gRPC has no context for a handshake
 		Action: "connect", Outcome: Refused,

@@ -1,13 +1,14 @@
-// Package edges is the register of edges: which of them have a stream open now,
-// what each should hold, what it holds, and so which are behind.
+// Package edges is the register of edges. It knows which edges have a stream open now,
+// which versions each should hold, and which it holds. So it knows which edges are
+// behind.
 //
-// Package streams serves the streams and writes the register: an edge joins once it
-// has subscribed, each state that it is sent and each acknowledgement is noted,
-// and it leaves when its stream ends. Package snapshot reads the register, with
-// [Register.List]: ops and operator show what it found there.
+// Package streams serves the streams and writes the register. An edge joins once it has
+// subscribed. The register notes each state that the edge is sent and each
+// acknowledgement. The edge leaves when its stream ends. Package snapshot reads the
+// register with [Register.List], for packages ops and operator.
 //
-// The rule to keep: a note replaces the one before and never alters it, because
-// whoever called List may still read that one. No note has a credential's value.
+// The rule to keep: a new note replaces the one before and never alters it, because a
+// caller of List may still read the old one. No note has a credential's value.
 package edges
 
 import (
@@ -27,14 +28,14 @@ type Register struct {
 // Edge is one open stream as an operator sees it.
 type Edge struct {
 	Name, Version, Address string
-	App                    string // that it acts for
+	App                    string // the app that it acts for
 	Since                  time.Time
-	// Accounts are the appids of its last state: it has to do with these, whether it
-	// holds their credentials or only makes calls.
+	// Accounts are the appids of its last state. The edge holds their credentials, or
+	// only makes calls with them.
 	Accounts []string
-	// Wanted is what it subscribed to and may have, as of that state.
+	// Wanted are the credentials that it subscribed to and may have, as of that state.
 	Wanted []Holding
-	// Held is what it acknowledged.
+	// Held are the credentials that it acknowledged.
 	Held []Holding
 }
 
@@ -45,7 +46,7 @@ type Holding struct {
 	Version int64
 }
 
-// Stream is an edge's place in the register, for whoever serves its stream.
+// Stream is an edge's entry in the register. The server of the edge's stream has it.
 type Stream struct {
 	register *Register
 	edge     Edge // register.mu guards it
@@ -70,9 +71,9 @@ func (s *Stream) Leave() {
 	delete(s.register.open, s)
 }
 
-// Sent notes the state that the edge is sent, and the app that it acts for now.
-// It is to be called before the state is on its way: its acknowledgement may come
-// before whoever sends it knows that it is sent.
+// Sent notes the state that the edge is sent, and the app that it acts for now. Call it
+// before sending the state, because the acknowledgement may come before the call that
+// sends it returns.
 func (s *Stream) Sent(app string, accounts []credential.Account) {
 	var appids []string
 	var wanted []Holding
@@ -87,7 +88,7 @@ func (s *Stream) Sent(app string, accounts []credential.Account) {
 	s.edge.App, s.edge.Accounts, s.edge.Wanted = app, appids, wanted
 }
 
-// Holds notes what the edge acknowledged.
+// Holds notes the credentials that the edge acknowledged.
 func (s *Stream) Holds(held []Holding) {
 	s.register.mu.Lock()
 	defer s.register.mu.Unlock()
@@ -106,7 +107,8 @@ func (r *Register) List() []Edge {
 	return list
 }
 
-// Behind returns what the edge should hold and does not, or holds older.
+// Behind returns the credentials that the edge should hold, and that it lacks or holds
+// in an older version.
 func (e Edge) Behind() []Holding {
 	held := make(map[Holding]int64, len(e.Held)) // versions, by credential
 	for _, h := range e.Held {
@@ -121,7 +123,7 @@ func (e Edge) Behind() []Holding {
 	return behind
 }
 
-// credential returns which one it is, without its version.
+// credential returns the holding without its version.
 func (h Holding) credential() Holding {
 	h.Version = 0
 	return h

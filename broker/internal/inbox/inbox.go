@@ -5,25 +5,25 @@ package inbox
 
 import "context"
 
-// Arrival is what came of waiting for a stream's next message.
+// Arrival is a stream's next message, or the error that ended the stream.
 type Arrival[T any] struct {
 	Message T
 	Err     error
 }
 
-// Open receives a stream's messages on a goroutine of their own, up to the first
-// error. The goroutine ends with the stream, whether somebody takes them or not.
+// Open receives a stream's messages on a goroutine of its own, up to the first error.
+// The goroutine ends with the stream, even if nobody takes the messages.
 func Open[T any](stream interface {
 	Recv() (T, error)
 	Context() context.Context
 },
 ) <-chan Arrival[T] {
-	came := make(chan Arrival[T])
+	arrivals := make(chan Arrival[T])
 	go func() {
 		for {
 			message, err := stream.Recv()
 			select {
-			case came <- Arrival[T]{message, err}:
+			case arrivals <- Arrival[T]{message, err}:
 			case <-stream.Context().Done():
 				return
 			}
@@ -32,5 +32,5 @@ func Open[T any](stream interface {
 			}
 		}
 	}()
-	return came
+	return arrivals
 }

@@ -10,7 +10,7 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// message is a snapshot on the wire.
+// message returns a snapshot in its form on the wire.
 func message(s snapshot.Snapshot) *wxbrokerv1.GetStatusResponse {
 	out := &wxbrokerv1.GetStatusResponse{
 		ServerTime: timestamppb.New(s.Time), StartTime: timestamppb.New(s.Started), Version: s.Version,

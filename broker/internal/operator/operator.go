@@ -1,9 +1,9 @@
-// Package operator serves the OperatorService. It tells people how the broker is and
-// what WeChat's quotas are, and does the few things that only a person should decide.
+// Package operator serves the OperatorService. It shows people the state of the broker
+// and WeChat's quotas. It also does the few things that only a person should decide.
 //
-// How the broker is comes from package snapshot, which shows each caller what is its
-// own to see. Everything else is asked of the account's keeper, or of package relay,
-// which has counted the calls for apps.
+// The state comes from package snapshot, which shows each caller only what the caller
+// may see. Everything else comes from the account's keeper, or from package relay,
+// which counts the calls for apps.
 //
 // The rule to keep: nothing here holds a secret.
 package operator
@@ -27,7 +27,7 @@ import (
 type Service struct {
 	wxbrokerv1.UnimplementedOperatorServiceServer
 	*snapshot.Source
-	// Relay has counted the calls for apps, and Access knows what these may.
+	// Relay counts the calls for apps, and Access knows the apps' limits.
 	Relay  *relay.Relay
 	Access *access.Control
 }
@@ -59,8 +59,8 @@ func noAccount(appid string) error {
 	return status.Errorf(codes.NotFound, "this broker keeps no account %q", appid)
 }
 
-// GetStatus tells how the broker is, of accounts and edges only what is the
-// caller's to administer.
+// GetStatus returns the state of the broker. It shows only the accounts and edges that
+// the caller administers.
 func (s *Service) GetStatus(ctx context.Context, r *wxbrokerv1.GetStatusRequest) (*wxbrokerv1.GetStatusResponse, error) {
 	now := s.Take(access.AppOf(ctx))
 	if appid := r.GetAppid(); appid != "" {

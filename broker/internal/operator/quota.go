@@ -62,7 +62,7 @@ func (s *Service) ClearQuota(ctx context.Context, r *wxbrokerv1.ClearQuotaReques
 	return &wxbrokerv1.ClearQuotaResponse{Ours: budget(spent)}, nil
 }
 
-// Refresh asks WeChat now.
+// Refresh lets the account's keeper ask WeChat for its credentials now.
 func (s *Service) Refresh(ctx context.Context, r *wxbrokerv1.RefreshRequest) (*wxbrokerv1.RefreshResponse, error) {
 	k, err := s.keeperOf(r.GetAppid())
 	if err != nil {
@@ -74,7 +74,7 @@ func (s *Service) Refresh(ctx context.Context, r *wxbrokerv1.RefreshRequest) (*w
 	return &wxbrokerv1.RefreshResponse{Account: account(k.Status(), s.Clock())}, nil
 }
 
-// failure is what a caller is told of an error.
+// failure returns the status that a caller gets for an error.
 func failure(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return status.FromContextError(ctx.Err()).Err()

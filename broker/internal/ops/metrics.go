@@ -1,5 +1,10 @@
-// Package ops shows the broker to its operator as Prometheus metrics. Nothing
-// here holds a secret. docs/operations.md lists every metric.
+// Package ops shows the broker to its operator as Prometheus metrics.
+// docs/operations.md lists every metric.
+//
+// Calls to WeChat are counted as they happen (metrics.go). Everything else is read from
+// one snapshot for each scrape (state.go).
+//
+// The rule to keep: nothing here holds a secret.
 package ops
 
 import (
@@ -19,7 +24,7 @@ type Metrics struct {
 	calls    *prometheus.CounterVec
 }
 
-// New returns Metrics with those of the Go runtime and of the build.
+// New returns Metrics that also have the metrics of the Go runtime and of the build.
 func New(version string) *Metrics {
 	m := &Metrics{
 		Registry: daemon.Registry("wxbroker", version),
@@ -44,5 +49,5 @@ func (m *Metrics) Called(appid string, api wechat.API, err *wechat.Error) {
 	m.calls.WithLabelValues(appid, string(api), result).Inc()
 }
 
-// Watch makes the state of the broker part of what is collected.
+// Watch adds the state of the broker to the metrics.
 func (m *Metrics) Watch(source *snapshot.Source) { m.Registry.MustRegister(state{source}) }

@@ -10,10 +10,10 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
-// descs are of every metric that state collects.
+// descs describe every metric that state collects.
 var descs []*prometheus.Desc
 
-// desc describes one of them.
+// desc describes one metric and adds it to descs.
 func desc(name, help string, labels ...string) *prometheus.Desc {
 	d := prometheus.NewDesc(name, help, labels, nil)
 	descs = append(descs, d)
@@ -58,7 +58,7 @@ var (
 		"Apps in the configuration; 0 means that whoever can connect may do everything.")
 )
 
-// state collects what a snapshot of the whole shows, of one snapshot a scrape.
+// state collects the broker's state. It takes one snapshot of the whole for each scrape.
 type state struct{ source *snapshot.Source }
 
 func (state) Describe(to chan<- *prometheus.Desc) {
@@ -92,7 +92,7 @@ func (s state) Collect(metrics chan<- prometheus.Metric) {
 	gauge(appsDesc, float64(now.Configuration.Apps))
 }
 
-// account shows one account as it is at now.
+// account collects the metrics of one account at now.
 func account(gauge func(desc *prometheus.Desc, value float64, labels ...string), a keeper.Status, now time.Time) {
 	for _, c := range a.Kinds {
 		kind := string(c.Kind)

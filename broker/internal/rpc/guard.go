@@ -13,17 +13,17 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/audit"
 )
 
-// guard lets callers in, and tells the audit.
+// guard admits callers, and records in the audit whom it turns away.
 type guard struct {
 	access  *access.Control
 	audit   audit.Log
 	version string       // the broker's
-	needs   access.Needs // of every method: one that is not here is nobody's
+	needs   access.Needs // of every method; nobody may call a method that is missing here
 }
 
-// tap turns away callers that bring nothing by which they could be known,
-// before anything of a call is kept for them: gRPC waits for a call's message
-// as long as its caller likes.
+// tap turns away callers that present no identity at all. It does so before gRPC
+// allocates anything for the call, because gRPC waits for a call's message as long as
+// the caller likes.
 func (g guard) tap(ctx context.Context, call *tap.Info) (context.Context, error) {
 	known, _ := onConnection(ctx)
 	if g.access.Presents(known, call.Header) {
@@ -34,11 +34,11 @@ func (g guard) tap(ctx context.Context, call *tap.Info) (context.Context, error)
 	return nil, err
 }
 
-// enter finds out who calls and whether its app may call that method at all.
-// The context knows the caller and its app as far as they are known, also
-// beside an error.
+// enter finds out who calls, and whether the caller's app may call that method at all.
+// The context that it returns has the caller and its app as far as they are known,
+// even when there is an error.
 func (g guard) enter(ctx context.Context, method string) (context.Context, access.Need, error) {
-	ctx, used := onConnection(ctx)
+	ctx, markUsed := onConnection(ctx)
 	n, known := g.needs[method]
 	stranger := new(access.App)
 	caller, err := g.access.Identify(ctx)
@@ -49,7 +49,7 @@ func (g guard) enter(ctx context.Context, method string) (context.Context, acces
 	if err != nil {
 		return access.WithCaller(ctx, caller, stranger), n, err
 	}
-	used()
+	markUsed()
 	ctx = access.WithCaller(ctx, caller, app)
 	if !known {
 		return ctx, n, status.Errorf(codes.Unimplemented, "this broker (version %s) knows no method %s: whoever calls it has another version", g.version, audit.Printable(method))
@@ -57,8 +57,8 @@ func (g guard) enter(ctx context.Context, method string) (context.Context, acces
 	return ctx, n, n.Admit(app)
 }
 
-// unary guards a call. The account that a request names has to be one that the
-// app's grants hold for.
+// unary guards a unary call. The app's grants must hold for the account that the
+// request names.
 func (g guard) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (answer any, err error) {
 	ctx, need, err := g.enter(ctx, info.FullMethod)
 	if forced, ok := request.(interface{ GetForce() bool }); ok && forced.GetForce() {
@@ -85,8 +85,8 @@ func (g guard) unary(ctx context.Context, request any, info *grpc.UnaryServerInf
 	return answer, err
 }
 
-// stream guards a stream. What it may carry is for its handler to say, and for
-// as long as it is open.
+// stream guards the opening of a stream. Its handler decides what the stream may carry,
+// for as long as it is open.
 func (g guard) stream(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 	ctx, need, err := g.enter(stream.Context(), info.FullMethod)
 	if err != nil {
@@ -96,7 +96,7 @@ func (g guard) stream(service any, stream grpc.ServerStream, info *grpc.StreamSe
 	return handle(service, knownStream{stream, ctx})
 }
 
-// knownStream is a stream whose context knows who calls.
+// knownStream is a stream whose context has the caller.
 type knownStream struct {
 	grpc.ServerStream
 	ctx context.Context

@@ -9,7 +9,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 )
 
-// healthService is gRPC's health service, which the server brings along.
+// healthService is gRPC's health service, which every server has.
 func healthService(server *health.Server) Service {
 	need := access.Need{Action: "health"}
 	return Service{
@@ -20,9 +20,9 @@ func healthService(server *health.Server) Service {
 	}
 }
 
-// polledHealth answers one question at a time, and lets nobody watch: such a
-// stream would know nothing of grants, nor of the server's end. UNIMPLEMENTED is
-// how gRPC's health protocol says so, and its clients know it.
+// polledHealth answers single questions, and refuses to let anybody watch. A stream of
+// health states would not end with the caller's grants, nor with the server. In gRPC's
+// health protocol UNIMPLEMENTED means that watching is refused, and clients know it.
 type polledHealth struct{ healthv1.HealthServer }
 
 // Watch implements [healthv1.HealthServer].

@@ -34,23 +34,24 @@ const (
 )
 
 const (
-	// connectionAge is how long a connection takes new calls, and connectionGrace how
-	// long those that it has may go on after that. No edge's stream lives as long as
-	// either: they bound calls that never come to an end.
+	// connectionAge is how long a connection takes new calls. connectionGrace is how
+	// long its calls may go on after that. Both are longer than the life of any edge's
+	// stream. They bound calls that would never end.
 	connectionAge   = 2 * time.Hour
 	connectionGrace = time.Hour
 )
 
 // Options are what a Server needs.
 type Options struct {
-	// Services are served, and gRPC's health service besides.
+	// Services are served in addition to gRPC's health service.
 	Services []Service
-	// Access says who may do what, and Audit is told of it.
+	// Access says who may do what, and Audit records it.
 	Access *access.Control
 	Audit  audit.Log
 	// TLS secures connections, nil for plain text.
 	TLS *tls.Config
-	// Version is the broker's, which callers of another one are told.
+	// Version is the broker's version. Callers that call an unknown method are told it,
+	// since they have another version.
 	Version string
 }
 
@@ -61,23 +62,25 @@ type Server struct {
 	services []Service
 }
 
-// NewServer returns a Server that serves once Run is called. It panics if a service
-// does not say what each of its methods takes of its caller.
+// NewServer returns a Server that serves once Run is called. It panics if a service's
+// needs do not list each of its methods.
 func NewServer(o Options) *Server {
 	s := &Server{health: health.NewServer(), services: o.Services}
 	registered := append(slices.Clone(s.services), healthService(s.health))
 	guard := guard{o.Access, o.Audit, o.Version, needsOf(registered)}
 	s.grpc = grpc.NewServer(
-		grpc.Creds(secured(o.TLS, o.Audit)),
+		grpc.Creds(transportCredentials(o.TLS, o.Audit)),
 		grpc.UnaryInterceptor(guard.unary),
 		grpc.StreamInterceptor(guard.stream),
 		grpc.InTapHandle(guard.tap),
-		// With it guard.stream has methods that there are not, and says so.
+		// With this handler calls of unknown methods reach guard.stream too, which
+		// refuses them with the broker's version.
 		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error {
 			return status.Error(codes.Unimplemented, "there is no such method")
 		}),
 		// Edges ping every ten seconds, and only while a stream is open: see
-		// pkg/watch. Who has none does not keep a connection that way.
+		// pkg/watch. A client without a stream must not keep a connection open by
+		// pings.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			Time: 20 * time.Second, Timeout: 10 * time.Second, MaxConnectionIdle: 5 * time.Minute,
@@ -87,9 +90,9 @@ func NewServer(o Options) *Server {
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.MaxConcurrentStreams(maxStreams),
-		// Thousands of edges that rarely say anything.
+		// There may be thousands of edges, which rarely send anything.
 		grpc.ReadBufferSize(4<<10),
-		// What is uploaded waits here for WeChat, and no more of each than this.
+		// Bytes of an upload wait here for WeChat. These windows bound them.
 		grpc.StaticStreamWindowSize(uploadWindow),
 		grpc.StaticConnWindowSize(16*uploadWindow),
 	)
@@ -102,8 +105,8 @@ func NewServer(o Options) *Server {
 	return s
 }
 
-// Run serves on listener until ctx ends. Then it has every service stop, so that
-// edges look for another broker at once, and returns nil.
+// Run serves on listener until ctx ends. Then it stops every service, so that edges
+// look for another broker at once, and returns nil.
 func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -114,8 +117,8 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 				service.Stop()
 			}
 		}
-		// Other calls may come to their end until then; a stream that is stuck in a
-		// send does not notice at all.
+		// Other calls may end by themselves until then. A stream that hangs in a send
+		// does not notice the stop at all, so it is cut.
 		cut := time.AfterFunc(drain, s.grpc.Stop)
 		defer cut.Stop()
 		s.grpc.GracefulStop()

@@ -9,17 +9,16 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/access"
 )
 
-// Service is a gRPC service, which its package implements and whoever wires the
-// server hands in.
+// Service is a gRPC service. Its own package implements it, and the program's wiring
+// hands it to the server.
 type Service struct {
 	Desc *grpc.ServiceDesc
 	// Server implements what Desc describes.
 	Server any
-	// Needs say what each method takes of its caller. A method that is not in them
-	// would be nobody's.
+	// Needs say what each method takes of its caller. They have to list every method.
 	Needs access.Needs
-	// Stop is called once the server stops. It has the calls end that would go on for
-	// ever, which the server would wait for; nil for a service without such calls.
+	// Stop is called when the server stops. It ends calls that would otherwise go on for
+	// ever and keep the server waiting. It is nil for a service without such calls.
 	Stop func()
 }
 
@@ -35,9 +34,9 @@ func (s Service) methods() []string {
 	return names
 }
 
-// needsOf returns what the methods of services take. It panics where the needs of a
-// service are not those of its methods: that is a mistake of whoever wrote the
-// service, and nobody could call the method.
+// needsOf returns the needs of all methods of the services. It panics where the needs
+// of a service do not match its methods. That is a mistake in the service's code, and
+// nobody could call the method.
 func needsOf(services []Service) access.Needs {
 	all := make(access.Needs)
 	for _, s := range services {

@@ -1,11 +1,11 @@
-// Package snapshot gathers how the broker is at one moment: its accounts, its
-// edges, WeChat's hosts, the configuration, and what was found when the database
-// was opened. Package operator sends a snapshot to the command line, and package
-// ops shows one as metrics. They gather nothing themselves.
+// Package snapshot gathers the state of the broker at one moment: its accounts, its
+// edges, WeChat's hosts, the configuration, and a database that was set aside at the
+// start. Package operator sends a snapshot to the command line, and package ops shows
+// one as metrics. They gather nothing themselves.
 //
-// A snapshot is for one viewer, and what that viewer may see is decided here and
-// nowhere else. The rule to keep: no field holds a secret, and whoever adds a field
-// says in seenBy who may see it.
+// A snapshot is for one viewer. Only this package decides what a viewer may see
+// (viewer.go). The rule to keep: no field holds a secret, and for each new field seenBy
+// has to say who may see it.
 package snapshot
 
 import (
@@ -21,12 +21,12 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// Source is where snapshots come from. All fields but SetAside are required.
+// Source takes snapshots. All fields but SetAside are required.
 type Source struct {
 	Version string
 	Started time.Time
 	Clock   credential.Clock
-	// Keepers returns those that run, and Configuration what they run by.
+	// Keepers returns the keepers that run, and Configuration the configuration in use.
 	Keepers       func() []*keeper.Keeper
 	Configuration func() Configuration
 	Edges         *edges.Register
@@ -36,7 +36,7 @@ type Source struct {
 	SetAside *store.Aside
 }
 
-// Snapshot is how the broker was at Time. Nothing in it changes once it was taken.
+// Snapshot is the state of the broker at Time. Nothing in it changes once it was taken.
 type Snapshot struct {
 	Time, Started time.Time
 	Version       string
@@ -50,9 +50,9 @@ type Snapshot struct {
 // Edge is an edge with an open stream.
 type Edge struct {
 	Name, Version, Address string
-	App                    string // that it acts for
+	App                    string // the app that it acts for
 	Since                  time.Time
-	Accounts               []string // the appids that it has to do with
+	Accounts               []string // the appids of its last state
 	// Behind is how many credentials it should hold and does not, or holds older.
 	Behind int
 }
@@ -80,11 +80,11 @@ type SetAside struct {
 	Reason string
 }
 
-// Take returns what a viewer may see of the broker as it is now.
+// Take returns the present state of the broker, as far as the viewer may see it.
 func (s *Source) Take(viewer *access.App) Snapshot { return s.Whole().seenBy(viewer) }
 
-// Whole returns the broker as it is now, for metrics, which show no texts and have
-// a listener of their own.
+// Whole returns the whole present state of the broker. It is for metrics, which show no
+// texts and have a listener of their own.
 func (s *Source) Whole() Snapshot {
 	whole := Snapshot{Time: s.Clock(), Started: s.Started, Version: s.Version, Configuration: s.Configuration()}
 	for _, k := range s.Keepers() {

@@ -7,13 +7,14 @@ import (
 	"github.com/wxbroker/wxbroker/broker/internal/keeper"
 )
 
-// notShown stands for a text that may be about what is not the viewer's.
+// notShown takes the place of a text that may be about an account or an app that the
+// viewer may not see.
 const notShown = "only who administers every account is told why"
 
-// seenBy returns what a viewer may see of s, which itself stays as it is. Who
-// administers every account sees all of it. Anybody else sees the accounts that
-// they administer, and the edges that have to do with one of these. A text that
-// may be about other accounts or apps is not shown, only that there is one.
+// seenBy returns the part of s that a viewer may see. It does not change s. A viewer
+// that administers every account sees all of it. Any other viewer sees the accounts
+// that it administers, and the edges that have one of these in their state. Of a text
+// that may be about other accounts or apps, it sees only that there is one.
 func (s Snapshot) seenBy(viewer *access.App) Snapshot {
 	if viewer.ServesEvery() {
 		return s
@@ -27,15 +28,15 @@ func (s Snapshot) seenBy(viewer *access.App) Snapshot {
 	s.Edges = slices.DeleteFunc(s.Edges, func(e Edge) bool { return len(e.Accounts) == 0 })
 	s.Upstreams = slices.Clone(s.Upstreams)
 	for i, u := range s.Upstreams {
-		s.Upstreams[i].Failure = masked(u.Failure)
+		s.Upstreams[i].Failure = hideText(u.Failure)
 	}
-	s.Configuration.Failure = masked(s.Configuration.Failure)
+	s.Configuration.Failure = hideText(s.Configuration.Failure)
 	s.SetAside = nil
 	return s
 }
 
-// masked returns what is shown in the place of a text, "" for none.
-func masked(text string) string {
+// hideText returns the replacement for a text, "" for none.
+func hideText(text string) string {
 	if text == "" {
 		return ""
 	}

@@ -14,9 +14,9 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// within returns the kinds that an app may have of what it subscribed to, or
-// PERMISSION_DENIED when it may have nothing: no credential and no calls.
-func (sub subscription) within(app *access.App) ([]credential.Kind, error) {
+// grantedKinds returns the kinds of the subscription that an app may have. It returns
+// PERMISSION_DENIED when the app may have no credential and make no calls.
+func (sub subscription) grantedKinds(app *access.App) ([]credential.Kind, error) {
 	may := app.Kinds()
 	kinds := without(sub.kinds, without(sub.kinds, may))
 	switch {
@@ -28,14 +28,15 @@ func (sub subscription) within(app *access.App) ([]credential.Kind, error) {
 	return kinds, nil
 }
 
-// mayCall reports whether the edge asks for calls, and there are any.
+// mayCall reports whether the edge asks for calls and its app has been granted some.
 func (sub subscription) mayCall(app *access.App) bool {
 	return sub.calls && len(app.CallGrants()) > 0
 }
 
-// accounts returns the accounts to look for, none for all that there are: of
-// those that the app may not have, it is not told when they change either.
-func (sub subscription) accounts(app *access.App) []string {
+// grantedAccounts returns the accounts of the subscription that the app may have. An
+// empty list stands for all accounts. The stream follows only these, because an app
+// must not even learn when another account changes.
+func (sub subscription) grantedAccounts(app *access.App) []string {
 	switch {
 	case app.ServesEvery():
 		return sub.appids
@@ -45,9 +46,9 @@ func (sub subscription) accounts(app *access.App) []string {
 	return slices.DeleteFunc(slices.Clone(sub.appids), func(appid string) bool { return !app.Serves(appid) })
 }
 
-// allowed returns what of a state an app may have that subscribed so, by these
-// kinds.
-func (s *Service) allowed(ctx context.Context, state fanout.State, app *access.App, sub subscription, kinds []credential.Kind) []credential.Account {
+// visibleAccounts returns the part of a state that an app may see: the accounts that
+// it may have, with these kinds, and the calls that sub asks for.
+func (s *Service) visibleAccounts(ctx context.Context, state fanout.State, app *access.App, sub subscription, kinds []credential.Kind) []credential.Account {
 	var calls []credential.Grant
 	if sub.calls {
 		calls = app.CallGrants()
@@ -66,51 +67,53 @@ func (s *Service) allowed(ctx context.Context, state fanout.State, app *access.A
 	return accounts
 }
 
-// ledger is what a stream has been granted so far, for the audit: the kinds of
+// ledger has what a stream has been granted so far, for the audit. It has the kinds of
 // each account.
 type ledger map[string][]credential.Kind
 
-// tellGranted tells the audit what is granted to a stream that was not before,
-// and what no longer is.
-func (s *Service) tellGranted(ctx context.Context, edge string, before ledger, accounts []credential.Account) ledger {
+// auditGranted records in the audit what a stream is newly granted, and what it is no
+// longer granted. It returns the new ledger.
+func (s *Service) auditGranted(ctx context.Context, edge string, before ledger, accounts []credential.Account) ledger {
 	now := make(ledger)
 	for _, a := range accounts {
 		if len(a.Kinds) > 0 {
 			now[a.AppID] = a.Kinds
 		}
 	}
-	tell := func(appid string, kinds []credential.Kind, outcome audit.Outcome) {
+	write := func(appid string, kinds []credential.Kind, outcome audit.Outcome) {
 		if len(kinds) > 0 {
 			s.Audit.Write(ctx, audit.Entry{Action: "watch", Edge: edge, AppID: appid, Kinds: kinds, Outcome: outcome})
 		}
 	}
 	for appid, kinds := range now {
-		tell(appid, without(kinds, before[appid]), audit.Granted)
+		write(appid, without(kinds, before[appid]), audit.Granted)
 	}
 	for appid, kinds := range before {
-		tell(appid, without(kinds, now[appid]), audit.Revoked)
+		write(appid, without(kinds, now[appid]), audit.Revoked)
 	}
 	return now
 }
 
-// tellRefused tells the audit what of a subscription the app may not have.
-func (s *Service) tellRefused(ctx context.Context, sub subscription, app *access.App) {
-	tell := func(appids []string, kinds []credential.Kind, reason string) {
+// auditRefused records in the audit the parts of a subscription that the app may not
+// have.
+func (s *Service) auditRefused(ctx context.Context, sub subscription, app *access.App) {
+	write := func(appids []string, kinds []credential.Kind, reason string) {
 		err := status.Error(codes.PermissionDenied, reason)
-		s.Audit.Write(ctx, audit.Entry{Action: "watch", Edge: sub.name, AppID: listed(appids), Kinds: kinds, Outcome: audit.Refused, Err: err})
+		s.Audit.Write(ctx, audit.Entry{Action: "watch", Edge: sub.name, AppID: joinAppIDs(appids), Kinds: kinds, Outcome: audit.Refused, Err: err})
 	}
 	foreign := slices.DeleteFunc(slices.Clone(sub.appids), app.Serves)
 	if len(foreign) > 0 {
-		tell(foreign, sub.kinds, "the app has been granted nothing for this account")
+		write(foreign, sub.kinds, "the app has been granted nothing for this account")
 	}
 	if missing := without(sub.kinds, app.Kinds()); len(missing) > 0 {
-		tell(nil, missing, "the app has not been granted these kinds")
+		write(nil, missing, "the app has not been granted these kinds")
 	}
 }
 
-// listed returns appids that somebody else chose, fit for a log line.
-func listed(appids []string) string { return audit.Printable(strings.Join(appids, " ")) }
+// joinAppIDs returns appids that somebody else chose, fit for a log line.
+func joinAppIDs(appids []string) string { return audit.Printable(strings.Join(appids, " ")) }
 
+// without returns kinds less those.
 func without(kinds, those []credential.Kind) []credential.Kind {
 	return slices.DeleteFunc(slices.Clone(kinds), func(k credential.Kind) bool { return slices.Contains(those, k) })
 }

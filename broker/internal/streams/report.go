@@ -11,7 +11,7 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// ReportInvalid answers a report; the .proto file says what it promises.
+// ReportInvalid answers a report. The .proto file says what it promises.
 func (s *Service) ReportInvalid(ctx context.Context, r *wxbrokerv1.ReportInvalidRequest) (*wxbrokerv1.ReportInvalidResponse, error) {
 	kind, ok := credential.KindFromWire(r.GetKind())
 	if !ok {

@@ -17,26 +17,26 @@ import (
 type Options struct {
 	Fanout *fanout.Fanout
 	Edges  *edges.Register
-	// Claim is told what an edge holds, whatever account and kind it names.
+	// Claim tells the account's keeper which version an edge holds.
 	Claim func(appid string, kind credential.Kind, version int64)
-	// Report is told that WeChat refused the value with that hash. known is
-	// whether the account has handed it out.
+	// Report tells the account's keeper that WeChat refused the value with that hash.
+	// known is whether the account has handed that value out.
 	Report func(ctx context.Context, appid string, kind credential.Kind, hash [sha256.Size]byte) (v credential.Versions, known bool, err error)
-	// AliasKey returns the key of what stands for an account's access_token.
+	// AliasKey returns the key of the aliases that stand for an account's access_token.
 	AliasKey func(ctx context.Context, appid, app string) credential.Secret
-	// Access says who may do what, and Audit is told of it.
+	// Access says who may do what, and Audit records it.
 	Access *access.Control
 	Audit  audit.Log
 	Clock  credential.Clock
 	Log    *slog.Logger
 }
 
-// Service is the CredentialService; the .proto file says what it promises. Make it
+// Service is the CredentialService. The .proto file says what it promises. Make it
 // with New.
 type Service struct {
 	wxbrokerv1.UnimplementedCredentialServiceServer
 	Options
-	stopping context.Context // ended: streams are to end
+	stopping context.Context // ends when every stream has to end
 	stop     context.CancelFunc
 }
 
@@ -55,5 +55,5 @@ func Needs() access.Needs {
 	}
 }
 
-// Stop ends every stream: those that are open, and those that are yet to come.
+// Stop ends every stream, the open ones and those that are opened later.
 func (s *Service) Stop() { s.stop() }

@@ -20,12 +20,12 @@ const (
 	maxVersion = 64  // bytes
 )
 
-// subscription is a Subscription that was checked.
+// subscription is a Subscription after its checks.
 type subscription struct {
 	appids        []string
 	kinds         []credential.Kind
 	held          []edges.Holding
-	calls         bool // it passes on calls as well
+	calls         bool // the edge passes on calls as well
 	name, version string
 }
 
@@ -53,7 +53,7 @@ func readSubscription(request *wxbrokerv1.WatchRequest) (subscription, error) {
 		name: audit.Printable(in.GetEdgeName()), version: audit.Printable(in.GetEdgeVersion()),
 	}
 	for _, k := range in.GetKinds() {
-		// A kind of a newer edge's is one that this broker does not have.
+		// A newer edge may want a kind that this broker does not know. It is ignored.
 		if kind, ok := credential.KindFromWire(k); ok {
 			out.kinds = append(out.kinds, kind)
 		}

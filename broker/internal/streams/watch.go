@@ -20,14 +20,14 @@ import (
 )
 
 const (
-	// firstRequest is how long an edge may take to say what it wants.
-	firstRequest = 10 * time.Second
-	// streamLife is how long a stream lives at least; up to as much again is
-	// added at random, so that edges spread over brokers and over time.
+	// firstRequestTimeout is how long an edge may take to send its subscription.
+	firstRequestTimeout = 10 * time.Second
+	// streamLife is how long a stream lives at least. Up to as much again is added at
+	// random, so that edges spread over brokers and over time.
 	streamLife = 30 * time.Minute
 )
 
-// Watch serves one stream; the .proto file says what it promises.
+// Watch serves one stream. The .proto file says what it promises.
 func (s *Service) Watch(stream wxbrokerv1.CredentialService_WatchServer) error {
 	ctx := stream.Context()
 	requests := inbox.Open(stream)
@@ -37,7 +37,7 @@ func (s *Service) Watch(stream wxbrokerv1.CredentialService_WatchServer) error {
 		return err
 	}
 	caller, app := access.CallerOf(ctx), access.AppOf(ctx)
-	s.tellRefused(ctx, sub, app)
+	s.auditRefused(ctx, sub, app)
 	edge := s.Edges.Join(edges.Edge{Name: sub.name, Version: sub.version, Address: caller.Address, App: app.Name, Since: s.Clock()})
 	defer edge.Leave()
 	log := s.Log.With("edge", sub.name, "app", app.Name, "address", caller.Address)
@@ -49,7 +49,7 @@ func (s *Service) Watch(stream wxbrokerv1.CredentialService_WatchServer) error {
 
 // subscribe waits for the first request.
 func (s *Service) subscribe(ctx context.Context, requests <-chan inbox.Arrival[*wxbrokerv1.WatchRequest]) (subscription, error) {
-	timer := time.NewTimer(firstRequest)
+	timer := time.NewTimer(firstRequestTimeout)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -57,10 +57,10 @@ func (s *Service) subscribe(ctx context.Context, requests <-chan inbox.Arrival[*
 	case <-s.stopping.Done():
 		return subscription{}, status.Error(codes.Unavailable, "the broker stops")
 	case <-timer.C:
-		return subscription{}, status.Errorf(codes.DeadlineExceeded, "no subscription within %v", firstRequest)
+		return subscription{}, status.Errorf(codes.DeadlineExceeded, "no subscription within %v", firstRequestTimeout)
 	case first := <-requests:
 		if errors.Is(first.Err, io.EOF) {
-			return readSubscription(nil) // the caller has no more to say
+			return readSubscription(nil) // the caller ended the stream without a subscription
 		}
 		if first.Err != nil {
 			return subscription{}, first.Err
@@ -72,33 +72,33 @@ func (s *Service) subscribe(ctx context.Context, requests <-chan inbox.Arrival[*
 // serve sends states and takes acknowledgements until the stream's time is up.
 func (s *Service) serve(stream wxbrokerv1.CredentialService_WatchServer, sub subscription, edge *edges.Stream, requests <-chan inbox.Arrival[*wxbrokerv1.WatchRequest]) error {
 	opened := stream.Context()
-	life := time.NewTimer(s.life(access.CallerOf(opened)))
+	life := time.NewTimer(s.lifetime(access.CallerOf(opened)))
 	defer life.Stop()
 	granted := ledger{}
 	var sent uint64
 	for first := true; ; {
-		changed := s.Fanout.Changed() // first: what is revoked from now on wakes this loop
+		changed := s.Fanout.Changed() // first, so that a revocation from now on wakes this loop
 		ctx := opened
 		app, caller, err := s.Access.App(access.CallerOf(opened))
 		var kinds []credential.Kind
 		if err == nil {
 			ctx = access.WithCaller(opened, caller, app) // its identity may have moved to another app
-			kinds, err = sub.within(app)
+			kinds, err = sub.grantedKinds(app)
 		}
 		if err != nil {
-			s.tellGranted(ctx, sub.name, granted, nil)
+			s.auditGranted(ctx, sub.name, granted, nil)
 			if caller.Expired(s.Clock()) {
-				return nil // as at the end of its life: whoever it is opens another
+				return nil // as at the end of the stream's life: the edge opens another with a new proof
 			}
 			return err
 		}
-		state := s.Fanout.Current(sub.accounts(app))
+		state := s.Fanout.Current(sub.grantedAccounts(app))
 		if first {
-			s.holds(edge, sub.held, app, kinds)
+			s.noteHeld(edge, sub.held, app, kinds)
 		}
 		if first || state.Revision != sent {
-			accounts := s.allowed(ctx, state, app, sub, kinds)
-			granted = s.tellGranted(ctx, sub.name, granted, accounts)
+			accounts := s.visibleAccounts(ctx, state, app, sub, kinds)
+			granted = s.auditGranted(ctx, sub.name, granted, accounts)
 			if err := s.send(stream, state.Revision, accounts, edge, app); err != nil {
 				return err
 			}
@@ -114,25 +114,25 @@ func (s *Service) serve(stream wxbrokerv1.CredentialService_WatchServer, sub sub
 		case <-changed:
 		case next := <-requests:
 			if next.Err != nil {
-				return endOf(next.Err)
+				return streamError(next.Err)
 			}
 			held, err := readAcknowledgement(next.Message)
 			if err != nil {
 				return err
 			}
-			s.holds(edge, held, app, kinds)
+			s.noteHeld(edge, held, app, kinds)
 		}
 	}
 }
 
-// life returns how long a stream lives at most: whoever opened it proves anew
-// who they are before the proof expires.
-func (s *Service) life(caller access.Caller) time.Duration {
-	life := streamLife + rand.N(streamLife) //nolint:gosec // spreads load, guards nothing
+// lifetime returns how long a stream lives at most. It ends no later than the caller's
+// proof of identity, so that the caller has to prove it again.
+func (s *Service) lifetime(caller access.Caller) time.Duration {
+	lifetime := streamLife + rand.N(streamLife) //nolint:gosec // spreads load, guards nothing
 	if !caller.Expires.IsZero() {
-		life = min(life, caller.Expires.Sub(s.Clock()))
+		lifetime = min(lifetime, caller.Expires.Sub(s.Clock()))
 	}
-	return life
+	return lifetime
 }
 
 // send sends accounts, which are all that the caller may have.
@@ -146,16 +146,15 @@ func (s *Service) send(stream wxbrokerv1.CredentialService_WatchServer, revision
 	return stream.Send(response)
 }
 
-// holds notes what an edge says that it holds, as far as it may, and tells the
-// keepers in case it is newer than theirs. Of what it may not have, an app
-// cannot hold anything.
-func (s *Service) holds(edge *edges.Stream, said []edges.Holding, app *access.App, kinds []credential.Kind) {
+// noteHeld notes which versions an edge holds, and tells the keepers, which may have
+// older ones. It ignores credentials that the edge's app may not have.
+func (s *Service) noteHeld(edge *edges.Stream, reported []edges.Holding, app *access.App, kinds []credential.Kind) {
 	type slot struct {
 		appid string
 		kind  credential.Kind
 	}
 	highest := make(map[slot]int64)
-	for _, h := range said {
+	for _, h := range reported {
 		if app.Serves(h.AppID) && slices.Contains(kinds, h.Kind) && s.Fanout.Has(h.AppID) {
 			of := slot{h.AppID, h.Kind}
 			highest[of] = max(highest[of], h.Version)
@@ -169,8 +168,8 @@ func (s *Service) holds(edge *edges.Stream, said []edges.Holding, app *access.Ap
 	edge.Holds(held)
 }
 
-// endOf returns how the stream ends when its caller ended it.
-func endOf(err error) error {
+// streamError returns the result of a stream that its caller ended with err.
+func streamError(err error) error {
 	if errors.Is(err, io.EOF) {
 		return nil
 	}

@@ -1,5 +1,5 @@
-// Package rpctest serves services to a test as the broker does, in memory and in
-// fake time: the test is in a synctest bubble.
+// Package rpctest serves services to a test as the broker does. It works in memory and
+// in fake time, so the test has to be in a synctest bubble.
 package rpctest
 
 import (
@@ -23,13 +23,13 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/logtest"
 )
 
-// Version is what the server says that the broker's is.
+// Version is the broker's version that the server gives.
 const Version = "v9"
 
-// Server is a server in memory. Make it with New, hand what Access and Audit are to
-// the services, and serve these.
+// Server is a server in memory. Make it with New, hand its Access and its Audit to the
+// services, and serve the services.
 type Server struct {
-	// Access lets everybody do everything, until Use.
+	// Access lets everybody do everything, until Use is called.
 	Access *access.Control
 	Audit  audit.Log
 	// Dial reaches the server. A test may replace it.
@@ -68,7 +68,7 @@ func (s *Server) Serve(services ...rpc.Service) {
 	s.Conn = s.Connect()
 }
 
-// Connect returns a connection of its own.
+// Connect opens another connection to the server.
 func (s *Server) Connect() *grpc.ClientConn {
 	s.t.Helper()
 	return grpctest.Connect(s.t, func(ctx context.Context) (net.Conn, error) { return s.Dial(ctx) })
@@ -85,7 +85,7 @@ func (s *Server) Stop() time.Duration {
 	return time.Since(start)
 }
 
-// Use makes these the apps that there are.
+// Use makes these apps the only ones that there are.
 func (s *Server) Use(apps ...access.App) {
 	s.t.Helper()
 	policy, err := access.NewPolicy(apps, nil)
@@ -111,8 +111,8 @@ func AuditLines(lines []string) []string {
 	return slices.DeleteFunc(lines, func(line string) bool { return !strings.Contains(line, "msg=audit") })
 }
 
-// Tells checks which lines the audit has since the last call, by what each contains,
-// in any order.
+// Tells checks the audit's lines since the last call. It wants one line for each text,
+// in any order, and each text in some line.
 func (s *Server) Tells(want ...string) {
 	s.t.Helper()
 	lines := s.Told()

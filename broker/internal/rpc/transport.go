@@ -15,33 +15,33 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 )
 
-// secured returns the server's side of a connection, plain text without a
-// configuration.
-func secured(config *tls.Config, log audit.Log) transport.TransportCredentials {
+// transportCredentials returns the server's side of a connection's handshake. Without a
+// configuration the connection is plain text.
+func transportCredentials(config *tls.Config, log audit.Log) transport.TransportCredentials {
 	if config == nil {
 		return handshaker{insecure.NewCredentials(), log}
 	}
 	return handshaker{transport.NewTLS(config), log}
 }
 
-// handshaker tells the audit of clients whose certificate was refused: they learn
-// it from TLS itself, and never get so far as to call anything. And it tells
-// the listener's cap that a connection has yet to bring a call of somebody's
-// who is known.
+// handshaker makes the handshake of a connection. It records in the audit the clients
+// whose certificate was refused. TLS itself tells these clients, before they could call
+// anything. It also tells the listener's cap on connections that this connection has
+// not yet brought a call of a known caller.
 type handshaker struct {
 	transport.TransportCredentials
 	audit audit.Log
 }
 
-// connection is what is known of a connection.
+// connection is what the handshake found out about a connection.
 type connection struct {
 	transport.AuthInfo
-	used func() // says that somebody who is known has called
+	markUsed func() // says that somebody who is known has called
 }
 
 // ServerHandshake implements [transport.TransportCredentials].
 func (h handshaker) ServerHandshake(raw net.Conn) (net.Conn, transport.AuthInfo, error) {
-	used := daemon.Await(raw)
+	markUsed := daemon.Await(raw)
 	conn, info, err := h.TransportCredentials.ServerHandshake(raw)
 	if refused, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		claimed := ""
@@ -53,7 +53,7 @@ func (h handshaker) ServerHandshake(raw net.Conn) (net.Conn, transport.AuthInfo,
 	if err != nil {
 		return nil, nil, err
 	}
-	return conn, connection{info, used}, nil
+	return conn, connection{info, markUsed}, nil
 }
 
 // Clone implements [transport.TransportCredentials].
@@ -61,9 +61,9 @@ func (h handshaker) Clone() transport.TransportCredentials {
 	return handshaker{h.TransportCredentials.Clone(), h.audit}
 }
 
-// onConnection returns a context whose peer is as TLS knows it, and what says
-// that somebody who is known has called.
-func onConnection(ctx context.Context) (_ context.Context, used func()) {
+// onConnection returns a context whose peer has TLS's own information. markUsed tells
+// the listener that a known caller has called on this connection.
+func onConnection(ctx context.Context) (_ context.Context, markUsed func()) {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
 		return ctx, func() {}
@@ -74,5 +74,5 @@ func onConnection(ctx context.Context) (_ context.Context, used func()) {
 	}
 	plain := *p
 	plain.AuthInfo = c.AuthInfo
-	return peer.NewContext(ctx, &plain), c.used
+	return peer.NewContext(ctx, &plain), c.markUsed
 }
