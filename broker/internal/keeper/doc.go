@@ -23,12 +23,12 @@
 // The files that act call WeChat, store, publish and log what was decided:
 //
 //   - keeper.go has the loop.
-//   - question.go runs questions of other goroutines.
 //   - call.go makes one call.
 //   - refresh.go renews a kind and finds out whether a value is good.
-//   - persist.go stores.
-//   - takeover.go takes over what another keeper holds.
-//   - inbox.go and report.go take what edges report.
+//   - persist.go stores, loads at the start, and takes over what another keeper holds.
+//   - inbox.go has the two ways in which other goroutines reach the keeper: news that
+//     they leave, and questions that they ask.
+//   - report.go takes what edges report.
 //   - operate.go does what a person asks for.
 //
 // # The order
