@@ -1,10 +1,8 @@
 package follow_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +13,7 @@ import (
 	"time"
 
 	"github.com/wxbroker/wxbroker/pkg/follow"
+	"github.com/wxbroker/wxbroker/pkg/logtest"
 )
 
 // world is Run in a bubble, with two files that hold "1" at the start.
@@ -23,9 +22,9 @@ type world struct {
 	first, second string // paths
 	stop          context.CancelFunc
 	ended         chan struct{}
+	log           logtest.Log
 
 	mu      sync.Mutex
-	out     bytes.Buffer
 	refuses func(string) error // the error of use for a content
 	asked   int                // how often use was called
 	used    []string           // contents that use accepted, as "first second"
@@ -47,7 +46,7 @@ func inBubble(t *testing.T, test func(*testing.T, *world)) {
 		w.stop = stop
 		go func() {
 			defer close(w.ended)
-			files.Run(ctx, slog.New(slog.NewTextHandler(w, nil)), inUse, w.use)
+			files.Run(ctx, w.log.Logger(), inUse, w.use)
 		}()
 		t.Cleanup(func() { stop(); <-w.ended })
 		test(t, w)
@@ -64,13 +63,6 @@ func (w *world) use(c follow.Contents) error {
 	}
 	w.used = append(w.used, content)
 	return nil
-}
-
-// Write takes the log.
-func (w *world) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.out.Write(p)
 }
 
 // refuse changes what use refuses.
@@ -104,10 +96,7 @@ func (w *world) takes(want ...string) {
 // each contains its words.
 func (w *world) says(want ...string) {
 	w.t.Helper()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	lines := slices.Collect(strings.Lines(w.out.String()))
-	w.out.Reset()
+	lines := w.log.Take()
 	if len(lines) != len(want) {
 		w.t.Errorf("logged %q, want %q", lines, want)
 		return

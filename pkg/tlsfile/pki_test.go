@@ -1,15 +1,11 @@
 package tlsfile
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/x509"
 	"encoding/pem"
-	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
@@ -64,29 +60,4 @@ func load(t testing.TB, f Files) *Source {
 		t.Fatalf("error %v, warnings %q", err, warnings)
 	}
 	return s
-}
-
-// journal is a log that can be read while it is written.
-type journal struct {
-	mu  sync.Mutex
-	out bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.out.Write(p)
-}
-
-func (j *journal) logger() *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
-
-// lines returns what was logged since the last call.
-func (j *journal) lines() []string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	defer j.out.Reset()
-	if j.out.Len() == 0 {
-		return nil
-	}
-	return strings.Split(strings.TrimSpace(j.out.String()), "\n")
 }

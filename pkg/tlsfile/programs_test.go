@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/wxbroker/wxbroker/pkg/grpctest"
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
 )
 
@@ -27,21 +28,13 @@ func TestGRPC(t *testing.T) {
 		files := lay(t, authority.Issue(t), authority)
 		source := load(t, files)
 		run(t, source)
-		listener := bufconn.Listen(64 << 10)
 		server := grpc.NewServer(grpc.Creds(credentials.NewTLS(source.mustServer(t))))
 		status := health.NewServer()
 		grpc_health_v1.RegisterHealthServer(server, status)
-		go func() { _ = server.Serve(listener) }()
-		defer server.Stop()
+		dial := grpctest.Serve(t, server)
 
 		connect := func(serverName string) (grpc_health_v1.Health_WatchClient, error) {
-			conn, err := grpc.NewClient("passthrough:bufnet",
-				grpc.WithTransportCredentials(credentials.NewTLS(source.Client(serverName))),
-				grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
-			if err != nil {
-				return nil, err
-			}
-			t.Cleanup(func() { _ = conn.Close() })
+			conn := grpctest.Connect(t, dial, grpc.WithTransportCredentials(credentials.NewTLS(source.Client(serverName))))
 			return grpc_health_v1.NewHealthClient(conn).Watch(t.Context(), new(grpc_health_v1.HealthCheckRequest))
 		}
 		var streams []grpc_health_v1.Health_WatchClient

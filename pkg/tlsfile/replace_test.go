@@ -87,7 +87,7 @@ func TestManyReplacements(t *testing.T) {
 				}
 			}
 		}
-		if lines := log.lines(); len(lines) != 50 {
+		if lines := log.Take(); len(lines) != 50 {
 			t.Errorf("logged %d lines: %q", len(lines), lines)
 		}
 	})

@@ -9,18 +9,19 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/logtest"
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
 )
 
 // run lets Run follow the files, in a bubble.
-func run(t *testing.T, s *Source) *journal {
+func run(t *testing.T, s *Source) *logtest.Log {
 	t.Helper()
-	log := new(journal)
+	log := new(logtest.Log)
 	ctx, stop := context.WithCancel(t.Context())
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		s.Run(ctx, log.logger())
+		s.Run(ctx, log.Logger())
 	}()
 	t.Cleanup(func() { stop(); <-stopped })
 	return log
@@ -48,11 +49,11 @@ func (s *Source) uses(t *testing.T, want tlstest.Pair) {
 	}
 }
 
-// says checks that one line was logged, with all of these words in it; no
+// says checks that one line was logged since the last call, with all of these words in it; no
 // words mean no line.
-func (j *journal) says(t *testing.T, words ...string) {
+func says(t *testing.T, log *logtest.Log, words ...string) {
 	t.Helper()
-	lines := j.lines()
+	lines := log.Take()
 	if len(words) == 0 {
 		if len(lines) > 0 {
 			t.Errorf("logged %q", lines)
@@ -103,7 +104,7 @@ func TestKubernetesSwap(t *testing.T) {
 		source := load(t, files)
 		log := run(t, source)
 		pass(time.Hour)
-		log.says(t)
+		says(t, log)
 		source.uses(t, first)
 
 		generation("..2026_02", second, renewed)
@@ -115,7 +116,7 @@ func TestKubernetesSwap(t *testing.T) {
 		if !source.current.Load().authorities[0].Equal(renewed.Cert) {
 			t.Error("the CA is still the old one")
 		}
-		log.says(t, "level=INFO", "using the new ones", "CN=wxbroker", "spiffe://prod/ns/shop/sa/web", "broker.example.com",
+		says(t, log, "level=INFO", "using the new ones", "CN=wxbroker", "spiffe://prod/ns/shop/sa/web", "broker.example.com",
 			second.Serial(), second.Leaf.NotAfter.Format("2006-01-02T15:04:05"), "cas=1")
 	})
 }
@@ -135,11 +136,11 @@ func TestRewriteInPlace(t *testing.T) {
 				write(t, files.Cert, second.Cert)
 				pass(gap)
 				source.uses(t, first)
-				log.says(t)
+				says(t, log)
 				write(t, files.Key, second.Key)
 				pass(settled)
 				source.uses(t, second)
-				log.says(t, "using the new ones", second.Serial())
+				says(t, log, "using the new ones", second.Serial())
 			})
 		})
 	}
@@ -195,6 +196,6 @@ func TestHalfOfTheCAs(t *testing.T) {
 		if n := len(source.current.Load().authorities); n != 3 {
 			t.Errorf("%d CAs are in use in the end", n)
 		}
-		log.says(t, "cas=3")
+		says(t, log, "cas=3")
 	})
 }

@@ -64,11 +64,11 @@ func TestUnusableFiles(t *testing.T) {
 				log := run(t, source)
 				tt.spoil(t, files, authority)
 				pass(9 * time.Second) // a writer may need a moment
-				log.says(t)
+				says(t, log)
 				pass(6 * time.Second)
-				log.says(t, "level=WARN", "going on with what was read before", `files="TLS files"`, tt.says, filepath.Dir(files.Cert))
+				says(t, log, "level=WARN", "going on with what was read before", `files="TLS files"`, tt.says, filepath.Dir(files.Cert))
 				pass(5 * time.Minute)
-				log.says(t)
+				says(t, log)
 				if source.current.Load() != before {
 					t.Error("it is in use")
 				}
@@ -78,7 +78,7 @@ func TestUnusableFiles(t *testing.T) {
 				write(t, files.Cert, pair.Cert)
 				write(t, files.CA, authority.PEM)
 				pass(settled)
-				log.says(t, "level=INFO", "can be used again")
+				says(t, log, "level=INFO", "can be used again")
 			})
 		})
 	}
@@ -100,21 +100,21 @@ func TestAnotherFaultIsNews(t *testing.T) {
 		log := run(t, source)
 		remove(t, files.Key)
 		pass(time.Minute)
-		log.says(t, "no such file")
+		says(t, log, "no such file")
 		write(t, files.Key, []byte("garbage"))
 		pass(settled)
-		log.says(t, "no private key")
+		says(t, log, "no private key")
 		for i := range 30 { // a script that runs wild does not flood the log
 			write(t, files.Key, fmt.Appendf(nil, "garbage %d", i))
 			pass(3 * time.Second)
 		}
-		log.says(t)
+		says(t, log)
 		next := authority.Issue(t)
 		write(t, files.Key, next.Key)
 		write(t, files.Cert, next.Cert)
 		pass(settled)
 		source.uses(t, next)
-		if lines := log.lines(); len(lines) != 2 || !strings.Contains(lines[0], "using the new ones") || !strings.Contains(lines[1], "can be used again") {
+		if lines := log.Take(); len(lines) != 2 || !strings.Contains(lines[0], "using the new ones") || !strings.Contains(lines[1], "can be used again") {
 			t.Errorf("logged %q", lines)
 		}
 	})
@@ -130,7 +130,7 @@ func TestEndlessWriting(t *testing.T) {
 			write(t, files.CA, append(fmt.Appendf(nil, "# %d\n", i), authority.PEM...))
 			pass(time.Second)
 		}
-		log.says(t, "level=WARN", "keep changing")
+		says(t, log, "level=WARN", "keep changing")
 	})
 }
 
@@ -150,21 +150,21 @@ func TestWarningsWhileRunning(t *testing.T) {
 		}
 		log := run(t, source)
 		pass(59 * time.Minute)
-		log.says(t)
+		says(t, log)
 		pass(10 * time.Minute)
-		log.says(t, "level=WARN", files.Cert, "expired at")
+		says(t, log, "level=WARN", files.Cert, "expired at")
 
 		renewed := authority.Issue(t, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(30 * time.Minute) })
 		write(t, files.Cert, renewed.Cert)
 		write(t, files.Key, renewed.Key)
 		pass(settled)
 		source.uses(t, renewed)
-		lines := log.lines()
+		lines := log.Take()
 		if len(lines) != 2 || !strings.Contains(lines[1], "not valid before") {
 			t.Errorf("logged %q", lines)
 		}
 		pass(time.Hour)
-		log.says(t)
+		says(t, log)
 	})
 }
 
@@ -193,7 +193,7 @@ func TestNoKeyInTheLog(t *testing.T) {
 			write(t, files.CA, authority.PEM)
 			step()
 			pass(time.Minute)
-			said = append(said, log.lines()...)
+			said = append(said, log.Take()...)
 		}
 		source.uses(t, next)
 		if len(said) != 7 {
