@@ -1,59 +1,22 @@
 package wechatsim_test
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+	"github.com/wxbroker/wxbroker/pkg/wechatsim/simtest"
 )
 
 const (
 	appid  = "wx0123456789abcdef"
 	secret = "0123456789abcdef0123456789abcdef"
 )
-
-// pipes is a listener whose connections are in memory, so that it works in a
-// synctest bubble.
-type pipes struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	client, server := net.Pipe()
-	select {
-	case p.conns <- server:
-		return client, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error { p.once.Do(func() { close(p.closed) }); return nil }
-
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes", Net: "unix"} }
 
 // wechat is a simulator with a client that talks to it.
 type wechat struct {
@@ -75,18 +38,7 @@ func inMemory(t *testing.T, settings wechatsim.Settings) *wechat {
 func inMemoryWith(t *testing.T, config wechatsim.Config) *wechat {
 	t.Helper()
 	sim := wechatsim.New(config)
-	l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
-	server := &http.Server{Handler: sim, ReadHeaderTimeout: time.Minute}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(l) }()
-	transport := &http.Transport{DialContext: l.dial, DisableKeepAlives: true}
-	t.Cleanup(func() {
-		transport.CloseIdleConnections()
-		server.Close()
-		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
-			t.Errorf("serve: %v", err)
-		}
-	})
+	transport := &http.Transport{DialContext: simtest.Serve(t, sim).Dial, DisableKeepAlives: true}
 	return &wechat{sim, t, "http://api.weixin.qq.com", &http.Client{Transport: transport}}
 }
 
