@@ -5,16 +5,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wxbroker/wxbroker/pkg/clocktest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// clocks is a wall clock that can be stepped, beside the monotonic clock of a
-// synctest bubble, which cannot.
-type clocks struct{ step time.Duration }
-
-func (c *clocks) wall() time.Time { return time.Now().Add(c.step) }
-
-func (c *clocks) now() credential.Instant { return credential.Clock(c.wall).Now() }
+// nowBy returns the instant that a wall clock and the monotonic clock of a synctest
+// bubble show.
+func nowBy(wall *clocktest.Wall) credential.Instant { return credential.Clock(wall.Now).Now() }
 
 func TestInstantIsJudgedByTheEarlierClock(t *testing.T) {
 	const life = time.Hour
@@ -38,12 +35,12 @@ func TestInstantIsJudgedByTheEarlierClock(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var c clocks
-				start := c.now()
+				var wall clocktest.Wall
+				start := nowBy(&wall)
 				expiry := start.Add(life)
 				time.Sleep(tt.elapsed)
-				c.step = tt.step
-				now := c.now()
+				wall.Step(tt.step)
+				now := nowBy(&wall)
 				if got := expiry.Sub(now); got != tt.left {
 					t.Errorf("Sub says %v left, want %v", got, tt.left)
 				}

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/wxbroker/wxbroker/pkg/clocktest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -43,11 +44,12 @@ func TestRemainingLifeSurvivesClocksThatDisagree(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				sender, receiver := &clocks{}, &clocks{step: tt.receiver}
-				sent := sentAccount(t, sender.now())
+				var sender, receiver clocktest.Wall
+				receiver.Step(tt.receiver)
+				sent := sentAccount(t, nowBy(&sender))
 				time.Sleep(30 * time.Second)
-				sender.step = tt.stepped
-				now := sender.now()
+				sender.Step(tt.stepped)
+				now := nowBy(&sender)
 
 				raw, err := proto.Marshal(sent.Wire(now))
 				if err != nil {
@@ -57,7 +59,7 @@ func TestRemainingLifeSurvivesClocksThatDisagree(t *testing.T) {
 				if err := proto.Unmarshal(raw, message); err != nil {
 					t.Fatal(err)
 				}
-				got, err := credential.FromWire(message, now.Wall(), receiver.now())
+				got, err := credential.FromWire(message, now.Wall(), nowBy(&receiver))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -75,10 +77,10 @@ func TestRemainingLifeSurvivesClocksThatDisagree(t *testing.T) {
 					if c.Kind != want.Kind || c.Version != want.Version || !c.Value.Equal(want.Value) {
 						t.Errorf("got %+v, want %+v", c, want)
 					}
-					if left, had := c.Expiry.Sub(receiver.now()), want.Expiry.Sub(now); left != had {
+					if left, had := c.Expiry.Sub(nowBy(&receiver)), want.Expiry.Sub(now); left != had {
 						t.Errorf("%s has %v left, want %v", c.Kind, left, had)
 					}
-					if c.Replaced.IsZero() != want.Replaced.IsZero() || !c.Replaced.IsZero() && c.Replaced.Sub(receiver.now()) != want.Replaced.Sub(now) {
+					if c.Replaced.IsZero() != want.Replaced.IsZero() || !c.Replaced.IsZero() && c.Replaced.Sub(nowBy(&receiver)) != want.Replaced.Sub(now) {
 						t.Errorf("%s is replaced at %v, want %v", c.Kind, c.Replaced, want.Replaced)
 					}
 				}

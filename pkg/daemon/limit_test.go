@@ -22,12 +22,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wxbroker/wxbroker/pkg/daemon"
+	"github.com/wxbroker/wxbroker/pkg/grpctest"
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
 )
 
@@ -178,13 +178,7 @@ func TestLimitUnderGRPC(t *testing.T) {
 		grpc_health_v1.RegisterHealthServer(server, health.NewServer())
 		go func() { _ = server.Serve(c.Limit("grpc", raw, room)) }()
 		defer server.Stop()
-		client, err := grpc.NewClient("passthrough:broker",
-			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return raw.DialContext(ctx) }),
-			grpc.WithTransportCredentials(insecure.NewCredentials()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer client.Close()
+		client := grpctest.Connect(t, raw.DialContext)
 		for round := range 3 {
 			for range room + 1 {
 				silent, err := raw.Dial()

@@ -11,8 +11,8 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
-	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/wxbroker/wxbroker/pkg/grpctest"
 	"github.com/wxbroker/wxbroker/pkg/tlsfile"
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
 	"github.com/wxbroker/wxbroker/pkg/uplink"
@@ -21,7 +21,7 @@ import (
 // broker is a gRPC server that notes who calls it.
 type broker struct {
 	grpc_health_v1.UnimplementedHealthServer
-	dial func(context.Context) (net.Conn, error)
+	dial grpctest.Dial
 	stop func()
 	// held is closed once a call is held up.
 	held chan struct{}
@@ -38,21 +38,27 @@ func serve(t *testing.T, files tlsfile.Files) *broker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return serveOn(t, listener, files, func(ctx context.Context) (net.Conn, error) {
+	b, server := newBroker(t, files)
+	b.dial = func(ctx context.Context) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "tcp", listener.Addr().String())
-	})
+	}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	return b
 }
 
 // serveInBubble is serve in a bubble.
 func serveInBubble(t *testing.T, files tlsfile.Files) *broker {
 	t.Helper()
-	listener := bufconn.Listen(64 << 10)
-	return serveOn(t, listener, files, listener.DialContext)
+	b, server := newBroker(t, files)
+	b.dial = grpctest.Serve(t, server)
+	return b
 }
 
-func serveOn(t *testing.T, listener net.Listener, files tlsfile.Files, dial func(context.Context) (net.Conn, error)) *broker {
+// newBroker returns a broker, and the server that is to serve it.
+func newBroker(t *testing.T, files tlsfile.Files) (*broker, *grpc.Server) {
 	t.Helper()
-	b := &broker{dial: dial, held: make(chan struct{})}
+	b := &broker{held: make(chan struct{})}
 	var options []grpc.ServerOption
 	if files.Cert != "" {
 		source, _, err := tlsfile.Load(t.Context(), files)
@@ -67,10 +73,8 @@ func serveOn(t *testing.T, listener net.Listener, files tlsfile.Files, dial func
 	}
 	server := grpc.NewServer(options...)
 	grpc_health_v1.RegisterHealthServer(server, b)
-	go func() { _ = server.Serve(listener) }()
 	b.stop = server.Stop
-	t.Cleanup(server.Stop)
-	return b
+	return b, server
 }
 
 // Check answers a call, unless it is to be held up.
@@ -102,8 +106,7 @@ func (b *broker) last() (tokens []string, serial string) {
 // connect opens a connection over link, whatever the address.
 func (b *broker) connect(t *testing.T, link *uplink.Link) *grpc.ClientConn {
 	t.Helper()
-	dial := grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return b.dial(ctx) })
-	conn, err := grpc.NewClient("passthrough:///broker", append(link.Dial(), dial)...)
+	conn, err := grpc.NewClient("passthrough:///broker", append(link.Dial(), grpctest.Over(b.dial))...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func TestSteppedWallClockOpensTheStreamAnew(t *testing.T) {
 				for _, d := range tt.steps {
 					w.checkOpen(s)
 					time.Sleep(time.Minute)
-					w.stepClock(d)
+					w.clock.Step(d)
 				}
 				stepped := time.Now()
 				if !tt.anew {

@@ -135,7 +135,7 @@ func TestExpiryMovesWhileTheVersionStays(t *testing.T) {
 func (w *world) left() time.Duration {
 	w.t.Helper()
 	synctest.Wait()
-	return w.current()[0].Credentials[0].Expiry.Sub(credential.Clock(w.clock).Now())
+	return w.current()[0].Credentials[0].Expiry.Sub(credential.Clock(w.clock.Now).Now())
 }
 
 func TestOlderVersionDoesNotMoveTheExpiry(t *testing.T) {
@@ -157,7 +157,7 @@ func TestRemainingLifeIsRightThoughTheEdgesClockIsWrong(t *testing.T) {
 		t.Run(wrong.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := start(t, nil)
-				w.stepClock(wrong) // before anything was told
+				w.clock.Step(wrong) // before anything was told
 				s, _ := w.next()
 				s.tell(t, 1, list(account("wx1", cred(ticket, 5, "five"))), "wx1 jsapi_ticket 5")
 				if got := w.left(); got != time.Hour {

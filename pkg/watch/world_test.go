@@ -14,10 +14,11 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/wxbroker/wxbroker/pkg/clocktest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/grpctest"
 	"github.com/wxbroker/wxbroker/pkg/watch"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
@@ -33,13 +34,13 @@ type world struct {
 	t      *testing.T
 	client *watch.Client
 	broker broker
+	clock  clocktest.Wall
 	// running ends when Run has returned.
 	running sync.WaitGroup
 	stop    context.CancelFunc
 
 	mu      sync.Mutex
-	step    time.Duration // how far the wall clock was stepped
-	dial    func(context.Context) (net.Conn, error)
+	dial    grpctest.Dial
 	onApply func()
 	applied [][]credential.Account
 }
@@ -48,18 +49,15 @@ type world struct {
 func start(t *testing.T, change func(*watch.Options)) *world {
 	t.Helper()
 	w := &world{t: t, broker: broker{opened: make(chan *stream)}}
-	listener := bufconn.Listen(64 << 10)
 	// The broker's rpc package allows this many pings and no more.
 	server := grpc.NewServer(grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}))
 	wxbrokerv1.RegisterCredentialServiceServer(server, &w.broker)
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(server.Stop)
-	w.dial = listener.DialContext
+	w.dial = grpctest.Serve(t, server)
 	options := watch.Options{
 		Target: "passthrough:///broker",
 		Dial: []grpc.DialOption{
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			grpctest.Over(func(ctx context.Context) (net.Conn, error) {
 				w.mu.Lock()
 				dial := w.dial
 				w.mu.Unlock()
@@ -67,7 +65,7 @@ func start(t *testing.T, change func(*watch.Options)) *world {
 			}),
 		},
 		Kinds: []credential.Kind{credential.JSAPITicket, credential.AccessToken},
-		Clock: w.clock, Log: slog.New(slog.DiscardHandler), Apply: w.apply,
+		Clock: w.clock.Now, Log: slog.New(slog.DiscardHandler), Apply: w.apply,
 	}
 	if change != nil {
 		change(&options)
@@ -83,19 +81,7 @@ func start(t *testing.T, change func(*watch.Options)) *world {
 	return w
 }
 
-func (w *world) clock() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return time.Now().Add(w.step)
-}
-
-func (w *world) stepClock(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.step += d
-}
-
-func (w *world) setDial(dial func(context.Context) (net.Conn, error)) {
+func (w *world) setDial(dial grpctest.Dial) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.dial = dial
