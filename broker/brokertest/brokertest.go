@@ -30,7 +30,7 @@ type Config struct {
 	Accounts []Account
 	// DialWeChat opens connections to the simulated WeChat, which has two hosts,
 	// wechat.invalid:80 and, when that fails, wechat2.invalid:80.
-	DialWeChat func(ctx context.Context, host string) (net.Conn, error)
+	DialWeChat func(ctx context.Context, network, host string) (net.Conn, error)
 	// TLS secures the gRPC listener, where it names files.
 	TLS tlsfile.Files
 	// Apps say who may do what; without any, everybody everything.
@@ -73,8 +73,8 @@ func Start(t testing.TB, c Config) *Broker {
 	b := &Broker{grpc: bufconn.Listen(64 << 10)}
 	options := app.Options{
 		Version: "test", Log: c.Log, Clock: c.Clock, GRPC: b.grpc, Ops: bufconn.Listen(1 << 10),
-		DialWeChat: func(ctx context.Context, _, host string) (net.Conn, error) {
-			return b.wires.add(c.DialWeChat(ctx, host))
+		DialWeChat: func(ctx context.Context, network, host string) (net.Conn, error) {
+			return b.wires.add(c.DialWeChat(ctx, network, host))
 		},
 	}
 	if c.Disk != nil {

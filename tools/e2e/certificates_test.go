@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -26,6 +25,8 @@ import (
 
 	"github.com/wxbroker/wxbroker/broker/brokertest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
+	"github.com/wxbroker/wxbroker/pkg/grpctest"
+	"github.com/wxbroker/wxbroker/pkg/logtest"
 	"github.com/wxbroker/wxbroker/pkg/tlsfile"
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
 	"github.com/wxbroker/wxbroker/pkg/watch"
@@ -125,7 +126,7 @@ func TestCertificatesAreReplaced(t *testing.T) {
 				Clock: time.Now, Log: quiet, Apply: func([]credential.Account) { states.Add(1) },
 				Dial: []grpc.DialOption{
 					grpc.WithTransportCredentials(credentials.NewTLS(source.Client(tlstest.DNSName))),
-					grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+					grpctest.Over(func(ctx context.Context) (net.Conn, error) {
 						dials.Add(1)
 						return w.dial(ctx)
 					}),
@@ -246,7 +247,7 @@ func TestWhatACertificateIsGoodFor(t *testing.T) {
 				w := newWorld(t, wechatsim.Settings{}, brokertest.Account{})
 				w.config.TLS = tlsfile.Files{Cert: cert, Key: key, CA: ca.Write(t, dir)}
 				w.config.Apps = []brokertest.App{{Name: "web", Identities: []string{tlstest.URI}, Accounts: []string{appid}, Grants: []string{"sign"}}}
-				var log journal
+				var log logtest.Log
 				w.config.Log = slog.New(slog.NewTextHandler(&log, nil))
 				w.startBroker(t)
 
@@ -255,14 +256,10 @@ func TestWhatACertificateIsGoodFor(t *testing.T) {
 				must(t, err)
 				pool := x509.NewCertPool()
 				pool.AddCert(ca.Cert)
-				conn, err := grpc.NewClient("passthrough:///broker",
-					grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
-						RootCAs: pool, ServerName: tlstest.DNSName, MinVersion: tls.VersionTLS13,
-						GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil },
-					})),
-					grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return w.dial(ctx) }))
-				must(t, err)
-				defer conn.Close()
+				conn := grpctest.Connect(t, w.dial, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
+					RootCAs: pool, ServerName: tlstest.DNSName, MinVersion: tls.VersionTLS13,
+					GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil },
+				})))
 				_, err = healthv1.NewHealthClient(conn).Check(t.Context(), new(healthv1.HealthCheckRequest))
 				synctest.Wait()
 				said := strings.Contains(log.String(), "action=connect outcome=refused") && strings.Contains(log.String(), "incompatible key usage")
@@ -272,22 +269,4 @@ func TestWhatACertificateIsGoodFor(t *testing.T) {
 			})
 		})
 	}
-}
-
-// journal is a log that is read while it is written.
-type journal struct {
-	mu  sync.Mutex
-	out bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.out.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.out.String()
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/wxbroker/wxbroker/broker/brokertest"
 	"github.com/wxbroker/wxbroker/edge/edgetest"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
-	"github.com/wxbroker/wxbroker/tools/internal/network"
+	"github.com/wxbroker/wxbroker/pkg/wechatsim/simtest"
 	"github.com/wxbroker/wxbroker/tools/internal/page"
 )
 
@@ -46,11 +46,10 @@ func newWorld(t *testing.T, settings wechatsim.Settings, account brokertest.Acco
 		Accounts: []wechatsim.Account{{AppID: appid, Secret: secret}},
 		Settings: settings,
 	})}
-	listener := network.Serve(t, w.sim)
 	w.config = brokertest.Config{
 		Data:       filepath.Join(t.TempDir(), "wxbroker.db"),
 		Accounts:   []brokertest.Account{account},
-		DialWeChat: func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) },
+		DialWeChat: simtest.Serve(t, w.sim).Dial,
 		Clock:      time.Now, Log: quiet,
 	}
 	return w

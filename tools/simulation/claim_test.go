@@ -1,16 +1,12 @@
 package simulation
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
 	"github.com/wxbroker/wxbroker/broker/brokertest"
+	"github.com/wxbroker/wxbroker/pkg/grpctest"
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -47,14 +43,12 @@ func (w *world) claim(ahead time.Duration) {
 	}
 	subscription := &wxbrokerv1.Subscription{EdgeName: "somebody"}
 	for _, k := range b.Status(appid).Kinds {
-		version := max(k.Version, w.wall().UnixMilli()) + 1 + ahead.Milliseconds()
+		version := max(k.Version, w.clock.Now().UnixMilli()) + 1 + ahead.Milliseconds()
 		subscription.Kinds = append(subscription.Kinds, k.Kind.Wire())
 		subscription.Held = append(subscription.Held, &wxbrokerv1.HeldVersion{Appid: appid, Kind: k.Kind.Wire(), Version: version})
 	}
-	conn, err := grpc.NewClient("passthrough:///broker", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return w.dial(ctx) }))
-	w.must(err)
-	defer conn.Close()
+	conn := grpctest.Connect(w.t, w.dial)
+	defer conn.Close() // a month has many claims
 	stream, err := wxbrokerv1.NewCredentialServiceClient(conn).Watch(w.t.Context())
 	w.must(err)
 	w.must(stream.Send(&wxbrokerv1.WatchRequest{Request: &wxbrokerv1.WatchRequest_Subscription{Subscription: subscription}}))

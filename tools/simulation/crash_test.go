@@ -159,7 +159,7 @@ func (w *world) expectNoToken(b *brokertest.Broker) {
 	for _, k := range b.Status(appid).Kinds {
 		if k.Kind == credential.AccessToken && k.Version > 0 && k.LastError == nil && !k.Unsaved {
 			w.tokens = w.tokenCalls()
-			w.noTokenUntil = k.NextTry.Add(-time.Duration(w.step.Load()))
+			w.noTokenUntil = k.NextTry.Add(-w.clock.Stepped())
 		}
 	}
 }
@@ -306,7 +306,7 @@ func newMachine(r *rand.Rand) (string, func(*world)) {
 	return fmt.Sprintf("the broker moves to a machine whose clock is %v behind, without its database", behind), func(w *world) {
 		w.kill(&crash{at: now, times: 1, down: func() time.Duration { return time.Second }, damage: func(w *world) {
 			lose(w)
-			w.step.Add(-int64(behind))
+			w.clock.Step(-behind)
 			for _, e := range w.edges {
 				e.uneven = true
 			}

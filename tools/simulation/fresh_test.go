@@ -72,7 +72,7 @@ func (w *world) checkExpiry() {
 	const rounding = 2 * time.Second
 	ends := w.ends()
 	for _, k := range w.broker.Status(appid).Kinds {
-		left := k.Expiry.Sub(w.wall())
+		left := k.Expiry.Sub(w.clock.Now())
 		if end, ok := ends[tickets[k.Kind]]; ok && left > end+rounding {
 			w.failf("promise 1: the broker hands out the %s for %v, and WeChat says %v", k.Kind, left, end)
 		}

@@ -157,7 +157,7 @@ func (w *world) checkSpread(calm bool) {
 
 // checkAhead: no edge has pushed versions further into the future than it may.
 func (w *world) checkAhead() {
-	if now := w.wall(); now.After(w.latest) {
+	if now := w.clock.Now(); now.After(w.latest) {
 		w.latest = now
 	}
 	w.mu.Lock()
@@ -199,7 +199,7 @@ func (w *world) checkBudget() {
 		return
 	}
 	for _, s := range b.Status(appid).Budget {
-		if left := s.Reset.Sub(w.wall()); s.Limit > 50 && s.Used >= s.Limit && left > time.Hour {
+		if left := s.Reset.Sub(w.clock.Now()); s.Limit > 50 && s.Used >= s.Limit && left > time.Hour {
 			w.failf("promise 2: the %d calls of %s are spent %v before WeChat counts anew", s.Limit, s.API, left)
 		}
 	}
@@ -213,7 +213,7 @@ func (w *world) perQuietHour() int {
 	perHour := func(lifetime time.Duration) int { return 1 + int(time.Hour/(lifetime*4/5)) }
 	most := 3*perHour(w.lifetime) + w.tickets*(7+4*perHour(w.ticketLifetime))
 	switch {
-	case w.step.Load() != 0 || w.profile.crashes:
+	case w.clock.Stepped() != 0 || w.profile.crashes:
 		// After a step of the clock a ticket can look older than it is. It is then read
 		// every three minutes until its end.
 		most += w.tickets * 20

@@ -197,7 +197,7 @@ func brokerClock(r *rand.Rand) (string, func(*world)) {
 	d := stepped(r)
 	return fmt.Sprintf("the broker's clock is stepped by %v", d), func(w *world) {
 		w.disturb(3 * time.Minute)()
-		w.step.Add(int64(d))
+		w.clock.Step(d)
 		for _, e := range w.edges {
 			e.uneven = true
 		}
@@ -213,7 +213,7 @@ func edgeClock(r *rand.Rand) (string, func(*world)) {
 	}
 	return fmt.Sprintf("the clock of edge-%d is stepped by %v", which, d), func(w *world) {
 		w.disturb(25 * time.Second)()
-		w.edges[which].step.Add(int64(d))
+		w.edges[which].clock.Step(d)
 		w.edges[which].uneven = true
 		w.link()
 	}

@@ -17,12 +17,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/grpc/test/bufconn"
-
 	"github.com/wxbroker/wxbroker/broker/brokertest"
 	"github.com/wxbroker/wxbroker/edge/edgetest"
+	"github.com/wxbroker/wxbroker/pkg/clocktest"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+	"github.com/wxbroker/wxbroker/pkg/wechatsim/simtest"
 	"github.com/wxbroker/wxbroker/tools/internal/network"
 )
 
@@ -45,13 +45,13 @@ type world struct {
 	latency time.Duration      // of WeChat's answers when nothing is wrong
 	config  brokertest.Config
 	disk    *brokertest.Disk
-	wechat  *bufconn.Listener
+	wechat  *simtest.Server
 	edges   []*edge
 	events  []event // to come, in order
 
-	step      atomic.Int64 // of the broker's wall clock, nanoseconds
-	latest    time.Time    // the latest time that this clock ever showed
-	hostsDown atomic.Int32 // how many faults keep the first host down
+	clock     clocktest.Wall // the broker's
+	latest    time.Time      // the latest time that this clock ever showed
+	hostsDown atomic.Int32   // how many faults keep the first host down
 	secret    *brokertest.SecretFile
 	reset     string // the AppSecret at WeChat since somebody reset it
 	calls     *calls
@@ -88,7 +88,7 @@ type edge struct {
 	*edgetest.Edge
 	name     string
 	net      *network.Network
-	step     atomic.Int64 // of its wall clock, nanoseconds
+	clock    clocktest.Wall
 	versions map[credential.Kind]int64
 	holding  *holdingLog
 	// uneven is set from a step of the edge's clock, or of the broker's, until it is calm.
@@ -150,7 +150,7 @@ func run(t *testing.T, seed uint64, p profile, days int, calls *calls) {
 	w.disk = &brokertest.Disk{File: p.crashes, Write: w.write}
 	w.config = brokertest.Config{
 		Data: filepath.Join(dir, "wxbroker.db"), Disk: w.disk, Accounts: []brokertest.Account{account},
-		DialWeChat: w.dialWeChat, Clock: w.wall,
+		DialWeChat: w.dialWeChat, Clock: w.clock.Now,
 	}
 	var closeLog func()
 	w.config.Log, closeLog = w.openLog()
@@ -260,19 +260,16 @@ func (w *world) startWeChat(settings wechatsim.Settings) {
 	w.sim = wechatsim.New(wechatsim.Config{
 		Accounts: []wechatsim.Account{{AppID: appid, Secret: firstWord}}, Settings: settings, OnCall: w.called,
 	})
-	w.wechat = network.Serve(w.t, w.sim)
+	w.wechat = simtest.Serve(w.t, w.sim)
 }
 
 // dialWeChat connects to one of WeChat's two hosts.
-func (w *world) dialWeChat(ctx context.Context, host string) (net.Conn, error) {
+func (w *world) dialWeChat(ctx context.Context, protocol, host string) (net.Conn, error) {
 	if host == "wechat.invalid:80" && w.hostsDown.Load() > 0 {
 		return nil, errors.New("no route to host")
 	}
-	return w.wechat.DialContext(ctx)
+	return w.wechat.Dial(ctx, protocol, host)
 }
-
-// wall is the broker's wall clock.
-func (w *world) wall() time.Time { return time.Now().Add(time.Duration(w.step.Load())) }
 
 func (w *world) startBroker() {
 	w.link()
@@ -304,7 +301,7 @@ func (w *world) startEdge(e *edge) {
 	e.Edge = edgetest.Start(w.t, edgetest.Config{
 		Name: e.name, Dial: e.net.Dial, LocalKeys: localKey,
 		Log:   slog.New(&historian{h: w.history, who: e.name, heard: e.holding.heard}),
-		Clock: func() time.Time { return time.Now().Add(time.Duration(e.step.Load())) },
+		Clock: e.clock.Now,
 	})
 	w.link()
 }
