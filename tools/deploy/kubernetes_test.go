@@ -18,7 +18,7 @@ func TestKubernetes(t *testing.T) {
 	edge, _ := c.edge(t)
 	edge.start(t).ready(t, c.ports["7611"])
 	wechat.accepts(t, c.ports["7610"])
-	if said := running.said(); strings.Contains(said, "level=WARN") || strings.Contains(said, "level=ERROR") {
+	if said := running.output.String(); strings.Contains(said, "level=WARN") || strings.Contains(said, "level=ERROR") {
 		t.Error("the broker is not content with the example")
 	}
 
@@ -44,7 +44,7 @@ func TestKubernetes(t *testing.T) {
 	write(t, itsFiles.text(t, "/run/secrets/wxbroker/token"), c.token(t, "another", "wxbroker"))
 	refused := stranger.with(":"+c.ports["7610"], ":0").with(":"+c.ports["7611"], ":0").start(t)
 	refused.says(t, "no app has the identity k8s:"+c.namespace+":another")
-	if strings.Contains(refused.said(), "holding") {
+	if strings.Contains(refused.output.String(), "holding") {
 		t.Error("an edge that nobody has heard of has been given something")
 	}
 }

@@ -1,9 +1,7 @@
 package deploy
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -11,33 +9,18 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/wxbroker/wxbroker/pkg/logtest"
+	"github.com/wxbroker/wxbroker/tools/internal/programs"
 )
 
 // bin is where TestMain builds the programs.
 var bin string
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "wxbroker-deploy-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		bin = dir + "/"
-		build := exec.Command("go", "build", "-o", bin, "../../broker/cmd/wxbroker", "../../edge/cmd/wxedge", "../../pkg/cmd/wxsim")
-		build.Stdout, build.Stderr = os.Stderr, os.Stderr
-		if err := build.Run(); err != nil {
-			fmt.Fprintln(os.Stderr, "building the programs:", err)
-			return 1
-		}
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(programs.Run(m, &bin)) }
 
 // relocation says where the test has the directories and ports of an example.
 type relocation struct {
@@ -89,7 +72,7 @@ type program struct {
 // command returns the program as a command. Variables of this process do not configure
 // it.
 func (p program) command(ctx context.Context) *exec.Cmd {
-	command := exec.CommandContext(ctx, bin+p.name, p.args...)
+	command := exec.CommandContext(ctx, filepath.Join(bin, p.name), p.args...)
 	command.Env, command.Dir = append([]string{"PATH="}, p.env...), p.dir
 	return command
 }
@@ -118,23 +101,8 @@ func (p program) with(old, replacement string) program {
 type process struct {
 	name    string
 	command *exec.Cmd
+	output  logtest.Log
 	done    chan struct{}
-
-	mu  sync.Mutex
-	log bytes.Buffer
-}
-
-// Write takes the process's output.
-func (p *process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.Write(b)
-}
-
-func (p *process) said() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.String()
 }
 
 // start starts the program, and returns once it is up or has ended. Its ports were free
@@ -147,7 +115,7 @@ func (p program) start(t *testing.T) *process {
 	defer tick.Stop()
 	for {
 		started := p.launch(t)
-		for ended := false; !ended && !strings.Contains(started.said(), ` is up"`); {
+		for ended := false; !ended && !strings.Contains(started.output.String(), ` is up"`); {
 			select {
 			case <-started.done:
 				ended = true
@@ -156,7 +124,7 @@ func (p program) start(t *testing.T) *process {
 			case <-tick.C:
 			}
 		}
-		if !strings.Contains(started.said(), "the address is in use by another program") {
+		if !strings.Contains(started.output.String(), "the address is in use by another program") {
 			return started
 		}
 		select {
@@ -172,7 +140,7 @@ func (p program) launch(t *testing.T) *process {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	started := &process{name: p.name, command: p.command(ctx), done: make(chan struct{})}
-	started.command.Stdout, started.command.Stderr = started, started
+	started.command.Stdout, started.command.Stderr = &started.output, &started.output
 	started.command.Cancel = func() error { return started.command.Process.Signal(syscall.SIGTERM) }
 	started.command.WaitDelay = 20 * time.Second
 	if err := started.command.Start(); err != nil {
@@ -187,7 +155,7 @@ func (p program) launch(t *testing.T) *process {
 		cancel()
 		<-started.done
 		if t.Failed() {
-			t.Logf("%s %s:\n%s", p.name, strings.Join(p.args, " "), started.said())
+			t.Logf("%s %s:\n%s", p.name, strings.Join(p.args, " "), started.output.String())
 		}
 	})
 	return started
@@ -222,7 +190,7 @@ func (p *process) ready(t *testing.T, port string) {
 // says waits for a text in its log.
 func (p *process) says(t *testing.T, text string) {
 	t.Helper()
-	p.await(t, "it says "+text, func() bool { return strings.Contains(p.said(), text) })
+	p.await(t, "it says "+text, func() bool { return strings.Contains(p.output.String(), text) })
 }
 
 // readyz returns the HTTP status of /readyz, 0 without an answer.

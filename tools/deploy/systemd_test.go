@@ -100,7 +100,7 @@ func TestSystemd(t *testing.T) {
 	signing := edge.start(t)
 	signing.ready(t, m.ports["7611"])
 	wechat.accepts(t, m.ports["7610"])
-	if said := running.said(); strings.Contains(said, "level=WARN") || strings.Contains(said, "level=ERROR") {
+	if said := running.output.String(); strings.Contains(said, "level=WARN") || strings.Contains(said, "level=ERROR") {
 		t.Error("the broker is not content with the example")
 	}
 

@@ -19,30 +19,13 @@ import (
 	"time"
 
 	"github.com/wxbroker/wxbroker/edge/edgetest"
+	"github.com/wxbroker/wxbroker/tools/internal/programs"
 )
 
 // bin is where TestMain builds the programs.
 var bin string
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "wxbroker-e2e-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		bin = dir
-		build := exec.Command("go", "build", "-o", bin+string(filepath.Separator),
-			"../../broker/cmd/wxbroker", "../../edge/cmd/wxedge", "../../pkg/cmd/wxsim")
-		build.Stdout, build.Stderr = os.Stderr, os.Stderr
-		if err := build.Run(); err != nil {
-			fmt.Fprintln(os.Stderr, "building the programs:", err)
-			return 1
-		}
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(programs.Run(m, &bin)) }
 
 // process is a program that runs.
 type process struct {

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/wxbroker/wxbroker/pkg/logtest"
 )
 
 // sdk is an SDK of other people's.
@@ -40,7 +42,7 @@ type driver struct {
 
 	dir   string // where the driver and its SDK leave files
 	steps io.WriteCloser
-	out   *output
+	out   *logtest.Log
 	read  int // how many bytes of out were taken
 }
 
@@ -58,7 +60,7 @@ func drive(t *testing.T, s sdk, host, secret, caFile string) *driver {
 		"PATH=" + os.Getenv("PATH"), "NODE_EXTRA_CA_CERTS=" + caFile,
 		"WX_HOST=" + host, "WX_APPID=" + appid, "WX_SECRET=" + secret,
 	}
-	d := &driver{sdk: s, dir: t.TempDir(), out: new(output), process: &process{command: command, log: new(output)}}
+	d := &driver{sdk: s, dir: t.TempDir(), out: new(logtest.Log), process: &process{command: command, log: new(logtest.Log)}}
 	command.Dir, command.Stdout, command.Stderr = d.dir, d.out, d.log
 	d.steps, err = command.StdinPipe()
 	must(t, err)

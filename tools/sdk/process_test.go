@@ -6,9 +6,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/wxbroker/wxbroker/pkg/logtest"
 )
 
 // patience bounds every wait.
@@ -17,33 +18,14 @@ const patience = 30 * time.Second
 // process is a program that runs.
 type process struct {
 	command *exec.Cmd
-	log     *output
+	log     *logtest.Log
 	done    chan struct{} // closed when it has ended
-}
-
-// output is what a program has written.
-type output struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.text = append(o.text, p...)
-	return len(p), nil
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return string(o.text)
 }
 
 // start runs a program from bin until the test's end.
 func start(t *testing.T, name string, args ...string) *process {
 	t.Helper()
-	p := &process{command: exec.CommandContext(t.Context(), filepath.Join(bin, name), args...), log: new(output)}
+	p := &process{command: exec.CommandContext(t.Context(), filepath.Join(bin, name), args...), log: new(logtest.Log)}
 	p.command.Stderr = p.log
 	p.begin(t)
 	return p

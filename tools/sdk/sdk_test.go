@@ -16,6 +16,7 @@ import (
 	_ "github.com/wxbroker/wxbroker/broker/brokertest"
 	_ "github.com/wxbroker/wxbroker/edge/edgetest"
 	_ "github.com/wxbroker/wxbroker/pkg/wechatsim"
+	"github.com/wxbroker/wxbroker/tools/internal/programs"
 )
 
 var (
@@ -34,21 +35,7 @@ func TestMain(m *testing.M) {
 			}
 			return m.Run()
 		}
-		dir, err := os.MkdirTemp("", "wxbroker-sdk-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		bin = dir
-		build := exec.Command("go", "build", "-o", bin+string(filepath.Separator),
-			"../../broker/cmd/wxbroker", "../../edge/cmd/wxedge", "../../pkg/cmd/wxsim")
-		build.Stdout, build.Stderr = os.Stderr, os.Stderr
-		if err := build.Run(); err != nil {
-			fmt.Fprintln(os.Stderr, "building the programs:", err)
-			return 1
-		}
-		return m.Run()
+		return programs.Run(m, &bin)
 	}())
 }
 
