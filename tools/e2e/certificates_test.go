@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -248,7 +247,7 @@ func TestWhatACertificateIsGoodFor(t *testing.T) {
 				w.config.TLS = tlsfile.Files{Cert: cert, Key: key, CA: ca.Write(t, dir)}
 				w.config.Apps = []brokertest.App{{Name: "web", Identities: []string{tlstest.URI}, Accounts: []string{appid}, Grants: []string{"sign"}}}
 				var log logtest.Log
-				w.config.Log = slog.New(slog.NewTextHandler(&log, nil))
+				w.config.Log = log.Logger()
 				w.startBroker(t)
 
 				issued := ca.Issue(t, func(c *x509.Certificate) { c.ExtKeyUsage = tt.usages })
