@@ -38,6 +38,7 @@ func TestAFileSystemThatHangs(t *testing.T) {
 						t.Errorf("again: %v", err)
 					}
 				}
+				synctest.Wait()
 				if begun != 1 {
 					t.Errorf("%d readings were begun", begun)
 				}
