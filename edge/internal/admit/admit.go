@@ -1,14 +1,17 @@
-// Package admit says who may ask an edge for more than a signature: for a
-// credential, or for a call to WeChat.
+// Package admit says who may ask an edge for more than a signature: for a credential,
+// or for a call to WeChat.
 //
-// A caller presents one of four things. Its edge's own paths take a local key as
-// bearer alone ([Door.Key]). WeChat's paths take it in the place of the AppSecret
-// too ([Door.Secret]), or an access_token that this edge knows or an alias of one
-// ([Door.Token]); those about a page's user also a user's OAuth token, which only
-// the broker can judge ([Door.User]).
+// A caller can present one of four things:
 //
-// The rule to keep: who presents nothing that is known learns nothing, not even
-// which accounts there are. Everything is refused where there is no local key.
+//   - A local key as bearer token. The edge's own paths take nothing else ([Door.Key]).
+//   - A local key in the place of the AppSecret, on WeChat's paths ([Door.Secret]).
+//   - An access_token that this edge knows, or an alias of one, on WeChat's paths
+//     ([Door.Token]).
+//   - A user's OAuth token, on WeChat's paths about a page's user. Only the broker can
+//     judge it ([Door.User]).
+//
+// The rule to keep: a caller that presents nothing known learns nothing, not even which
+// accounts there are. Where there is no local key, everything is refused.
 package admit
 
 import (
@@ -25,26 +28,26 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
-// Door lets callers in. Keys may be nil: then it lets in nobody.
+// Door admits callers. Keys may be nil. Then Door admits nobody.
 type Door struct {
 	State *signing.State
 	Keys  *localkey.Source
 }
 
-// Caller is who is let in, as far as it is known also beside an error.
+// Caller is an admitted caller. Beside an error it has what is known of the caller.
 type Caller struct {
-	Name  string // as the audit has it
+	Name  string // the caller's name in the audit
 	Key   string // the name of the local key, "" where it is not known
-	AppID string // "" where it is not said
-	// Proven is not set where only an OAuth token of a user's may be: the broker
-	// knows those.
+	AppID string // "" where the caller names no account
+	// Proven is set where the caller has proved who it is. It is not set where the
+	// caller presents only a user's OAuth token, which the broker has to judge.
 	Proven bool
 }
 
 var (
-	// ErrNoKeys is returned by [Door.Key] where nothing unlocks anything.
+	// ErrNoKeys is returned by [Door.Key] where the edge has no local keys.
 	ErrNoKeys = errors.New("this edge has no local key")
-	// ErrNoKey is returned by [Door.Key] to who presents none.
+	// ErrNoKey is returned by [Door.Key] for a caller that presents none of the keys.
 	ErrNoKey = errors.New("no local key of this edge is presented")
 )
 
@@ -63,15 +66,15 @@ func (d Door) Key(r *http.Request) (name string, err error) {
 	return name, nil
 }
 
-// bearer returns the name of the local key that is presented as RFC 6750 has it.
+// bearer returns the name of the local key that is presented in RFC 6750's form.
 func (d Door) bearer(r *http.Request) (name string, ok bool) {
 	scheme, presented, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	name, ok = d.Keys.Current().Match(strings.TrimLeft(presented, " ")) // RFC 9110 has one space or more
+	name, ok = d.Keys.Current().Match(strings.TrimLeft(presented, " ")) // RFC 9110 allows several spaces
 	return name, ok && strings.EqualFold(scheme, "Bearer")
 }
 
-// Token lets in who presents a local key as bearer, an access_token that this edge
-// knows, or an alias of one. Its errors are [wxapi.Refusal]s.
+// Token admits a caller that presents a local key as bearer token, an access_token that
+// this edge knows, or an alias of one. Its errors are [wxapi.Refusal]s.
 func (d Door) Token(r *http.Request, token string) (Caller, error) {
 	if !d.Keys.Current().Any() {
 		return Caller{}, wxapi.InvalidCredential.Say(noKeys)
@@ -79,7 +82,7 @@ func (d Door) Token(r *http.Request, token string) (Caller, error) {
 	who, known := d.byToken(token)
 	name, bearer := d.bearer(r)
 	switch {
-	case bearer: // and the token, if there is one, says of which account
+	case bearer: // the token, if there is one, names the account
 		return Caller{name, name, who.AppID, true}, nil
 	case known:
 		return who, nil
@@ -89,8 +92,8 @@ func (d Door) Token(r *http.Request, token string) (Caller, error) {
 	return Caller{}, wxapi.InvalidCredential.Say("")
 }
 
-// byToken returns who presents an access_token that this edge knows, or an alias
-// of one.
+// byToken returns the caller that presents an access_token that this edge knows, or an
+// alias of one.
 func (d Door) byToken(token string) (Caller, bool) {
 	now := time.Now()
 	for _, account := range d.State.Accounts() {
@@ -104,8 +107,9 @@ func (d Door) byToken(token string) (Caller, bool) {
 	return Caller{}, false
 }
 
-// Secret returns the account of an appid to who presents a local key as its
-// secret. Its errors are [wxapi.Refusal]s and the State's.
+// Secret admits a caller that presents a local key in the place of an account's
+// AppSecret. It returns the caller and the account. Its errors are [wxapi.Refusal]s and
+// the State's.
 func (d Door) Secret(appid, secret string) (Caller, credential.Account, error) {
 	keys := d.Keys.Current()
 	if !keys.Any() {
@@ -124,33 +128,34 @@ func (d Door) Secret(appid, secret string) (Caller, credential.Account, error) {
 	return who, account, err
 }
 
-// UserRequest is what a caller of the paths under /sns/ presents in the query.
+// UserRequest has what a caller of a path under /sns/ presents in the query.
 type UserRequest struct {
 	Path                 string
 	AppID, Secret, Token string
 	Refreshes            bool // there is a refresh_token
 }
 
-// User lets in who presents a local key, as bearer or as secret, or a user's
-// token, which the broker has to know. Its errors are those of Secret.
-func (d Door) User(r *http.Request, asked UserRequest) (Caller, error) {
+// User admits a caller that presents a local key, as bearer token or in the place of the
+// AppSecret. It also lets through a caller with a user's OAuth token, which the broker
+// has to judge. Its errors are those of Secret.
+func (d Door) User(r *http.Request, request UserRequest) (Caller, error) {
 	name, bearer := d.bearer(r)
 	switch {
 	case bearer:
 		return Caller{Name: name, Key: name, Proven: true}, nil
-	case asked.AppID == "" && (asked.Path == wxapi.PathCode || asked.Secret != ""):
+	case request.AppID == "" && (request.Path == wxapi.PathCode || request.Secret != ""):
 		return Caller{}, wxapi.MissingAppID.Say("")
-	case asked.Path == wxapi.PathCode && asked.Secret == "":
+	case request.Path == wxapi.PathCode && request.Secret == "":
 		return Caller{}, wxapi.MissingSecret.Say("")
-	case asked.Secret != "":
-		who, _, err := d.Secret(asked.AppID, asked.Secret)
+	case request.Secret != "":
+		who, _, err := d.Secret(request.AppID, request.Secret)
 		return who, err
 	case !d.Keys.Current().Any():
 		return Caller{}, wxapi.InvalidCredential.Say(noKeys)
-	case asked.Token == "" && !asked.Refreshes:
+	case request.Token == "" && !request.Refreshes:
 		return Caller{}, wxapi.MissingToken.Say("")
-	case wxapi.CanBeAppID(asked.AppID):
-		return Caller{AppID: asked.AppID}, nil
+	case wxapi.CanBeAppID(request.AppID):
+		return Caller{AppID: request.AppID}, nil
 	}
 	return Caller{}, nil
 }

@@ -12,16 +12,17 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 )
 
-// refusal is an error that the caller is told as it is.
+// refusal is an error whose message goes to the caller as it is.
 type refusal struct {
 	status  int
 	message string
-	// errcode is WeChat's, where it is WeChat that refuses, and retry when that
-	// ends, if known.
+	// errcode is WeChat's, where WeChat refuses. retry is when WeChat's refusal
+	// ends, zero where nobody knows.
 	errcode int
 	retry   time.Time
-	// once is set where asking again may do it once more.
-	once bool
+	// mayHaveActed is set where the failed request may have had its effect. A second
+	// request would have it twice.
+	mayHaveActed bool
 }
 
 func (r *refusal) Error() string { return r.message }
@@ -30,21 +31,21 @@ func refuse(status int, format string, args ...any) error {
 	return &refusal{status: status, message: fmt.Sprintf(format, args...)}
 }
 
-// retryAfter is when a caller that was told this status may ask again, in
-// seconds: 503, about how long an edge needs to find its broker again.
+// retryAfter has the Retry-After of an answer by its status, in seconds. For a 503 it
+// is about how long an edge needs to find its broker again.
 var retryAfter = map[int]string{http.StatusServiceUnavailable: "5", http.StatusTooManyRequests: "1"}
 
 // failure returns the status and the answer for err.
 func failure(w http.ResponseWriter, err error) (int, any) {
 	status := statusOf(err)
-	if status == http.StatusUnauthorized { // RFC 9110 wants to hear how
+	if status == http.StatusUnauthorized { // RFC 9110 requires the header
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
 	var known *refusal
 	switch {
 	case errors.As(err, &known) && !known.retry.IsZero():
 		w.Header().Set("Retry-After", secondsUntil(known.retry))
-	case known != nil && known.once: // nobody is told to repeat what may have been done
+	case known != nil && known.mayHaveActed: // no Retry-After, which would invite a repetition
 	case retryAfter[status] != "":
 		w.Header().Set("Retry-After", retryAfter[status])
 	}
@@ -55,7 +56,7 @@ func failure(w http.ResponseWriter, err error) (int, any) {
 	return status, answer
 }
 
-// secondsUntil is for a Retry-After.
+// secondsUntil returns the value of a Retry-After header that ends at when.
 func secondsUntil(when time.Time) string {
 	return strconv.Itoa(max(1, int(math.Ceil(time.Until(when).Seconds()))))
 }

@@ -20,39 +20,41 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 )
 
-// API answers pages and apps. It is an http.Handler; all fields are required,
-// but Keys, Report and Calls.
+// API answers pages and apps. It is an http.Handler. All fields but Keys and Broker are
+// required.
 type API struct {
 	State *signing.State
-	// Keys unlock what hands out credentials or calls WeChat; nil refuses it to
-	// everybody.
+	// Keys unlock the paths that hand out credentials or call WeChat. Where Keys is
+	// nil, these paths refuse everybody.
 	Keys *localkey.Source
-	// Broker is told of refused credentials, and calls WeChat. It is required where
-	// there are Keys.
+	// Broker takes reports of refused credentials, and makes calls to WeChat. It is
+	// required where there are Keys.
 	Broker *broker.Client
-	// Audit is told of everything that takes a key, done or refused.
+	// Audit records every request that takes a key, granted or refused.
 	Audit func(audit.Entry)
-	// Answered is told of every answer, by route and HTTP status.
+	// Answered is called after every answer, with its route and HTTP status.
 	Answered func(route string, status int)
 
 	once   sync.Once
 	policy *cors.Cors // see origins
 }
 
-// route is one path: the methods it takes and what answers them.
+// route is one path: the methods that it takes, and the function that answers.
 type route struct {
-	// methods are nil where stream sees to them: WeChat's paths take others.
+	// methods are nil where stream checks the method itself, as WeChat's paths do.
 	methods []string
-	// handle returns what is sent as JSON.
+	// handle returns the value that is sent as JSON.
 	handle func(a *API, r *http.Request) (any, error)
-	// stream, in place of handle, answers by itself.
+	// stream sends the answer itself. A route has either handle or stream.
 	stream wechatapi.Serve
-	// shared is set where pages of other origins may read the answer.
-	shared bool
-	// acts is set where a GET does what a HEAD, which should only look, must not.
-	acts bool
-	// waits is how long handle may take, where the server would not wait for it.
-	waits time.Duration
+	// crossOrigin is set where pages of other origins may read the answer.
+	crossOrigin bool
+	// hasEffect is set where a GET has an effect. A HEAD must not have one, and is
+	// refused.
+	hasEffect bool
+	// timeout is how long handle may take, where that is longer than the server's
+	// own timeout.
+	timeout time.Duration
 }
 
 var (
@@ -60,15 +62,15 @@ var (
 	onlyGet   = []string{http.MethodGet}
 	onlyPost  = []string{http.MethodPost}
 	routes    = map[string]route{
-		"/v1/jsapi/config":    {methods: getOrPost, handle: (*API).config, shared: true},
-		"/v1/jsapi/signature": {methods: onlyPost, handle: (*API).signature, shared: true},
+		"/v1/jsapi/config":    {methods: getOrPost, handle: (*API).config, crossOrigin: true},
+		"/v1/jsapi/signature": {methods: onlyPost, handle: (*API).signature, crossOrigin: true},
 		"/v1/report":          {methods: onlyPost, handle: (*API).report},
-		"/v1/template/send":   {methods: onlyPost, handle: (*API).template, waits: broker.Timeout},
-		"/v1/oauth/openid":    {methods: onlyGet, handle: (*API).openID, acts: true, waits: 2 * broker.Timeout},
+		"/v1/template/send":   {methods: onlyPost, handle: (*API).template, timeout: broker.Timeout},
+		"/v1/oauth/openid":    {methods: onlyGet, handle: (*API).openID, hasEffect: true, timeout: 2 * broker.Timeout},
 		"/v1/oauth/url":       {methods: onlyGet, handle: (*API).oauthURL},
-		"/getApi":             {methods: getOrPost, handle: (*API).getAPI, shared: true},
-		"/all":                {methods: getOrPost, handle: (*API).all, shared: true},
-		"/nonce":              {methods: getOrPost, handle: (*API).nonce, shared: true},
+		"/getApi":             {methods: getOrPost, handle: (*API).getAPI, crossOrigin: true},
+		"/all":                {methods: getOrPost, handle: (*API).all, crossOrigin: true},
+		"/nonce":              {methods: getOrPost, handle: (*API).nonce, crossOrigin: true},
 		"/token":              {methods: getOrPost, handle: (*API).token},
 		"/ticket":             {methods: getOrPost, handle: (*API).ticket},
 	}
@@ -77,8 +79,8 @@ var (
 // mediaPath is the path of a file, and of its HD voice.
 var mediaPath = regexp.MustCompile(`^/v1/media/([^/]+)(/jssdk)?$`)
 
-// find returns the route of a path and its name for the metrics, which must not
-// grow with what strangers ask for.
+// find returns the route of a path and its name in the metrics. Names are few, because
+// the metrics must not grow with the paths that strangers ask for.
 func (a *API) find(path string) (name string, found route, ok bool) {
 	if found, ok = routes[path]; ok {
 		return path, found, true
@@ -91,12 +93,12 @@ func (a *API) find(path string) (name string, found route, ok bool) {
 	return name, route{stream: serve}, ok
 }
 
-// door lets in who may have a credential, or a call made.
+// door decides who may have a credential, or let the broker call WeChat.
 func (a *API) door() admit.Door { return admit.Door{State: a.State, Keys: a.Keys} }
 
 // ServeHTTP answers one request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if routes[r.URL.Path].shared {
+	if routes[r.URL.Path].crossOrigin {
 		a.origins().ServeHTTP(w, r, a.serve)
 		return
 	}
@@ -108,11 +110,11 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		name = "other"
 	}
-	err := route.takes(w, r)
+	err := route.check(w, r)
 	if err == nil && route.stream != nil {
 		status, whole := route.stream(w, r)
 		a.Answered(name, status)
-		if !whole { // so that nobody takes the half for the whole
+		if !whole { // end the connection, so that the client notices that a part is missing
 			panic(http.ErrAbortHandler)
 		}
 		return
@@ -137,17 +139,17 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 	a.Answered(name, status)
 }
 
-// takes says why the route does not take a request, nil if it does.
-func (t route) takes(w http.ResponseWriter, r *http.Request) error {
+// check returns why the route does not take a request, nil if it does.
+func (t route) check(w http.ResponseWriter, r *http.Request) error {
 	if t.handle == nil && t.stream == nil {
 		return refuse(http.StatusNotFound, "there is nothing at this path")
 	}
-	if t.methods == nil || t.shared && isPreflight(r) {
+	if t.methods == nil || t.crossOrigin && isPreflight(r) {
 		return nil
 	}
 	// A HEAD is a GET whose answer's body net/http leaves out.
 	method := r.Method
-	if method == http.MethodHead && !t.acts {
+	if method == http.MethodHead && !t.hasEffect {
 		method = http.MethodGet
 	}
 	if !slices.Contains(t.methods, method) {
@@ -157,14 +159,14 @@ func (t route) takes(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// answer returns what is sent as JSON, nil for nothing.
+// answer returns the value that is sent as JSON, nil for an empty answer.
 func (a *API) answer(w http.ResponseWriter, r *http.Request, t route) (any, error) {
-	if t.shared && isPreflight(r) {
+	if t.crossOrigin && isPreflight(r) {
 		return nil, preflight(w)
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	if t.waits > 0 {
-		transfer.Await(w, t.waits)
+	if t.timeout > 0 {
+		transfer.ExtendDeadline(w, t.timeout)
 	}
 	return t.handle(a, r)
 }

@@ -15,12 +15,12 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// callNames are the parameters of a call in the query.
-var callNames = names{"appid": anywhere}
+// callNames are the parameters that a call may have in the query.
+var callNames = parameterNames{"appid": anywhere}
 
-// caller returns the account that a call is for, and the one that is named
-// where it is none.
-func (a *API) caller(given raw, grant credential.Grant) (string, error) {
+// callAccount returns the account that a call is for. Beside an error it returns the
+// appid that the request names, for the audit.
+func (a *API) callAccount(given rawParameters, grant credential.Grant) (string, error) {
 	if len(given["appid"]) > 1 {
 		return "", refuse(http.StatusBadRequest, "appid is given %d times", len(given["appid"]))
 	}
@@ -32,8 +32,8 @@ func (a *API) caller(given raw, grant credential.Grant) (string, error) {
 	return cmp.Or(appid, named), err
 }
 
-// ask has a small call made for who has presented a local key, and reads WeChat's
-// answer. Its errors are gRPC statuses, that WeChat refuses among them.
+// ask lets the broker make a small call for a caller that has presented a local key,
+// and reads WeChat's answer. Its errors are gRPC statuses, also where WeChat refuses.
 func (a *API) ask(r *http.Request, entry audit.Entry, head *wxbrokerv1.CallHead, body []byte, answer any) error {
 	head.Appid, head.Proven = entry.AppID, true
 	raw, err := a.Broker.Ask(r.Context(), entry.LocalKey, head, body)
@@ -41,21 +41,21 @@ func (a *API) ask(r *http.Request, entry audit.Entry, head *wxbrokerv1.CallHead,
 		return err
 	}
 	raw = withoutControls(raw)
-	var said struct {
+	var refusal struct {
 		ErrCode wxapi.Code `json:"errcode"`
 		ErrMsg  string     `json:"errmsg"`
 	}
-	switch err := json.Unmarshal(raw, &said); {
-	case err == nil && said.ErrCode != 0:
-		return said.ErrCode.Refuse(said.ErrMsg, time.Now())
+	switch err := json.Unmarshal(raw, &refusal); {
+	case err == nil && refusal.ErrCode != 0:
+		return refusal.ErrCode.Refuse(refusal.ErrMsg, time.Now())
 	case err != nil || json.Unmarshal(raw, answer) != nil:
 		return wxapi.Refusal{Message: "system error: WeChat's answer is not what it documents"}.Status(codes.Unavailable)
 	}
 	return nil
 }
 
-// withoutControls returns JSON without the bytes that none may have: WeChat passes
-// on what its users type, and a user's name is not to cost a login.
+// withoutControls returns JSON without control characters, which no string in it may have.
+// WeChat passes on what its users type, and a user's name must not make a login fail.
 func withoutControls(raw []byte) []byte {
 	return bytes.Map(func(r rune) rune {
 		if r < ' ' {

@@ -10,9 +10,10 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
-// brokerSays turns the status of what was asked of the broker into what the
-// caller is told: WeChat's own errcode and errmsg where there are.
-func brokerSays(err error, asked string) error {
+// brokerRefusal turns a status from the broker into an error for the caller. It has
+// WeChat's own errcode and errmsg where there are some. request is what the broker was
+// asked for.
+func brokerRefusal(err error, request string) error {
 	s := status.Convert(err)
 	message := cmp.Or(s.Message(), "the broker answers "+s.Code().String())
 	code := wxapi.HTTPStatus(s.Code())
@@ -21,19 +22,19 @@ func brokerSays(err error, asked string) error {
 	}
 	switch code {
 	case http.StatusForbidden:
-		return refuse(code, "the broker refuses this edge's %s: %s", asked, message)
+		return refuse(code, "the broker refuses this edge's %s: %s", request, message)
 	case http.StatusServiceUnavailable:
 		return refuse(code, "the broker cannot be asked: %s", message)
 	}
 	return refuse(code, "%s", message)
 }
 
-// onlyOnce returns an error of brokerSays for what may have been done although
-// it failed: a message may be on its way, and a code used up.
-func onlyOnce(err error) error {
+// withoutRetry takes an error of brokerRefusal and marks it where the failed call may
+// have had its effect. A message may be on its way, or a code may be used up.
+func withoutRetry(err error) error {
 	var known *refusal
 	if errors.As(err, &known) && known.status == http.StatusServiceUnavailable {
-		known.once = true
+		known.mayHaveActed = true
 	}
 	return err
 }

@@ -1,16 +1,17 @@
-// Package httpapi is the edge's HTTP API for pages and the apps behind them: the
-// paths that are ours. WeChat's own are package wechatapi's, to which everything
-// else is handed.
+// Package httpapi is the edge's HTTP API for pages and the apps behind them. It has
+// the edge's own paths. Package wechatapi has WeChat's paths, and gets every other
+// request.
 //
-// Every answer is JSON (that to a preflight is empty, and a file is what it is) and
-// carries Cache-Control: no-store. An error is {"errcode": N, "errmsg": "…"} with a
-// fitting HTTP status, which errcode repeats unless it is WeChat's.
+// Every answer is JSON, except for the empty answer to a preflight and for files. Every
+// answer carries Cache-Control: no-store. An error is {"errcode": N, "errmsg": "…"}
+// with a fitting HTTP status. Its errcode repeats the HTTP status, unless it is an
+// errcode of WeChat's.
 //
-// The rule to keep: a request that could mean two things is refused, and says what
-// to send. Half a URL signed is worse than none.
+// The rule to keep: refuse a request that could mean two things, and say in the
+// refusal what to send. A signature over half a URL is worse than none.
 //
-// docs/http-api.md describes each path. api.go has the table of them. What may be
-// in a request, and why so little, is in request.go; which pages of other origins
-// may read an answer, in origin.go. What is asked of WeChat is made of the broker's
-// calls (ask.go).
+// docs/http-api.md describes each path, and api.go has the table of them. request.go
+// reads a request, and parameters.go has what pages may send and why it is so little.
+// origin.go says which pages of other origins may read an answer. ask.go lets the
+// broker make small calls to WeChat.
 package httpapi

@@ -7,13 +7,13 @@ import (
 	"unicode/utf8"
 )
 
-// addJSON reads a JSON object. Members that are not ours mean nothing; one that
-// is ours may be there once, though encoding/json would take the last.
-func (given raw) addJSON(body []byte, ours names) error {
+// addJSON reads a JSON object. It ignores members that are not ours. A member that is
+// ours may be there only once, although encoding/json would take the last.
+func (given rawParameters) addJSON(body []byte, ours parameterNames) error {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	start, err := decoder.Token()
-	// encoding/json would replace what is not UTF-8, and another URL than the
-	// page's would be signed.
+	// encoding/json would replace bytes that are not UTF-8, and the edge would sign
+	// another URL than the page's.
 	if err != nil || start != json.Delim('{') || !json.Valid(body) || !utf8.Valid(body) {
 		return refuse(http.StatusBadRequest, "the body is not a JSON object, though its content type says so")
 	}
@@ -49,8 +49,8 @@ func (given raw) addJSON(body []byte, ours names) error {
 	return nil
 }
 
-// jsonValues returns a member's value as a form would have it. Numbers are
-// taken as written, so none is rounded on the way.
+// jsonValues returns a member's value as a form would have it. A number stays as it is
+// written, so none is rounded.
 func jsonValues(name string, value json.RawMessage) ([]string, bool) {
 	var text string
 	switch value[0] {

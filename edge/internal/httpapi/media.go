@@ -20,18 +20,18 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
-// oneRange is a Range that may be answered with a part. Any other means the
-// whole, as RFC 9110 lets it.
+// oneRange matches a Range that may be answered with a part. Any other is answered with
+// the whole file, as RFC 9110 allows.
 var oneRange = regexp.MustCompile(`^bytes=(\d{1,18}-\d{0,18}|-\d{1,18})$`)
 
-// errEnough ends a download whose head is all that was wanted.
+// errEnough ends a download of which only the head is wanted.
 var errEnough = errors.New("the head is all that is wanted")
 
 type videoAnswer struct {
 	VideoURL string `json:"video_url"`
 }
 
-// file downloads a file.
+// file answers with a file that was uploaded to WeChat.
 func (a *API) file(w http.ResponseWriter, r *http.Request) (status int, whole bool) {
 	entry := audit.Entry{Action: audit.Media}
 	f := transfer.NewFlow(w)
@@ -56,10 +56,10 @@ func (a *API) download(w http.ResponseWriter, f *transfer.Flow, r *http.Request,
 	if !wxapi.IsMediaID(path[1]) {
 		return refuse(http.StatusBadRequest, "the path does not end with a media_id")
 	}
-	if entry.AppID, err = a.caller(given, credential.Media); err != nil {
+	if entry.AppID, err = a.callAccount(given, credential.Media); err != nil {
 		return err
 	}
-	transfer.Await(w, 2*broker.Stall) // for what WeChat says of it, and for its first byte
+	transfer.ExtendDeadline(w, 2*broker.Stall) // once for WeChat's head, and once for the first byte
 	err = media.Get(r.Context(), a.Broker, entry.LocalKey,
 		media.Request{AppID: entry.AppID, MediaID: path[1], HDVoice: path[2] != "", Range: wantedRange(r)},
 		media.Sink{Piece: f.Piece, Head: func(head media.Head) error {
@@ -73,16 +73,16 @@ func (a *API) download(w http.ResponseWriter, f *transfer.Flow, r *http.Request,
 	case errors.Is(err, errEnough):
 		return nil
 	case err == nil:
-		return f.Whole()
+		return f.CheckLength()
 	case !f.Begun():
-		return brokerSays(err, "call")
+		return brokerRefusal(err, "call")
 	}
 	return err
 }
 
-// wantedRange returns the Range of a request, if it may be answered with a part. With
-// an If-Range it may only if the file is still the same, which nobody knows: it
-// has no ETag.
+// wantedRange returns the Range of a request that may be answered with a part, "" for
+// any other. A request with an If-Range gets the whole file. It allows a part only of
+// the same file as before, and without an ETag nobody knows whether it is the same.
 func wantedRange(r *http.Request) string {
 	given := r.Header["Range"]
 	if r.Method != http.MethodGet || len(given) != 1 || r.Header["If-Range"] != nil || !oneRange.MatchString(given[0]) {
@@ -91,7 +91,7 @@ func wantedRange(r *http.Request) string {
 	return given[0]
 }
 
-// beginFile begins the answer with a file, or is the answer for a video.
+// beginFile begins the answer with a file. For a video it sends the whole answer.
 func beginFile(f *transfer.Flow, head media.Head) {
 	if head.VideoURL != "" {
 		f.Send(func(w http.ResponseWriter) int {
@@ -117,19 +117,20 @@ func beginFile(f *transfer.Flow, head media.Head) {
 	f.Begin(http.StatusPartialContent, part.Length)
 }
 
-// contentType returns what WeChat says a file is, if that is a type.
-func contentType(said string) string {
-	if _, _, err := mime.ParseMediaType(said); err != nil || !strings.Contains(said, "/") {
+// contentType returns the content type that WeChat gives, if it has the form of one.
+func contentType(given string) string {
+	if _, _, err := mime.ParseMediaType(given); err != nil || !strings.Contains(given, "/") {
 		return "application/octet-stream"
 	}
-	return said
+	return given
 }
 
-// attachment has the file saved, not shown: it is somebody else's, and a page
-// in it would be one of the edge's origin. The name is for whoever knows RFC
-// 6266, and in ASCII for who does not.
-func attachment(said string) string {
-	name := filename.Safe(said)
+// attachment returns a Content-Disposition that makes browsers save the file and not
+// show it. The file is somebody else's, and a page in it would run with the edge's
+// origin. The header has the name in RFC 6266's form, and in ASCII for clients that do
+// not know that form.
+func attachment(given string) string {
+	name := filename.Safe(given)
 	if name == "" {
 		return "attachment"
 	}

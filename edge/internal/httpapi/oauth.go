@@ -11,17 +11,17 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/jsapi"
 )
 
-var oauthNames = names{"appid": anywhere, "redirect_uri": anywhere, "scope": anywhere, "state": anywhere}
+var oauthNames = parameterNames{"appid": anywhere, "redirect_uri": anywhere, "scope": anywhere, "state": anywhere}
 
-// stateForm is WeChat's.
+// stateForm is the form of a state that WeChat takes.
 var stateForm = regexp.MustCompile(`^[A-Za-z0-9]{0,128}$`)
 
 type urlAnswer struct {
 	URL string `json:"url"`
 }
 
-// oauthURL builds the address that a page sends its user to. WeChat wants its
-// parameters in that order.
+// oauthURL builds the address to which a page sends its user. WeChat wants the
+// parameters in this order.
 func (a *API) oauthURL(r *http.Request) (answer any, err error) {
 	entry := audit.Entry{Action: audit.OAuthURL}
 	defer func() { a.audit(r, entry, err) }()
@@ -32,10 +32,10 @@ func (a *API) oauthURL(r *http.Request) (answer any, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := redirectable(r, given.one("redirect_uri")); err != nil {
+	if err := redirectable(r, given.value("redirect_uri")); err != nil {
 		return nil, err
 	}
-	scope, state := given.one("scope"), given.one("state")
+	scope, state := given.value("scope"), given.value("state")
 	switch {
 	case scope == "":
 		scope = "snsapi_base"
@@ -45,22 +45,21 @@ func (a *API) oauthURL(r *http.Request) (answer any, err error) {
 	if !stateForm.MatchString(state) {
 		return nil, refuse(http.StatusBadRequest, "state has a character that is no letter or digit of ASCII, or more than 128 of them, which WeChat does not take")
 	}
-	if entry.AppID, err = a.caller(given, credential.OAuth); err != nil {
+	if entry.AppID, err = a.callAccount(given, credential.OAuth); err != nil {
 		return nil, err
 	}
 	return urlAnswer{"https://open.weixin.qq.com/connect/oauth2/authorize?appid=" + entry.AppID +
-		"&redirect_uri=" + url.QueryEscape(given.one("redirect_uri")) + "&response_type=code&scope=" + scope + "&state=" + state + "#wechat_redirect"}, nil
+		"&redirect_uri=" + url.QueryEscape(given.value("redirect_uri")) + "&response_type=code&scope=" + scope + "&state=" + state + "#wechat_redirect"}, nil
 }
 
-// redirectable says why WeChat cannot send a user back to address, nil if it
-// can.
+// redirectable returns why WeChat cannot send a user back to address, nil if it can.
 func redirectable(r *http.Request, address string) error {
 	for name := range r.URL.Query() {
 		if oauthNames[name] == 0 {
 			return refuse(http.StatusBadRequest, "%q is no parameter of this path, and lost if it belongs to the redirect_uri: send redirect_uri=encodeURIComponent(address)", printable(name))
 		}
 	}
-	if strings.Contains(address, "#") { // as RFC 6749 has it
+	if strings.Contains(address, "#") { // RFC 6749 forbids a fragment
 		return refuse(http.StatusBadRequest, "redirect_uri has a fragment, which the code would end up before or in: leave it out, and keep in state what the page has to know")
 	}
 	if _, err := jsapi.ParseURL(address); err != nil {

@@ -21,10 +21,9 @@ import (
 )
 
 var (
-	openIDNames = names{"appid": anywhere, "code": anywhere, "lang": anywhere}
+	openIDNames = parameterNames{"appid": anywhere, "code": anywhere, "lang": anywhere}
 
-	// codeForm bounds a code. WeChat says no more of it than that it has 512
-	// bytes at most.
+	// codeForm bounds a code. WeChat documents only that it has 512 bytes at most.
 	codeForm = regexp.MustCompile(`^[[:graph:]]{1,512}$`)
 )
 
@@ -47,8 +46,8 @@ type userInfo struct {
 	Privilege  []string `json:"privilege"`
 }
 
-// openID turns a code into who its user is. The code is as good as that until
-// it is used: nothing says it back.
+// openID exchanges a code for its user's identity. A code that is not used yet is as
+// good as that identity. So no answer, error or log repeats it.
 func (a *API) openID(r *http.Request) (answer any, err error) {
 	entry := audit.Entry{Action: audit.OAuth}
 	defer func() { a.audit(r, entry, err) }()
@@ -59,7 +58,7 @@ func (a *API) openID(r *http.Request) (answer any, err error) {
 	if err != nil {
 		return nil, err
 	}
-	code, lang := given.one("code"), given.one("lang")
+	code, lang := given.value("code"), given.value("lang")
 	switch {
 	case code == "":
 		return nil, refuse(http.StatusBadRequest, "code is missing: it is in the query of the page that WeChat came back to")
@@ -68,18 +67,18 @@ func (a *API) openID(r *http.Request) (answer any, err error) {
 	case lang != "" && lang != "zh_CN" && lang != "zh_TW" && lang != "en":
 		return nil, refuse(http.StatusBadRequest, "lang has to be zh_CN, zh_TW or en")
 	}
-	if entry.AppID, err = a.caller(given, credential.OAuth); err != nil {
+	if entry.AppID, err = a.callAccount(given, credential.OAuth); err != nil {
 		return nil, err
 	}
 	answer, err = a.user(r, entry, code, cmp.Or(lang, "zh_CN"))
 	if err != nil {
-		return nil, onlyOnce(brokerSays(err, "call"))
+		return nil, withoutRetry(brokerRefusal(err, "call"))
 	}
 	return answer, nil
 }
 
-// user turns a code into who its user is, with what the user agreed to show. Its
-// errors are gRPC statuses.
+// user exchanges a code for its user's identity, together with the details that the
+// user agreed to show. Its errors are gRPC statuses.
 func (a *API) user(r *http.Request, entry audit.Entry, code, lang string) (openIDAnswer, error) {
 	var page struct {
 		OpenID   string `json:"openid"`
@@ -110,7 +109,7 @@ func (a *API) user(r *http.Request, entry audit.Entry, code, lang string) (openI
 		Method: http.MethodGet, Path: wxapi.PathUserInfo,
 		Query: url.Values{"access_token": {page.Token}, "openid": {page.OpenID}, "lang": {lang}}.Encode(),
 	}, nil, &shown)
-	if err != nil { // the code is used up: what it gave is not to be lost
+	if err != nil { // the code is used up, so the caller still gets the identity
 		answer.UserInfoError = refusalOf(err)
 		return answer, nil
 	}
@@ -119,7 +118,8 @@ func (a *API) user(r *http.Request, entry audit.Entry, code, lang string) (openI
 	return answer, nil
 }
 
-// showsUser reports whether the user agreed to more than being recognised.
+// showsUser reports whether the user agreed to show details, and not only to be
+// recognised.
 func showsUser(scope string) bool {
 	for one := range strings.SplitSeq(scope, ",") {
 		if strings.TrimSpace(one) == "snsapi_userinfo" {
@@ -129,7 +129,7 @@ func showsUser(scope string) bool {
 	return false
 }
 
-// refusalOf returns what WeChat or the broker says in an error.
+// refusalOf returns the refusal of WeChat's or of the broker's that is in an error.
 func refusalOf(err error) *daemon.Refusal {
 	if wechat, ok := wxapi.RefusalIn(err); ok {
 		return &daemon.Refusal{ErrCode: int(wechat.Code), ErrMsg: wechat.Message}
@@ -137,8 +137,8 @@ func refusalOf(err error) *daemon.Refusal {
 	return &daemon.Refusal{ErrCode: int(wxapi.Busy), ErrMsg: status.Convert(err).Message()}
 }
 
-// clean returns it without control characters, which WeChat lets through, and with
-// a list of privileges whatever there are.
+// clean returns the details without control characters, which WeChat lets through. The
+// list of privileges is never nil, so that JSON has a list.
 func (u userInfo) clean() *userInfo {
 	for _, text := range []*string{&u.NickName, &u.Province, &u.City, &u.Country, &u.HeadImgURL} {
 		*text = strings.Map(func(r rune) rune {
@@ -152,8 +152,8 @@ func (u userInfo) clean() *userInfo {
 	return &u
 }
 
-// flag is 1 or 0. WeChat documents a number, and it may be written otherwise: a
-// code that is used up is not to be lost over that.
+// flag is 1 or 0. WeChat documents a number, but other forms are accepted. The code is
+// used up, and its answer must not be lost over a form.
 type flag int
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -165,8 +165,8 @@ func (f *flag) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// sex is 1 for a man, 2 for a woman and 0 where that is not known: a number, or one
-// in a string.
+// sex is 1 for a man, 2 for a woman and 0 where that is not known. JSON may have it as
+// a number, or as a number in a string.
 type sex int32
 
 // UnmarshalJSON implements [json.Unmarshaler].

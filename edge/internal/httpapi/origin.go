@@ -9,20 +9,20 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/jsapi"
 )
 
-// preflightAge is how long a browser may remember that it was allowed, in
-// seconds. Withdrawing a host takes that long to reach the browsers, but an
-// answer that it may not read is refused it at once.
+// preflightAge is how long a browser may remember the answer to a preflight, in
+// seconds. A host that is withdrawn may send requests for that long. But its pages
+// cannot read the answers any more from the first moment.
 const preflightAge = 600
 
-// origins says which pages of other origins may read an answer: those that the
-// accounts here sign for by name. Cookies and the like mean nothing here, so
-// none are asked for.
+// origins returns the rules for pages of other origins. A page may read an answer if
+// the sign_hosts of an account here name its host. Cookies and other browser
+// credentials mean nothing here, so they are not allowed.
 func (a *API) origins() *cors.Cors {
 	a.once.Do(func() {
 		a.policy = cors.New(cors.Options{
 			AllowOriginVaryRequestFunc: func(r *http.Request, origin string) (bool, []string) {
-				// Were there several, all would be told that they may.
-				return len(r.Header["Origin"]) == 1 && a.names(origin), nil
+				// With several Origin headers, the answer would allow each of them.
+				return len(r.Header["Origin"]) == 1 && a.signsFor(origin), nil
 			},
 			AllowedMethods:     getOrPost,
 			AllowedHeaders:     []string{"Content-Type"},
@@ -34,9 +34,9 @@ func (a *API) origins() *cors.Cors {
 	return a.policy
 }
 
-// names reports whether an account's sign_hosts name the host of an origin. An
-// account that may sign for any host names none.
-func (a *API) names(origin string) bool {
+// signsFor reports whether an account's sign_hosts name the host of an origin. The
+// empty sign_hosts of an account that may sign for any host name none.
+func (a *API) signsFor(origin string) bool {
 	page, err := jsapi.ParseURL(origin)
 	if err != nil {
 		return false
@@ -49,13 +49,13 @@ func (a *API) names(origin string) bool {
 	return rest == host && a.State.Names(page.Host(), page.EffectivePort())
 }
 
-// isPreflight tells a browser's question whether a page may ask from OPTIONS as
-// such.
+// isPreflight reports whether a request is a preflight: a browser's question whether a
+// page may send a request. Any other OPTIONS is not.
 func isPreflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
-// preflight refuses what origins has not allowed.
+// preflight returns an error for a preflight that the rules of origins do not allow.
 func preflight(w http.ResponseWriter) error {
 	if w.Header().Get("Access-Control-Allow-Origin") == "" {
 		return refuse(http.StatusForbidden,

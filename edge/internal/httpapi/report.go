@@ -17,13 +17,13 @@ import (
 const (
 	// maxValue bounds a credential that is reported, in bytes.
 	maxValue = 4 << 10
-	// catchUp is how long an answer waits for this edge to hold the newer value
-	// that it tells of: as long as a rotation may take to reach every edge.
+	// catchUp is how long the answer to a report waits for this edge to hold the newer
+	// value. It is as long as a rotation may take to reach every edge.
 	catchUp = 2 * time.Second
 )
 
-// reportNames are what a report is made of.
-var reportNames = names{"appid": anywhere, "kind": anywhere, "value": inBody, "sha256": anywhere}
+// reportNames are the parameters of a report.
+var reportNames = parameterNames{"appid": anywhere, "kind": anywhere, "value": inBody, "sha256": anywhere}
 
 type reportAnswer struct {
 	Reported int64 `json:"reported_version"`
@@ -54,9 +54,9 @@ func (a *API) report(r *http.Request) (answer any, err error) {
 	refused.AppID = appid
 	versions, err := a.Broker.Report(r.Context(), entry.LocalKey, refused)
 	if err != nil {
-		return nil, brokerSays(err, "report")
+		return nil, brokerRefusal(err, "report")
 	}
-	if versions.Current > versions.Reported { // whoever asks here next is to get that one
+	if versions.Current > versions.Reported { // so that the caller's next request here gets the newer value
 		ctx, cancel := context.WithTimeout(r.Context(), catchUp)
 		defer cancel()
 		a.State.Await(ctx, refused.AppID, refused.Kind, versions.Current)
@@ -64,15 +64,14 @@ func (a *API) report(r *http.Request) (answer any, err error) {
 	return reportAnswer(versions), nil
 }
 
-// report understands the parameters of a report. No error says a value or a
-// hash back.
-func (given raw) report() (broker.Report, error) {
+// report checks the parameters of a report. No error repeats a value or a hash.
+func (given rawParameters) report() (broker.Report, error) {
 	var r broker.Report
 	var err error
 	if r.AppID, err = given.appid(); err != nil {
 		return broker.Report{}, err
 	}
-	if r.Kind = credential.Kind(given.one("kind")); !r.Kind.IsKnown() {
+	if r.Kind = credential.Kind(given.value("kind")); !r.Kind.IsKnown() {
 		var names []string
 		for _, k := range credential.Kinds() {
 			names = append(names, string(k))

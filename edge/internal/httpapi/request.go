@@ -1,47 +1,29 @@
 package httpapi
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 
-	"github.com/wxbroker/wxbroker/pkg/jsapi"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
-const (
-	// maxBody bounds a request's body, in bytes.
-	maxBody = 64 << 10
-	// maxList bounds a list of API or tag names.
-	maxList = 200
-)
+// maxBody bounds a request's body, in bytes.
+const maxBody = 64 << 10
 
-// parameters are what a request asks for.
-type parameters struct {
-	url       string
-	hasURL    bool
-	appid     string
-	noncestr  string // "" for a fresh one
-	timestamp *int64 // nil for the present second
-	debug     bool
-	// The lists are nil where the request has none.
-	jsAPIList, openTagList []string
-}
+// rawParameters are a request's parameters before they are checked. They have every
+// value of every name that is ours, from the query and the body.
+type rawParameters map[string][]string
 
-// raw are a request's parameters before they are understood: every value of
-// every name that is ours, from query and body.
-type raw map[string][]string
+// parameterNames are the parameters that have a meaning at a path, and where each may
+// stand. A name without a meaning there must not be among them. A name that is not
+// among them shows that it belongs to a url that was not escaped.
+type parameterNames map[string]place
 
-// names are the parameters that mean something to a path, and where each may
-// stand. A name that means nothing there is not among them, or it would hide
-// that a url was not escaped.
-type names map[string]place
-
+// place is where in a request a parameter may stand.
 type place int
 
 const (
@@ -49,24 +31,9 @@ const (
 	inBody         // a secret: query strings end up in logs
 )
 
-// pageNames are what a page asks with.
-var pageNames = names{
-	"url": anywhere, "appid": anywhere, "noncestr": anywhere, "timestamp": anywhere,
-	"debug": anywhere, "jsApiList": anywhere, "openTagList": anywhere,
-}
-
-// readParameters reads what a page asks for.
-func readParameters(r *http.Request) (parameters, error) {
-	given, err := read(r, pageNames)
-	if err != nil {
-		return parameters{}, err
-	}
-	return given.understand()
-}
-
-// read reads query and body. A parameter may be in either, not in both.
-func read(r *http.Request, ours names) (raw, error) {
-	given := raw{}
+// read reads the query and the body. A parameter may be in either, but not in both.
+func read(r *http.Request, ours parameterNames) (rawParameters, error) {
+	given := rawParameters{}
 	if err := given.addForm(r.URL.RawQuery, ours); err != nil {
 		return nil, err
 	}
@@ -88,8 +55,8 @@ func read(r *http.Request, ours names) (raw, error) {
 	return given, nil
 }
 
-// addBody reads the body as what its content type says it is.
-func (given raw) addBody(r *http.Request, ours names) error {
+// addBody reads the body according to its content type.
+func (given rawParameters) addBody(r *http.Request, ours parameterNames) error {
 	body, err := io.ReadAll(r.Body)
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -114,10 +81,11 @@ func (given raw) addBody(r *http.Request, ours names) error {
 	}
 }
 
-// addForm reads a query or a form. Parameters that are not ours mean nothing
-// (a cache buster, say), unless they follow a url that was not escaped: then
-// they are most likely that URL's own, and what is left of it is only half.
-func (given raw) addForm(form string, ours names) error {
+// addForm reads a query or a form. It ignores parameters that are not ours, such as a
+// cache buster. But where such a parameter follows a url that was not escaped, it most
+// likely belongs to that URL, and the value of url is only half of it. Then addForm
+// refuses the request.
+func (given rawParameters) addForm(form string, ours parameterNames) error {
 	unescaped := false
 	for part := range strings.SplitSeq(form, "&") {
 		if part == "" && !unescaped {
@@ -144,55 +112,16 @@ func (given raw) addForm(form string, ours names) error {
 	return nil
 }
 
-// understand checks every parameter.
-func (given raw) understand() (parameters, error) {
-	var p parameters
-	var err error
-	if values := given["url"]; values != nil {
-		p.url, p.hasURL = values[0], true
-	}
-	if p.appid, err = given.appid(); err != nil {
-		return parameters{}, err
-	}
-	if values := given["noncestr"]; values != nil {
-		if err := jsapi.CheckNonce(values[0]); err != nil {
-			return parameters{}, refuse(http.StatusBadRequest, "%v", err)
-		}
-		p.noncestr = values[0]
-	}
-	if values := given["timestamp"]; values != nil {
-		timestamp, err := jsapi.ParseTimestamp(values[0])
-		if err != nil {
-			return parameters{}, refuse(http.StatusBadRequest, "%v", err)
-		}
-		p.timestamp = &timestamp
-	}
-	if values := given["debug"]; values != nil {
-		switch values[0] {
-		case "true", "1":
-			p.debug = true
-		case "false", "0", "":
-		default:
-			return parameters{}, refuse(http.StatusBadRequest, "debug is neither true nor false")
-		}
-	}
-	if p.jsAPIList, err = given.list("jsApiList"); err != nil {
-		return parameters{}, err
-	}
-	p.openTagList, err = given.list("openTagList")
-	return p, err
-}
-
-// one returns the value of a parameter that may be given once.
-func (given raw) one(name string) string {
+// value returns the value of a parameter that may be given only once, "" for none.
+func (given rawParameters) value(name string) string {
 	if values := given[name]; len(values) > 0 {
 		return values[0]
 	}
 	return ""
 }
 
-// appid returns the account that is named, "" if none is.
-func (given raw) appid() (string, error) {
+// appid returns the appid that the request names, "" for none.
+func (given rawParameters) appid() (string, error) {
 	values := given["appid"]
 	if len(values) == 0 || values[0] == "" {
 		return "", nil
@@ -203,59 +132,7 @@ func (given raw) appid() (string, error) {
 	return values[0], nil
 }
 
-// apiName is the form of the names of JS-SDK APIs and open tags.
-var apiName = regexp.MustCompile(`^[A-Za-z0-9:_-]{1,64}$`)
-
-// list reads a list: given several times, or separated by commas, or both, or
-// in a query as the text of a JSON list.
-func (given raw) list(name string) ([]string, error) {
-	if given[name] == nil {
-		return nil, nil
-	}
-	list := []string{}
-	for _, value := range given[name] {
-		var items []string
-		if json.Unmarshal([]byte(value), &items) != nil {
-			items = strings.Split(value, ",")
-		}
-		for _, item := range items {
-			if item = strings.TrimSpace(item); item == "" {
-				continue
-			}
-			if !apiName.MatchString(item) {
-				return nil, refuse(http.StatusBadRequest, "%s holds something that is not a name", name)
-			}
-			list = append(list, item)
-		}
-	}
-	if len(list) > maxList {
-		return nil, refuse(http.StatusBadRequest, "%s has more than %d names", name, maxList)
-	}
-	return list, nil
-}
-
-// page returns the page to be signed. Its URL comes from the page itself. Only
-// a request that the browser vouches to be from this very origin may leave it
-// out: its Referer is then the page's address.
-func (p parameters) page(r *http.Request) (jsapi.PageURL, error) {
-	address := p.url
-	if !p.hasURL {
-		address = r.Referer()
-		switch {
-		case r.Header.Get("Sec-Fetch-Site") != "same-origin":
-			return jsapi.PageURL{}, refuse(http.StatusBadRequest, "url is missing: send url=encodeURIComponent(location.href.split('#')[0])")
-		case address == "":
-			return jsapi.PageURL{}, refuse(http.StatusBadRequest, "url is missing, and so is a Referer to take it from")
-		}
-	}
-	page, err := jsapi.ParseURL(address)
-	if err != nil {
-		return jsapi.PageURL{}, refuse(http.StatusBadRequest, "%v", err)
-	}
-	return page, nil
-}
-
-// printable shortens and cleans what the caller sent, to say it back.
+// printable shortens and cleans text of the caller's, so that an error can repeat it.
 func printable(s string) string {
 	if len(s) > 32 {
 		s = s[:32] + "…"

@@ -48,28 +48,28 @@ func (a *API) reveal(r *http.Request, action audit.Action, kind credential.Kind)
 	return value, err
 }
 
-// audit tells what came of a request that takes a local key.
+// audit records the outcome of a request that takes a local key.
 func (a *API) audit(r *http.Request, entry audit.Entry, err error) {
 	a.Audit(entry.Of(r, statusOf(err), err))
 }
 
-// What a path does that takes a local key.
+// These texts say what a path does that takes a local key.
 const (
 	handsOut    = "hands out credentials"
 	callsWeChat = "calls WeChat"
 )
 
-// unlock returns the name of the local key that the caller of a path presents.
-// Such a path does something that not everybody may have it do.
-func (a *API) unlock(r *http.Request, does string) (name string, err error) {
+// unlock returns the name of the local key that the caller of a path presents. effect
+// says why the path takes a key.
+func (a *API) unlock(r *http.Request, effect string) (name string, err error) {
 	name, err = a.door().Key(r)
 	switch {
 	case errors.Is(err, admit.ErrNoKeys):
 		err = refuse(http.StatusForbidden,
-			"this path %s, and this edge has no local key to protect it with: give it one with --local-key-file", does)
+			"this path %s, and this edge has no local key to protect it with: give it one with --local-key-file", effect)
 	case err != nil:
 		err = refuse(http.StatusUnauthorized,
-			"this path %s: present a local key of this edge as Authorization: Bearer KEY", does)
+			"this path %s: present a local key of this edge as Authorization: Bearer KEY", effect)
 	}
 	return name, err
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/jsapi"
 )
 
-// legacyAPIs is what /getApi asks for when the page does not say.
+// legacyAPIs is the jsApiList of /getApi when the page sends none.
 var legacyAPIs = []string{"updateAppMessageShareData", "updateTimelineShareData"}
 
-// config answers with what wx.config takes.
+// config answers with the object that wx.config takes.
 func (a *API) config(r *http.Request) (any, error) { return a.wxConfig(r, []string{}) }
 
 // getAPI is config for pages that were written for other token servers.
@@ -69,7 +69,7 @@ func (*API) nonce(r *http.Request) (any, error) {
 	return nonceAnswer{jsapi.NewNonce()}, err
 }
 
-// sign reads a request for a signature and signs.
+// sign reads a request for a signature, and signs the page.
 func (a *API) sign(r *http.Request) (parameters, jsapi.Config, error) {
 	p, err := readParameters(r)
 	if err != nil {

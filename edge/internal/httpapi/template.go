@@ -19,8 +19,8 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// message is a template message, as WeChat takes it. AppID is ours: the account
-// that it is sent for.
+// message is a template message in WeChat's form. Only AppID is the edge's own: it
+// names the account that sends the message.
 type message struct {
 	AppID       string           `json:"appid,omitempty"`
 	ToUser      string           `json:"touser"`
@@ -33,7 +33,7 @@ type message struct {
 	TopColor    string           `json:"topcolor,omitempty"`
 }
 
-// miniProgram is what a message opens in place of a page.
+// miniProgram is the mini program that a message opens in place of a page.
 type miniProgram struct {
 	AppID    string `json:"appid"`
 	PagePath string `json:"pagepath,omitempty"`
@@ -41,15 +41,15 @@ type miniProgram struct {
 
 // datum fills one place of a template.
 type datum struct {
-	Value written `json:"value"`
+	Value literal `json:"value"`
 	Color string  `json:"color,omitempty"`
 }
 
-// written is a string, or a number as it is written: none is rounded.
-type written string
+// literal is a string, or a number in the digits of its JSON. So no number is rounded.
+type literal string
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (w *written) UnmarshalJSON(raw []byte) error {
+func (w *literal) UnmarshalJSON(raw []byte) error {
 	switch raw[0] {
 	case '"':
 		return json.Unmarshal(raw, (*string)(w))
@@ -57,7 +57,7 @@ func (w *written) UnmarshalJSON(raw []byte) error {
 		return &json.UnmarshalTypeError{Field: "a value in data"}
 	case 'n': // null
 	default:
-		*w = written(raw)
+		*w = literal(raw)
 	}
 	return nil
 }
@@ -73,7 +73,7 @@ func (a *API) template(r *http.Request) (answer any, err error) {
 	if entry.LocalKey, err = a.unlock(r, callsWeChat); err != nil {
 		return nil, err
 	}
-	given := raw{}
+	given := rawParameters{}
 	if err := given.addForm(r.URL.RawQuery, callNames); err != nil {
 		return nil, err
 	}
@@ -84,17 +84,18 @@ func (a *API) template(r *http.Request) (answer any, err error) {
 	if m.AppID != "" {
 		given["appid"] = append(given["appid"], m.AppID)
 	}
-	if entry.AppID, err = a.caller(given, credential.Template); err != nil {
+	if entry.AppID, err = a.callAccount(given, credential.Template); err != nil {
 		return nil, err
 	}
 	id, err := a.send(r, entry, m)
 	if err != nil {
-		return nil, onlyOnce(brokerSays(err, "call"))
+		return nil, withoutRetry(brokerRefusal(err, "call"))
 	}
 	return templateAnswer{strconv.FormatInt(id, 10)}, nil
 }
 
-// send has a message sent and returns its msgid. Its errors are gRPC statuses.
+// send lets the broker send a message, and returns its msgid. Its errors are gRPC
+// statuses.
 func (a *API) send(r *http.Request, entry audit.Entry, m message) (int64, error) {
 	m.AppID = ""
 	if m.Data == nil {
@@ -102,22 +103,22 @@ func (a *API) send(r *http.Request, entry audit.Entry, m message) (int64, error)
 	}
 	body := new(bytes.Buffer)
 	encoder := json.NewEncoder(body)
-	encoder.SetEscapeHTML(false) // WeChat shows the values as they are written
+	encoder.SetEscapeHTML(false) // WeChat shows escapes as they are
 	if err := encoder.Encode(m); err != nil {
 		return 0, wxapi.Refusal{Message: "the message cannot be written as JSON"}.Status(codes.InvalidArgument)
 	}
-	var said struct {
+	var answer struct {
 		ID msgid `json:"msgid"`
 	}
-	err := a.ask(r, entry, &wxbrokerv1.CallHead{Method: http.MethodPost, Path: wxapi.PathTemplate, ContentType: "application/json"}, body.Bytes(), &said)
-	if err == nil && said.ID == 0 {
+	err := a.ask(r, entry, &wxbrokerv1.CallHead{Method: http.MethodPost, Path: wxapi.PathTemplate, ContentType: "application/json"}, body.Bytes(), &answer)
+	if err == nil && answer.ID == 0 {
 		err = wxapi.Refusal{Message: "system error: WeChat's answer has no msgid: the message may have been sent"}.Status(codes.Unavailable)
 	}
-	return int64(said.ID), err
+	return int64(answer.ID), err
 }
 
-// msgid is above 2^53, so a float64 would round it. It is a number, or a string
-// where something in between is careful.
+// msgid is above 2^53, so a float64 would round it. WeChat sends a number. A gateway in
+// between may make a string of it.
 type msgid int64
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -125,8 +126,8 @@ func (m *msgid) UnmarshalJSON(raw []byte) error {
 	return json.Unmarshal(bytes.Trim(raw, `"`), (*int64)(m))
 }
 
-// readMessage reads a message from a body. No error says its content back, but
-// the name of a member that means nothing.
+// readMessage reads a message from a body. No error repeats the message's content. Only
+// the name of an unknown member is repeated.
 func readMessage(r *http.Request) (message, error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return message{}, refuse(http.StatusUnsupportedMediaType, "the body is not application/json by its content type")

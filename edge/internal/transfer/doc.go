@@ -1,8 +1,8 @@
-// Package transfer moves what may be large between a client and the edge, in
-// pieces: an answer to it (flow.go), and a request's body from it (upload.go).
+// Package transfer moves large bodies between a client and the edge, in pieces. It
+// sends answers to the client (flow.go), and reads the bodies of requests (upload.go).
 //
-// The rule to keep: whoever moves nothing for a while is not waited for, and
-// whoever moves something, however slowly, is. The server's own timeouts bound
-// whole requests and would cut off what is large, so each piece has a deadline of
-// its own here, and none is left over for what comes after it.
+// The rule to keep: wait for a client that makes progress, however slow above a minimum,
+// and cut off a client that makes none. The server's own timeouts bound whole requests
+// and would cut off large ones. So each piece has a deadline of its own here. No
+// deadline of a piece stays in force for what comes after it.
 package transfer

@@ -27,7 +27,7 @@ func answering(length int64, pieces int, piece string, ended chan<- outcome) htt
 			}
 		}
 		if err == nil {
-			err = f.Whole()
+			err = f.CheckLength()
 		}
 		o := f.End(err, nil)
 		ended <- outcome{o, time.Now()}

@@ -1,12 +1,12 @@
-// Package wechatapi is the part of the edge's HTTP API that has WeChat's own shape:
-// an SDK that is pointed at an edge in place of WeChat finds it here.
+// Package wechatapi is the part of the edge's HTTP API that has WeChat's own form. It
+// is for SDKs whose address of WeChat is set to an edge.
 //
-// The access_token and tickets are answered from what the edge holds (token.go,
-// ticket.go). The broker makes any other call (forward.go). The local key is what
-// such a program has for an AppSecret, and what it gets for an access_token lets it
-// in (package admit).
+// The edge answers with the access_token and the tickets that it holds (token.go,
+// ticket.go). The broker makes every other call (forward.go). Such a program has a
+// local key in the place of the AppSecret. It gets an access_token or an alias for it,
+// which admits its further calls (package admit).
 //
-// The rule to keep: a program cannot tell an edge from WeChat. Answers have HTTP
-// 200 whatever comes of a request, and errors WeChat's codes and words (words.go).
-// A path is one that WeChat could have, or it is none of ours.
+// The rule to keep: a program cannot tell an edge from WeChat. An answer of this
+// package's own has HTTP 200 even when it is an error, and errors have WeChat's codes
+// and words (refusal.go). Only paths that WeChat could have are served here.
 package wechatapi

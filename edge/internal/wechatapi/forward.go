@@ -20,32 +20,32 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// maxUpload bounds the body of a call, in bytes. WeChat takes no file as large.
+// maxUpload bounds the body of a call, in bytes. WeChat's own limits are lower.
 const maxUpload = 64 << 20
 
-// unwanted is how long the body may still arrive of a call that is refused, or
-// that is a stranger's. Until then its connection counts as in use, and strangers
-// must not hold many.
-const unwanted = 2 * time.Second
+// unwantedBodyTimeout bounds how long a body may still arrive that nobody wants: that of
+// a refused call, or of a stranger's call. Until then its connection counts as in use,
+// and strangers must not hold many connections.
+const unwantedBodyTimeout = 2 * time.Second
 
-// forward has the broker make any call that no other path is for, and answers as
-// WeChat does.
+// forward lets the broker make a call that no other path is for, and answers as WeChat
+// does.
 func (a *API) forward(w http.ResponseWriter, r *http.Request) (status int, whole bool) {
-	path := cleaned(r.URL.Path)
+	path := cleanPath(r.URL.Path)
 	entry := audit.Entry{Action: audit.Call, Path: path}
 	f := transfer.NewFlow(w)
 	outcome := f.End(a.relay(w, f, r, path, &entry), refuse)
 	if err := outcome.Err; err != nil && outcome.Whole {
-		outcome.Err = inWords(err)
+		outcome.Err = refusalFor(err)
 	}
 	a.Audit(entry.Of(r, outcome.Audited, outcome.Err))
 	return outcome.Status, outcome.Whole
 }
 
 func (a *API) relay(w http.ResponseWriter, f *transfer.Flow, r *http.Request, path string, entry *audit.Entry) error {
-	head, key, err := a.callOf(r, path, entry)
-	if !head.GetProven() && r.Body != http.NoBody { // without a body net/http is reading already, and minds the deadline
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unwanted)) // as in transfer.Await
+	head, key, err := a.callFor(r, path, entry)
+	if !head.GetProven() && r.Body != http.NoBody { // without a body net/http already reads, and would obey the deadline
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unwantedBodyTimeout)) // as in transfer.ExtendDeadline
 	}
 	if err != nil {
 		return err
@@ -55,23 +55,23 @@ func (a *API) relay(w http.ResponseWriter, f *transfer.Flow, r *http.Request, pa
 		if err := transfer.Drain(w, r, maxBody); err != nil {
 			return err
 		}
-		transfer.Await(w, broker.Stall)
+		transfer.ExtendDeadline(w, broker.Stall)
 		err = a.Broker.Call(r.Context(), key, head, nil, to)
 	} else {
 		err = a.upload(w, r, key, head, to)
 	}
 	if err == nil {
-		err = f.Whole()
+		err = f.CheckLength()
 	}
 	return err
 }
 
-// callOf returns the call that a request asks for, and the name of the local key
-// that it is made for. It reads no body: who asks may be anybody.
-func (a *API) callOf(r *http.Request, path string, entry *audit.Entry) (head *wxbrokerv1.CallHead, key string, err error) {
+// callFor returns the call that a request asks for, and the name of the local key for
+// which it is made. It does not read the body, because the caller may be a stranger.
+func (a *API) callFor(r *http.Request, path string, entry *audit.Entry) (head *wxbrokerv1.CallHead, key string, err error) {
 	users := strings.HasPrefix(path, wxapi.BelowSNS)
 	switch {
-	case users && r.Method != http.MethodGet: // WeChat has no other there, and a stranger no body
+	case users && r.Method != http.MethodGet: // WeChat takes only GET there, and a stranger must not send a body
 		return nil, "", wxapi.NotGet.Say("")
 	case r.Method != http.MethodGet && r.Method != http.MethodPost:
 		return nil, "", wxapi.NotPost.Say("or GET")
@@ -88,13 +88,14 @@ func (a *API) callOf(r *http.Request, path string, entry *audit.Entry) (head *wx
 		Appid: who.AppID, Method: r.Method, Path: path, Query: q.raw, Proven: who.Proven,
 		ContentType: header(r, "Content-Type"),
 	}
-	if r.Header["If-Range"] == nil { // which is not passed on, so nobody could say whether a part is still of the same
+	if r.Header["If-Range"] == nil { // If-Range is not passed on, so nobody could say whether the file is still the same
 		head.Range = header(r, "Range")
 	}
 	return head, who.Key, nil
 }
 
-// admit lets in who may have a call made, and finds out of which account.
+// admit returns the caller of a call, with the account that the call is for. It returns
+// an error for a caller that may not let the broker make calls.
 func (a *API) admit(r *http.Request, path string, q query, entry *audit.Entry) (who admit.Caller, err error) {
 	if strings.HasPrefix(path, wxapi.BelowSNS) {
 		who, err = a.Door.User(r, admit.UserRequest{Path: path, AppID: q.appid, Secret: q.secret, Token: q.token, Refreshes: q.refreshes})
@@ -105,19 +106,20 @@ func (a *API) admit(r *http.Request, path string, q query, entry *audit.Entry) (
 	if err != nil || who.AppID != "" || !who.Proven {
 		return who, err
 	}
-	named, err := a.served(q.appid)
+	named, err := a.servedAccount(q.appid)
 	if err != nil {
 		return who, err
 	}
 	who.AppID, err = a.Door.State.Caller(named, credential.Call)
 	entry.AppID = who.AppID
-	return who, whichAccount(err)
+	return who, missingAppID(err)
 }
 
-// served returns appid if it names an account that is served here, "" where it
-// has another meaning, as for some APIs it has. What names another account is
-// refused: nobody means this one by it.
-func (a *API) served(appid string) (string, error) {
+// servedAccount returns appid if it names an account that is served here. It returns ""
+// where appid is not an appid at all, since the parameter has another meaning for some
+// APIs. It returns an error where appid names another account, because the caller
+// cannot mean the account here.
+func (a *API) servedAccount(appid string) (string, error) {
 	account, err := a.Door.State.Account(appid)
 	switch {
 	case err == nil:
@@ -136,13 +138,14 @@ func (a *API) upload(w http.ResponseWriter, r *http.Request, key string, head *w
 	case r.ContentLength >= 0:
 		head.ContentLength = &r.ContentLength
 	}
-	if r.Body == http.NoBody { // nothing to be read, nor for net/http to read behind
-		transfer.Await(w, broker.Stall)
+	if r.Body == http.NoBody { // there is no body to read, and net/http reads already
+		transfer.ExtendDeadline(w, broker.Stall)
 		return a.Broker.Call(r.Context(), key, head, nil, to)
 	}
 	body := transfer.NewUpload(w, http.MaxBytesReader(w, r.Body, maxUpload))
-	// While WeChat's answer to half a body is passed on, the server takes the
-	// client for gone: then a write says whether it is.
+	// Once the upload is closed, because WeChat answers half a body, the server
+	// believes that the client has left and ends the request's context. The call must
+	// not end with it. Then only a failed write says that the client has left.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 	defer cancel()
 	defer context.AfterFunc(r.Context(), func() {
@@ -153,7 +156,7 @@ func (a *API) upload(w http.ResponseWriter, r *http.Request, key string, head *w
 	return a.Broker.Call(ctx, key, head, body, to)
 }
 
-// header returns a header that is given once, "" for any other.
+// header returns the value of a header that the request has exactly once, "" otherwise.
 func header(r *http.Request, name string) string {
 	if given := r.Header[name]; len(given) == 1 && utf8.ValidString(given[0]) {
 		return given[0]
@@ -161,9 +164,9 @@ func header(r *http.Request, name string) string {
 	return ""
 }
 
-// notPassedOn are headers of an answer that are about the connection it came
-// by, or that are set here.
-var notPassedOn = []string{
+// droppedHeaders are headers of an answer that are not passed on. They are about
+// WeChat's connection, or the edge sets them itself.
+var droppedHeaders = []string{
 	"Connection", "Content-Length", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection",
 	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
 }
@@ -177,8 +180,8 @@ func begin(f *transfer.Flow, answer *wxbrokerv1.CallAnswer) error {
 	h := f.Header()
 	for _, given := range answer.GetHeaders() {
 		name := http.CanonicalHeaderKey(given.GetName())
-		// No page of another origin is to read this, whatever WeChat says.
-		if !slices.Contains(notPassedOn, name) && !strings.HasPrefix(name, "Access-Control-") {
+		// No page of another origin may read this answer, whatever WeChat allows.
+		if !slices.Contains(droppedHeaders, name) && !strings.HasPrefix(name, "Access-Control-") {
 			h.Add(name, given.GetValue())
 		}
 	}

@@ -8,16 +8,16 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
-// query is that of a call, and what in it is not for WeChat, or tells who calls.
+// query is the query of a call, with the parameters that say who calls.
 type query struct {
-	raw                  string
+	raw                  string // the query for WeChat, without the caller's secrets
 	token, secret, appid string
 	refreshes            bool // has a refresh_token
 }
 
-// readQuery reads the query of a call. Names are compared as generously as
-// anybody might read them: what is let through as another name must not be
-// taken for an access_token further on.
+// readQuery reads the query of a call. It ignores case and spaces in names, as others
+// might. Otherwise WeChat could take a parameter for an access_token that passed here
+// under another name.
 func readQuery(raw string, keepToken bool) (query, error) {
 	var q query
 	var kept []string
@@ -30,15 +30,15 @@ func readQuery(raw string, keepToken bool) (query, error) {
 		}
 		switch strings.ToLower(strings.TrimSpace(name)) {
 		case "access_token":
-			first(&q.token, value)
+			setOnce(&q.token, value)
 			if !keepToken {
 				continue
 			}
 		case "secret":
-			first(&q.secret, value)
+			setOnce(&q.secret, value)
 			continue
 		case "appid":
-			first(&q.appid, value)
+			setOnce(&q.appid, value)
 		case "refresh_token":
 			q.refreshes = true
 		}
@@ -48,7 +48,8 @@ func readQuery(raw string, keepToken bool) (query, error) {
 	return q, nil
 }
 
-func first(of *string, value string) {
+// setOnce sets a text that is still empty.
+func setOnce(of *string, value string) {
 	if *of == "" {
 		*of = value
 	}

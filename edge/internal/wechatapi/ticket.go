@@ -47,7 +47,7 @@ func (a *API) ticket(r *http.Request, entry *audit.Entry) (any, error) {
 	entry.AppID = cmp.Or(appid, who.AppID)
 	switch {
 	case err != nil && who.AppID == "":
-		return nil, whichAccount(err)
+		return nil, missingAppID(err)
 	case err != nil:
 		return nil, err
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
-// tokenRequest is what both of WeChat's ways to ask for a token have. Whether
-// one is to be forced is of no account: it may be anything.
+// tokenRequest has the parameters of both of WeChat's ways to ask for a token.
+// ForceRefresh may be anything, since the edge ignores it.
 type tokenRequest struct {
 	GrantType    string          `json:"grant_type"`
 	AppID        string          `json:"appid"`
@@ -47,25 +47,25 @@ func (a *API) stableToken(r *http.Request, entry *audit.Entry) (any, error) {
 	if err != nil {
 		return nil, wxapi.InvalidFormat.Say("the body did not arrive whole, or is too large")
 	}
-	var asked *tokenRequest
-	if json.Unmarshal(body, &asked) != nil || asked == nil {
+	var request *tokenRequest
+	if json.Unmarshal(body, &request) != nil || request == nil {
 		return nil, wxapi.InvalidFormat.Say("")
 	}
-	return a.handOut(*asked, entry)
+	return a.handOut(*request, entry)
 }
 
-// handOut answers with the access_token, or with an alias where this edge may
-// have calls made and not have it.
-func (a *API) handOut(asked tokenRequest, entry *audit.Entry) (any, error) {
+// handOut answers with the access_token. Where this edge may not have it but may let the
+// broker make calls, it answers with an alias.
+func (a *API) handOut(request tokenRequest, entry *audit.Entry) (any, error) {
 	switch {
-	case asked.GrantType != "client_credential":
+	case request.GrantType != "client_credential":
 		return nil, wxapi.InvalidGrantType.Say("it has to be client_credential")
-	case asked.AppID == "":
+	case request.AppID == "":
 		return nil, wxapi.MissingAppID.Say("")
-	case asked.Secret == "":
+	case request.Secret == "":
 		return nil, wxapi.MissingSecret.Say("")
 	}
-	who, account, err := a.Door.Secret(asked.AppID, asked.Secret)
+	who, account, err := a.Door.Secret(request.AppID, request.Secret)
 	entry.LocalKey, entry.AppID = who.Key, who.AppID
 	switch {
 	case err != nil:

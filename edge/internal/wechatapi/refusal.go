@@ -1,0 +1,74 @@
+package wechatapi
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc/status"
+
+	"github.com/wxbroker/wxbroker/edge/internal/signing"
+	"github.com/wxbroker/wxbroker/edge/internal/transfer"
+	"github.com/wxbroker/wxbroker/pkg/daemon"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
+)
+
+// refusalFor returns an error in WeChat's words. The error may come from admission, from
+// the state, from the broker, or from the request's body.
+func refusalFor(err error) wxapi.Refusal {
+	var refusal wxapi.Refusal
+	var limit *http.MaxBytesError
+	var body *transfer.BodyError
+	switch {
+	case errors.As(err, &refusal):
+		return refusal
+	case errors.As(err, &limit):
+		return refusalWith(wxapi.TooLarge, fmt.Sprintf("the body has more than %d bytes", limit.Limit))
+	case errors.As(err, &body):
+		return refusalWith(wxapi.InvalidFormat, "the body did not arrive whole")
+	case errors.Is(err, signing.ErrAccount):
+		return refusalWith(wxapi.InvalidAppID, err.Error())
+	case errors.Is(err, signing.ErrNotGranted):
+		return refusalWith(wxapi.NotAuthorized, err.Error())
+	case errors.Is(err, signing.ErrUnavailable):
+		return refusalWith(wxapi.Busy, err.Error())
+	}
+	s := status.Convert(err)
+	if refusal, ok := wxapi.RefusalIn(err); ok {
+		refusal.Message = cmp.Or(refusal.Message, s.Message())
+		return refusal
+	}
+	return refusalWith(wxapi.Fitting(s.Code()), cmp.Or(s.Message(), s.Code().String()))
+}
+
+// refusalWith returns a refusal with WeChat's words for its code, and the reason.
+func refusalWith(code wxapi.Code, why string) wxapi.Refusal {
+	var refusal wxapi.Refusal
+	_ = errors.As(code.Say(why), &refusal) // it is one
+	return refusal
+}
+
+// missingAppID turns an error of choosing an account into WeChat's error for a missing
+// appid. It is for programs that did not name an account.
+func missingAppID(err error) error {
+	if errors.Is(err, signing.ErrAccount) {
+		return wxapi.MissingAppID.Say(err.Error())
+	}
+	return err
+}
+
+// refuse answers with an error in WeChat's words. It returns the HTTP status that it
+// sent. For the audit it also returns the status that a path of the edge's own would
+// have sent.
+func refuse(w http.ResponseWriter, err error) (sent, audited int) {
+	refusal := refusalFor(err)
+	if !refusal.Retry.IsZero() {
+		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(time.Until(refusal.Retry).Seconds())))))
+	}
+	daemon.Answer(w, http.StatusOK, daemon.Refusal{ErrCode: int(refusal.Code), ErrMsg: refusal.Message})
+	return http.StatusOK, refusal.Code.HTTPStatus()
+}
