@@ -1,8 +1,8 @@
-// Package alias makes aliases of access_tokens. An app that may have calls made with
-// a token, but may not have the token itself, is given an alias for it. An alias says
-// which local key it was made for, and until when it is good. Making and reading one
-// takes the app's key for the account, which all edges of the app have. So each of
-// them knows the aliases that another one made, or that it made itself before a
+// Package alias makes aliases of access_tokens. An app that may let the broker make
+// calls with a token, but may not have the token itself, gets an alias for it. An alias
+// says which local key it was made for, and until when it is good. Making and reading
+// one takes the app's key for the account, which all edges of the app have. So each of
+// them knows the aliases that another edge made, or that it made itself before a
 // restart.
 package alias
 
@@ -60,7 +60,7 @@ func Open(key credential.Secret, appid, alias string, now time.Time) (name strin
 		return "", time.Time{}, false
 	}
 	sealed, err := encoding.DecodeString(encoded)
-	if err != nil || strings.ContainsAny(encoded, "\r\n") { // which the decoder skips
+	if err != nil || strings.ContainsAny(encoded, "\r\n") { // the decoder would skip line ends
 		return "", time.Time{}, false
 	}
 	sealer, err := sealer(key)

@@ -72,7 +72,7 @@ func New(c Config) (*App, error) {
 	a.metrics.Registry.MustRegister(append(c.Collectors, trail)...)
 	api := &httpapi.API{State: a.state, Keys: c.Keys, Audit: trail.Write, Answered: a.metrics.Answered}
 	a.api = api
-	if c.Keys != nil { // without them nobody may report, or have WeChat called
+	if c.Keys != nil { // without local keys nobody may report, or let the broker call WeChat
 		var err error
 		if a.broker, err = broker.New(c.Broker, c.Version, c.Dial); err != nil {
 			return nil, err
@@ -115,10 +115,10 @@ func (a *App) apply(accounts []credential.Account) {
 // Handler returns the HTTP API.
 func (a *App) Handler() http.Handler { return a.api }
 
-// Ready says why the edge is not ready, nil if it is.
+// Ready returns why the edge is not ready, nil if it is.
 func (a *App) Ready() error { return a.state.Ready() }
 
-// Held returns what the broker said last.
+// Held returns the newest state from the broker.
 func (a *App) Held() []credential.Account { return a.state.Accounts() }
 
 // Run serves until ctx ends or a listener fails. Then it stops in the reverse

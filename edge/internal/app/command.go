@@ -8,7 +8,7 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 )
 
-// commandLine is what wxedge understands.
+// commandLine has the commands of wxedge.
 type commandLine struct {
 	Version kong.VersionFlag `help:"Print the version and exit."`
 	Serve   serveCommand     `cmd:"" help:"Hold a live copy of what the broker grants, sign pages with it, and pass on calls."`

@@ -11,7 +11,7 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/tlsfile"
 )
 
-// listenFlags are the command line's say in the edge's own listeners.
+// listenFlags are the command line's flags for the edge's own listeners.
 type listenFlags struct {
 	Listen         string `default:"127.0.0.1:7610" env:"WXEDGE_LISTEN" placeholder:"ADDR" help:"Where pages and apps ask, host:port or unix:/path; ${default} if not given."`
 	ListenCertFile string `default:"" env:"WXEDGE_LISTEN_CERT_FILE" type:"path" placeholder:"FILE" help:"Certificate in PEM form, intermediates after it, for TLS 1.3, nothing older, on --listen."`

@@ -78,7 +78,7 @@ func (c mediaGetCommand) Run(r daemon.Running) error {
 // file.
 var errVideo = errors.New("it is a video")
 
-// download writes the file to target. Of a video it returns the address.
+// download writes the file to target. For a video it returns the address instead.
 func (c mediaGetCommand) download(ctx context.Context, client *broker.Client, target *download.Target) (video string, err error) {
 	appid := c.AppID
 	if appid == "" {
@@ -129,8 +129,8 @@ func inWords(err error) error {
 	if !ok {
 		return err
 	}
-	if said, ok := wxapi.RefusalIn(err); ok {
-		return fmt.Errorf("WeChat answers %d: %s", said.Code, said.Message)
+	if refusal, ok := wxapi.RefusalIn(err); ok {
+		return fmt.Errorf("WeChat answers %d: %s", refusal.Code, refusal.Message)
 	}
 	return fmt.Errorf("%s: %s", s.Code(), s.Message())
 }

@@ -50,16 +50,16 @@ func (c serveCommand) Run(r daemon.Running) error {
 // ignoreHangups keeps SIGHUP from ending the process. It logs that the signal changes
 // nothing, because every file is followed.
 func ignoreHangups(log *slog.Logger) (stop func()) {
-	told := make(chan os.Signal, 1)
-	signal.Notify(told, syscall.SIGHUP)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
 	go func() {
-		for range told {
+		for range hangups {
 			log.Info("SIGHUP: nothing to do, an edge notices by itself when its files change")
 		}
 	}()
 	return func() {
-		signal.Stop(told)
-		close(told)
+		signal.Stop(hangups)
+		close(hangups)
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/daemon"
 )
 
-// socket is what the file system has of a unix socket. Whoever connects to it needs
-// permission to write.
+// socket is a unix socket's file. A client that connects to it needs permission to write
+// to the file.
 type socket struct {
 	path string // "" for none: nothing is to be done
 	mode fs.FileMode

@@ -1,6 +1,11 @@
-// Package audit tells through which local key the edge handed out a credential,
-// reported one or had WeChat called, and who was refused. Each is counted, and has a
-// log line. No line holds a credential, a key or a code.
+// Package audit records through which local key the edge handed out a credential,
+// reported one or let the broker call WeChat, and who was refused. Each entry is
+// counted, and has a log line.
+//
+// Packages httpapi and wechatapi write the entries. Package audit in pkg counts them and
+// writes the lines.
+//
+// The rule to keep: no line holds a credential, a key or a code.
 package audit
 
 import (
@@ -12,12 +17,12 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// Action is what was asked for.
+// Action is the action that a caller asked for.
 type Action string
 
 // The actions.
 const (
-	Token    Action = "token"     // the access_token itself, or what stands for it
+	Token    Action = "token"     // the access_token itself, or an alias for it
 	Ticket   Action = "ticket"    // a ticket itself
 	Report   Action = "report"    // that the broker looks into a credential
 	Template Action = "template"  // a template message
@@ -27,9 +32,9 @@ const (
 	Call     Action = "call"      // any other API
 )
 
-// SharedToken stands where otherwise a local key's name does, if the caller presents
-// the account's access_token itself: then nobody can know who it is. No key has this
-// name, because names of keys are one word.
+// SharedToken takes the place of a local key's name where the caller presents the
+// account's access_token itself. Then nobody can know which key's holder it is. No key
+// has this name, because names of keys are one word.
 const SharedToken = "access token"
 
 // Entry is one event. A field that is not known is empty.
@@ -44,7 +49,7 @@ type Entry struct {
 	Reason   string // why it was refused or failed
 }
 
-// Of returns the entry with where a request came from and what came of it.
+// Of returns the entry with the address of a request and its outcome.
 func (e Entry) Of(r *http.Request, status int, err error) Entry {
 	e.Address, e.Status = r.RemoteAddr, status
 	if err != nil {

@@ -12,9 +12,9 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// OnlyAccount returns the account for which the broker makes such calls, if
-// there is only one. It is for who follows no stream, and so does not know, and
-// is about to download; name tells the broker's operator who that is.
+// OnlyAccount returns the account for which the broker makes such calls, if there is
+// only one. It is for programs that follow no stream and want to download something.
+// The broker's operator sees the program under that name.
 func (c *Client) OnlyAccount(ctx context.Context, name string, grant credential.Grant) (appid string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
@@ -26,7 +26,7 @@ func (c *Client) OnlyAccount(ctx context.Context, name string, grant credential.
 		}
 		_ = stream.Send(&wxbrokerv1.WatchRequest{Request: &wxbrokerv1.WatchRequest_Subscription{
 			Subscription: &wxbrokerv1.Subscription{EdgeName: name, Calls: true}, // and no credential
-		}}) // of a failure, Recv will say why
+		}}) // if Send fails, Recv returns the reason
 		state, err = stream.Recv()
 		return err
 	})

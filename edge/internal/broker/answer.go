@@ -11,25 +11,25 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// Sink takes an answer. An error of its functions ends the call and is what it
-// returns.
+// Sink takes an answer. An error of its functions ends the call, and the call returns
+// it.
 type Sink struct {
 	// Head is called once, before anything else.
 	Head func(*wxbrokerv1.CallAnswer) error
-	// Piece is called with each piece of what follows.
+	// Piece is called with each piece of the body.
 	Piece func([]byte) error
 }
 
-// answer is what arrives of an answer.
-type answer struct {
+// answerReader reads the answer to a call and hands it to a Sink.
+type answerReader struct {
 	to    Sink
 	dog   *watchdog
-	begun bool // nothing that has begun is made again
+	begun bool // the answer has begun, so the call must not be made again
 }
 
-// once makes a call by use, which may try it again while nothing has arrived.
-func (a *answer) once(use func(func(*grpc.ClientConn) error) error, call func(*grpc.ClientConn) error) error {
-	var end error // of an answer that had begun
+// run makes a call through use, which may make it again only while no answer has begun.
+func (a *answerReader) run(use func(func(*grpc.ClientConn) error) error, call func(*grpc.ClientConn) error) error {
+	var end error // the error of an answer that had begun
 	err := use(func(conn *grpc.ClientConn) error {
 		err := call(conn)
 		if a.begun {
@@ -45,7 +45,7 @@ func (a *answer) once(use func(func(*grpc.ClientConn) error) error, call func(*g
 }
 
 // receive takes an answer to its end.
-func (a *answer) receive(next func() (*wxbrokerv1.CallResponse, error)) error {
+func (a *answerReader) receive(next func() (*wxbrokerv1.CallResponse, error)) error {
 	for {
 		response, err := next()
 		head, piece := response.GetAnswer(), response.GetBody()
@@ -57,7 +57,7 @@ func (a *answer) receive(next func() (*wxbrokerv1.CallResponse, error)) error {
 		case err != nil:
 			return err
 		}
-		a.dog.hold() // a slow client is not the broker's fault
+		a.dog.hold() // the broker is not to blame for a slow client
 		switch {
 		case head != nil:
 			a.begun = true

@@ -13,23 +13,23 @@ import (
 )
 
 const (
-	// keepSize bounds a body that can be sent again, in bytes.
-	keepSize = 64 << 10
-	// pieceSize bounds the pieces of a body that are sent, in bytes: with what is
-	// around it in a message, one fits in a buffer of gRPC's of 32 KiB. The next
-	// larger ones have a whole MiB, and stay in use while the other side is slow.
+	// maxResend bounds a body that can be sent again, in bytes.
+	maxResend = 64 << 10
+	// pieceSize bounds the pieces in which a body is sent, in bytes. With the message
+	// around it, a piece fits in one of gRPC's buffers of 32 KiB. The next larger
+	// buffers have 1 MiB, and stay in use while the other side is slow.
 	pieceSize = 32<<10 - 512
 )
 
-// Call makes a call with a body, nil for none, as far as it is wanted: WeChat may
-// answer before it has all of it. The body is closed then and at the end, which
-// has to end a Read that is under way with [http.ErrBodyReadAfterClose]. Any other
-// error of reading it ends the call and is what Call returns.
+// Call makes a call with a body, nil for none. WeChat may answer before it has the whole
+// body. Then Call closes the body and sends no more of it. It also closes the body at
+// the end. Close has to end a Read that is under way with [http.ErrBodyReadAfterClose].
+// Any other error of reading the body ends the call, and Call returns it.
 func (c *Client) Call(ctx context.Context, key string, head *wxbrokerv1.CallHead, body io.ReadCloser, to Sink) error {
 	u := &upload{head: head, rest: body}
 	if body != nil {
 		defer body.Close()
-		if err := u.begin(); err != nil { // before it takes a place: a small one may take long to arrive
+		if err := u.readStart(); err != nil { // before taking a place, since even a small body may arrive slowly
 			return err
 		}
 	}
@@ -37,29 +37,29 @@ func (c *Client) Call(ctx context.Context, key string, head *wxbrokerv1.CallHead
 		return err
 	}
 	defer c.calls.end()
-	return call(ctx, c.calls.line, key, u, to)
+	return call(ctx, c.calls.redialingConn, key, u, to)
 }
 
-// Download makes a call whose answer may be large. It has places of its own:
-// programs send their messages with Call.
+// Download makes a call whose answer may be large. Downloads have places of their own,
+// so that they do not hold up the messages that programs send with Call.
 func (c *Client) Download(ctx context.Context, key string, head *wxbrokerv1.CallHead, to Sink) error {
 	if err := c.downloads.begin(ctx); err != nil {
 		return err
 	}
 	defer c.downloads.end()
-	return call(ctx, c.downloads.line, key, &upload{head: head}, to)
+	return call(ctx, c.downloads.redialingConn, key, &upload{head: head}, to)
 }
 
-// call makes a call on a line, and once more on its next connection if the broker
-// does not know who calls and the body can be sent again.
-func call(ctx context.Context, l *line, key string, u *upload, to Sink) error {
-	ctx, dog, cancel := watched(onBehalf(ctx, key))
+// call makes a call. If the broker does not know the caller, it makes the call once more
+// on a new connection, provided that the body can be sent again.
+func call(ctx context.Context, c *redialingConn, key string, u *upload, to Sink) error {
+	ctx, dog, cancel := newWatchdog(withLocalKey(ctx, key))
 	defer cancel()
 	u.dog = dog
-	a := answer{to: to, dog: dog}
+	a := answerReader{to: to, dog: dog}
 	var refused error
-	return a.once(l.use, func(conn *grpc.ClientConn) error {
-		if refused != nil && u.rest != nil { // the connection is another, but what was read is gone
+	return a.run(c.use, func(conn *grpc.ClientConn) error {
+		if refused != nil && u.rest != nil { // the connection is new, but a part of the body is gone
 			return refused
 		}
 		refused = u.call(ctx, conn, &a)
@@ -70,26 +70,26 @@ func call(ctx context.Context, l *line, key string, u *upload, to Sink) error {
 // upload is the request of a call on its way to the broker.
 type upload struct {
 	head  *wxbrokerv1.CallHead
-	first []byte        // the body's beginning, which can be sent again
-	rest  io.ReadCloser // nil where first is all of it
+	start []byte        // the body's beginning, which can be sent again
+	rest  io.ReadCloser // the body after start, nil where start is the whole body
 	dog   *watchdog
 
-	failed error // why the body could not be read
+	failure error // why the body could not be read
 }
 
-// begin reads what can be sent again.
-func (u *upload) begin() (err error) {
-	if u.first, err = io.ReadAll(io.LimitReader(u.rest, keepSize+1)); err != nil {
+// readStart reads the part of the body that can be sent again.
+func (u *upload) readStart() (err error) {
+	if u.start, err = io.ReadAll(io.LimitReader(u.rest, maxResend+1)); err != nil {
 		return err
 	}
-	if len(u.first) <= keepSize {
+	if len(u.start) <= maxResend {
 		u.rest = nil
 	}
 	return nil
 }
 
 // call makes the call once.
-func (u *upload) call(ctx context.Context, conn *grpc.ClientConn, a *answer) error {
+func (u *upload) call(ctx context.Context, conn *grpc.ClientConn, a *answerReader) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := wxbrokerv1.NewWeChatServiceClient(conn).Call(ctx)
@@ -99,7 +99,7 @@ func (u *upload) call(ctx context.Context, conn *grpc.ClientConn, a *answer) err
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		if u.failed = u.send(stream); u.failed != nil {
+		if u.failure = u.send(stream); u.failure != nil {
 			cancel()
 		}
 	}()
@@ -113,8 +113,8 @@ func (u *upload) call(ctx context.Context, conn *grpc.ClientConn, a *answer) err
 	cancel()
 	u.stop()
 	<-sent
-	if u.failed != nil {
-		return u.failed
+	if u.failure != nil {
+		return u.failure
 	}
 	return err
 }
@@ -122,17 +122,17 @@ func (u *upload) call(ctx context.Context, conn *grpc.ClientConn, a *answer) err
 // stop ends the sending.
 func (u *upload) stop() {
 	if u.rest != nil {
-		_ = u.rest.Close() // it has no more to say
+		_ = u.rest.Close() // an error would change nothing
 	}
 }
 
-// send sends everything. Its error is one of reading the body; why something
-// could not be sent is for the receiving side to say.
+// send sends the head and the body. Its error is one of reading the body. If sending
+// fails, send returns nil, because the receiving side gets the reason.
 func (u *upload) send(stream grpc.BidiStreamingClient[wxbrokerv1.CallRequest, wxbrokerv1.CallResponse]) error {
 	if stream.Send(&wxbrokerv1.CallRequest{Part: &wxbrokerv1.CallRequest_Head{Head: u.head}}) != nil {
 		return nil
 	}
-	for piece := range slices.Chunk(u.first, pieceSize) {
+	for piece := range slices.Chunk(u.start, pieceSize) {
 		if !u.piece(stream, piece) {
 			return nil
 		}
@@ -140,12 +140,12 @@ func (u *upload) send(stream grpc.BidiStreamingClient[wxbrokerv1.CallRequest, wx
 	if u.rest != nil {
 		buffer := make([]byte, pieceSize)
 		for ended := false; !ended; {
-			u.dog.hold() // a slow client is not the broker's fault
+			u.dog.hold() // the broker is not to blame for a slow client
 			n, err := u.rest.Read(buffer)
 			u.dog.release()
 			ended = errors.Is(err, io.EOF)
 			switch {
-			case errors.Is(err, http.ErrBodyReadAfterClose): // by stop: nobody wants any more of it
+			case errors.Is(err, http.ErrBodyReadAfterClose): // stop closed it: nobody wants the rest
 				return nil
 			case err != nil && !ended:
 				return err
@@ -163,6 +163,6 @@ func (u *upload) piece(stream grpc.BidiStreamingClient[wxbrokerv1.CallRequest, w
 	if len(piece) > 0 && stream.Send(&wxbrokerv1.CallRequest{Part: &wxbrokerv1.CallRequest_Body{Body: piece}}) != nil {
 		return false
 	}
-	u.dog.moved()
+	u.dog.progress()
 	return true
 }

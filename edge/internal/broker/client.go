@@ -16,39 +16,41 @@ import (
 )
 
 const (
-	// Timeout bounds a small call: the broker may have to replace a token and to
-	// ask WeChat twice.
+	// Timeout bounds a small call. In that time the broker may have to replace a token
+	// and to ask WeChat twice.
 	Timeout = 30 * time.Second
-	// Stall is how long a transfer may stand still for want of the broker, its
-	// first piece included.
+	// Stall is how long a transfer may stand still because of the broker. That
+	// includes the wait for the first piece.
 	Stall = 60 * time.Second
-	// streamWindow and connWindow are how much the broker may send before it is
-	// taken, for one transfer and for all of them, in bytes. They are static:
+	// streamWindow and connWindow are how many bytes the broker may send before the
+	// edge takes them, for one transfer and for all of them. They are static. Otherwise
 	// gRPC would widen them to 16 MiB each where the network is fast.
 	streamWindow = 256 << 10
 	connWindow   = 4 << 20
-	// maxTransfers bounds the transfers under way on one connection. The broker
-	// takes 250 on one, and one more would wait until somebody's slow client is
-	// through.
+	// maxTransfers bounds the transfers under way on one connection. The broker takes
+	// 250 on one connection. A transfer beyond that would wait until a slow client has
+	// finished.
 	maxTransfers = 200
-	// placeWait is how long one more waits for a place among them.
+	// placeWait is how long a transfer beyond maxTransfers waits for a place.
 	placeWait = 5 * time.Second
 )
 
-// Client asks the broker. Make it with New. Key is the name of the local key that
-// something is asked for, "" where it is not known; the broker's audit has it.
+// Client asks the broker. Make it with New. The parameter key of its methods is the name
+// of the local key whose holder asks, "" where it is not known. The broker's audit has
+// that name.
 type Client struct {
-	reports, small   *line
-	downloads, calls lane
+	reports, small   *redialingConn
+	downloads, calls transferConn
 
-	same   singleflight.Group // reports of the same credential
-	mu     sync.Mutex
-	limits map[string]*rate.Limiter // of reports, by name of the local key
+	sameReports singleflight.Group // reports of the same credential
+	mu          sync.Mutex
+	limits      map[string]*rate.Limiter // of reports, by name of the local key
 }
 
-// lane is a line for transfers, with as many places as may be under way.
-type lane struct {
-	*line
+// transferConn is a connection for transfers. It has a place for each transfer that may
+// be under way.
+type transferConn struct {
+	*redialingConn
 
 	places chan struct{}
 }
@@ -58,33 +60,34 @@ type lane struct {
 func New(target, version string, dial []grpc.DialOption) (*Client, error) {
 	c := &Client{limits: make(map[string]*rate.Limiter)}
 	c.downloads.places, c.calls.places = make(chan struct{}, maxTransfers), make(chan struct{}, maxTransfers)
-	for _, each := range []**line{&c.reports, &c.small, &c.downloads.line, &c.calls.line} {
+	for _, each := range []**redialingConn{&c.reports, &c.small, &c.downloads.redialingConn, &c.calls.redialingConn} {
 		var err error
-		*each, err = newLine(version, func() (*grpc.ClientConn, error) {
+		*each, err = newRedialingConn(version, func() (*grpc.ClientConn, error) {
 			options := append(watch.DialOptions(), grpc.WithStaticStreamWindowSize(streamWindow), grpc.WithStaticConnWindowSize(connWindow))
 			return grpc.NewClient(target, append(options, dial...)...)
 		})
-		if err != nil { // and none before: what they are made of is the same
+		if err != nil { // only the first can fail, since all have the same options
 			return nil, fmt.Errorf("setting up the connections to the broker: %w", err)
 		}
 	}
 	return c, nil
 }
 
-// Close ends what is under way.
+// Close ends every call that is under way.
 func (c *Client) Close() {
-	for _, each := range []*line{c.reports, c.small, c.downloads.line, c.calls.line} {
+	for _, each := range []*redialingConn{c.reports, c.small, c.downloads.redialingConn, c.calls.redialingConn} {
 		each.close()
 	}
 }
 
-// begin takes a place, until end. It waits a little for one, as a burst of short
-// calls is soon over, and then refuses: how long slow ones take, nobody knows.
-func (l lane) begin(ctx context.Context) error {
+// begin takes a place, until end is called. It waits a little for a place, because a
+// burst of short calls is soon over. Then it refuses, because nobody knows how long slow
+// calls take.
+func (t transferConn) begin(ctx context.Context) error {
 	timer := time.NewTimer(placeWait)
 	defer timer.Stop()
 	select {
-	case l.places <- struct{}{}:
+	case t.places <- struct{}{}:
 		return nil
 	case <-timer.C:
 		return status.Errorf(codes.ResourceExhausted, "%d such transfers of this edge are under way, as many as may be", maxTransfers)
@@ -93,4 +96,4 @@ func (l lane) begin(ctx context.Context) error {
 	}
 }
 
-func (l lane) end() { <-l.places }
+func (t transferConn) end() { <-t.places }

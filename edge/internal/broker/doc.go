@@ -1,14 +1,14 @@
-// Package broker asks the broker for what the stream does not bring: it reports
-// credentials that WeChat is said to refuse (report.go), and has the broker make
-// calls to WeChat (call.go for any size, ask.go for small ones).
+// Package broker asks the broker for everything that the stream does not bring. It
+// reports credentials that WeChat is said to refuse (report.go). It lets the broker
+// make calls to WeChat, of any size (call.go, answer.go) or small ones (ask.go).
 //
-// The rule to keep: nothing holds up anything else. Reports, small calls, downloads
-// and other calls have a connection each (line.go), beside the stream's, since what
-// takes as long as somebody's client likes would fill the windows of a shared one.
-// A transfer holds no more of a body in memory than its share of the windows,
-// however slow the side that takes it, and ends when the broker lets it stand still
-// (watchdog.go).
+// The rule to keep: no request may hold up another. Reports, small calls, downloads and
+// other calls have a connection each (client.go, redial.go), in addition to the
+// stream's. On a shared connection, one client that is slow to take its answer would
+// fill the windows for all. A transfer holds no more of a body in memory than its share
+// of the windows, however slow the receiving side is. It ends when the broker lets it
+// stand still (watchdog.go).
 //
-// Every error is a gRPC status, unless it is one of the caller's own: of reading
-// the body that is sent, or of taking the answer.
+// Every error is a gRPC status, except for the caller's own errors: of reading the body
+// that it sends, and of taking the answer.
 package broker

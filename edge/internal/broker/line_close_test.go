@@ -15,7 +15,7 @@ import (
 func TestNoNewConnectionAfterTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opened := 0
-		l, err := newLine("v1.2.3", func() (*grpc.ClientConn, error) {
+		l, err := newRedialingConn("v1.2.3", func() (*grpc.ClientConn, error) {
 			opened++
 			return grpc.NewClient("passthrough:///broker", grpc.WithTransportCredentials(insecure.NewCredentials()))
 		})

@@ -69,14 +69,14 @@ func (f *forgetful) ReportInvalid(ctx context.Context, r *wxbrokerv1.ReportInval
 	return &wxbrokerv1.ReportInvalidResponse{}, nil
 }
 
-func withForgetful(t *testing.T, good time.Duration, test func(*testing.T, *forgetful, *line)) {
+func withForgetful(t *testing.T, good time.Duration, test func(*testing.T, *forgetful, *redialingConn)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		f := &forgetful{good: good, hold: make(chan struct{})}
 		server := grpc.NewServer(grpc.StatsHandler(f))
 		wxbrokerv1.RegisterCredentialServiceServer(server, f)
 		dial := grpctest.Serve(t, server)
-		l, err := newLine("v1.2.3", func() (*grpc.ClientConn, error) {
+		l, err := newRedialingConn("v1.2.3", func() (*grpc.ClientConn, error) {
 			return grpc.NewClient("passthrough:///broker", grpc.WithTransportCredentials(insecure.NewCredentials()), grpctest.Over(dial))
 		})
 		if err != nil {
@@ -94,7 +94,7 @@ type outcome struct {
 }
 
 // start makes calls in the background, and returns once nothing moves any more.
-func start(t *testing.T, l *line, what string, n int) <-chan outcome {
+func start(t *testing.T, l *redialingConn, what string, n int) <-chan outcome {
 	t.Helper()
 	outcomes := make(chan outcome, n)
 	began := time.Now()
@@ -134,7 +134,7 @@ func (f *forgetful) counts(t *testing.T, calls, opens, open int64) {
 // A call gets through whatever has become of the certificate that its
 // connection was opened with, and what is under way there is not cut off.
 func TestConnectionsOutliveTheirCertificate(t *testing.T) {
-	withForgetful(t, life, func(t *testing.T, f *forgetful, l *line) {
+	withForgetful(t, life, func(t *testing.T, f *forgetful, l *redialingConn) {
 		expect(t, start(t, l, "", 1), answered)
 		f.counts(t, 1, 1, 1)
 		time.Sleep(life - 5*time.Second)
@@ -153,7 +153,7 @@ func TestConnectionsOutliveTheirCertificate(t *testing.T) {
 
 // Those who are refused on one connection at the same time open one other.
 func TestTogetherOnANewConnection(t *testing.T) {
-	withForgetful(t, life, func(t *testing.T, f *forgetful, l *line) {
+	withForgetful(t, life, func(t *testing.T, f *forgetful, l *redialingConn) {
 		expect(t, start(t, l, "", 1), answered)
 		time.Sleep(life)
 		expect(t, start(t, l, "", 20), answered)
@@ -167,7 +167,7 @@ func TestTogetherOnANewConnection(t *testing.T) {
 // Whom the broker does not know at all is told so, and does not connect for
 // every call.
 func TestUnknownForGood(t *testing.T) {
-	withForgetful(t, 0, func(t *testing.T, f *forgetful, l *line) {
+	withForgetful(t, 0, func(t *testing.T, f *forgetful, l *redialingConn) {
 		time.Sleep(time.Minute)
 		for range 20 { // in one second
 			expect(t, start(t, l, "", 1), outcome{code: codes.Unauthenticated})
@@ -179,7 +179,7 @@ func TestUnknownForGood(t *testing.T) {
 
 // What is under way on a connection that was replaced ends with the line.
 func TestCloseEndsReplacedConnections(t *testing.T) {
-	withForgetful(t, life, func(t *testing.T, f *forgetful, l *line) {
+	withForgetful(t, life, func(t *testing.T, f *forgetful, l *redialingConn) {
 		expect(t, start(t, l, "", 1), answered)
 		time.Sleep(life - time.Second)
 		waiting := start(t, l, "held", 1)
@@ -194,7 +194,7 @@ func TestCloseEndsReplacedConnections(t *testing.T) {
 // A call that ends in a panic, as one for a client that is gone may, does not
 // keep the connection that it was on.
 func TestPanicKeepsNoConnection(t *testing.T) {
-	withForgetful(t, life, func(t *testing.T, f *forgetful, l *line) {
+	withForgetful(t, life, func(t *testing.T, f *forgetful, l *redialingConn) {
 		expect(t, start(t, l, "", 1), answered)
 		time.Sleep(life)
 		func() {
@@ -218,7 +218,7 @@ func TestOnBehalf(t *testing.T) {
 		{"none", "", nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			sent, _ := metadata.FromOutgoingContext(onBehalf(t.Context(), test.key))
+			sent, _ := metadata.FromOutgoingContext(withLocalKey(t.Context(), test.key))
 			got := sent.Get("wxbroker-local-key")
 			if len(got) != len(test.want) || len(got) == 1 && got[0] != test.want[0] {
 				t.Errorf("sent %q, want %q", got, test.want)

@@ -22,25 +22,27 @@ type Report struct {
 }
 
 const (
-	// reportTimeout bounds a report: the broker may have to ask WeChat twice.
+	// reportTimeout bounds a report. In that time the broker may have to ask WeChat
+	// twice.
 	reportTimeout = 15 * time.Second
-	// perSecond is how often the holder of one local key may report, in the
-	// long run, and atOnce how many reports may come together: an app of many
+	// reportsPerSecond is how often the holder of one local key may report in the long
+	// run. reportBurst is how many reports may come at once, because an app with many
 	// threads reports the same value from each.
-	perSecond = 20
-	atOnce    = 200
+	reportsPerSecond = 20
+	reportBurst      = 200
 )
 
-// Report tells the broker, for whoever holds the local key of that name, and
-// returns what it found out. Every error is a gRPC status. A caller that
-// leaves, by its ctx, fails nobody who asks about the same; of those who share
-// a call, the broker hears the key of the first.
+// Report reports a credential to the broker, for the holder of the local key of that
+// name, and returns what the broker found out. Every error is a gRPC status. Callers
+// that report the same credential at the same time share one call. If one of them
+// leaves, by its ctx, the others still get the answer. Only the first caller's key is
+// named to the broker.
 func (c *Client) Report(ctx context.Context, key string, r Report) (credential.Versions, error) {
 	if !c.limit(key).Allow() {
-		return credential.Versions{}, status.Errorf(codes.ResourceExhausted, "more than %d reports a second with this local key", perSecond)
+		return credential.Versions{}, status.Errorf(codes.ResourceExhausted, "more than %d reports a second with this local key", reportsPerSecond)
 	}
 	same := r.AppID + " " + string(r.Kind) + " " + string(r.Hash[:])
-	result := c.same.DoChan(same, func() (any, error) { return c.report(context.WithoutCancel(ctx), key, r) })
+	result := c.sameReports.DoChan(same, func() (any, error) { return c.report(context.WithoutCancel(ctx), key, r) })
 	select {
 	case <-ctx.Done():
 		return credential.Versions{}, status.FromContextError(ctx.Err()).Err()
@@ -51,7 +53,7 @@ func (c *Client) Report(ctx context.Context, key string, r Report) (credential.V
 }
 
 func (c *Client) report(ctx context.Context, key string, r Report) (credential.Versions, error) {
-	ctx, cancel := context.WithTimeout(onBehalf(ctx, key), reportTimeout)
+	ctx, cancel := context.WithTimeout(withLocalKey(ctx, key), reportTimeout)
 	defer cancel()
 	var versions credential.Versions
 	err := c.reports.use(func(conn *grpc.ClientConn) error {
@@ -69,7 +71,7 @@ func (c *Client) limit(key string) *rate.Limiter {
 	defer c.mu.Unlock()
 	limiter, ok := c.limits[key]
 	if !ok {
-		limiter = rate.NewLimiter(perSecond, atOnce)
+		limiter = rate.NewLimiter(reportsPerSecond, reportBurst)
 		c.limits[key] = limiter
 	}
 	return limiter

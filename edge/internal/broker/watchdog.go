@@ -13,20 +13,20 @@ import (
 type watchdog struct {
 	timer *time.Timer
 
-	mu     sync.Mutex
-	others int // who are waited for and are not the broker
-	fired  bool
+	mu    sync.Mutex
+	holds int  // how many sides other than the broker the transfer waits for
+	fired bool // the watchdog has ended the transfer
 }
 
-// watched returns a ctx for a transfer that ends once the broker has let it
-// stand still for too long.
-func watched(ctx context.Context) (context.Context, *watchdog, context.CancelFunc) {
+// newWatchdog returns a ctx for a transfer. The ctx ends once the broker has let the
+// transfer stand still for too long.
+func newWatchdog(ctx context.Context) (context.Context, *watchdog, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	w := new(watchdog)
 	w.timer = time.AfterFunc(Stall, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if w.others == 0 {
+		if w.holds == 0 {
 			w.fired = true
 			cancel()
 		}
@@ -37,32 +37,33 @@ func watched(ctx context.Context) (context.Context, *watchdog, context.CancelFun
 	}
 }
 
-// moved says that the transfer goes on.
-func (w *watchdog) moved() {
+// progress notes that the transfer makes progress.
+func (w *watchdog) progress() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.others == 0 {
+	if w.holds == 0 {
 		w.timer.Reset(Stall)
 	}
 }
 
-// hold says that somebody else is waited for, until release.
+// hold notes that the transfer waits for somebody other than the broker, until release.
 func (w *watchdog) hold() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.others++
+	w.holds++
 	w.timer.Stop()
 }
 
+// release ends a hold. The broker then has the whole time of Stall again.
 func (w *watchdog) release() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.others--; w.others == 0 {
+	if w.holds--; w.holds == 0 {
 		w.timer.Reset(Stall)
 	}
 }
 
-// explain returns err, or the reason for it.
+// explain returns err. If the watchdog caused err, it returns the watchdog's reason.
 func (w *watchdog) explain(err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -1,4 +1,5 @@
-// Package download saves a file that arrives in pieces, whole or not at all.
+// Package download saves a file that arrives in pieces. It saves the whole file or
+// nothing.
 package download
 
 import (
@@ -11,15 +12,15 @@ import (
 	"strings"
 )
 
-// Target is where a file is saved. No name that it is given leads out of its
-// directory. Make it with Open.
+// Target is the place where a file is saved. Whatever name the file is given, it stays
+// in the target's directory. Make it with Open.
 type Target struct {
 	directory string
 	root      *os.Root
 	name      string // "" until it is known
 	force     bool
 
-	part     *os.File // what has arrived, under a name of its own
+	part     *os.File // the bytes so far, under a name of its own
 	partName string
 }
 
@@ -45,7 +46,7 @@ func Open(path string, force bool) (*Target, error) {
 	return t, nil
 }
 
-// Begin begins to save. name is the file's if path was a directory.
+// Begin begins to save. name is the file's name if path was a directory.
 func (t *Target) Begin(name string) (err error) {
 	if t.name == "" {
 		t.name = name
@@ -104,7 +105,7 @@ func (t *Target) Close() {
 	_ = t.root.Close() // nothing is lost with it
 }
 
-// free says why the name cannot be used, nil if it can.
+// free returns why the name cannot be used, nil if it can.
 func (t *Target) free() error {
 	info, err := t.root.Lstat(t.name)
 	switch {

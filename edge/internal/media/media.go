@@ -1,8 +1,13 @@
-// Package media downloads files that pages or programs uploaded to WeChat, as
-// WeChat's media/get has them: whole or a part, or the address of a video.
+// Package media downloads files that pages or programs uploaded to WeChat. It calls
+// WeChat's media/get through the broker. It gets a whole file, a part of one, or the
+// address of a video.
 //
-// An answer of WeChat's is one of four things, and says only in part which: a file,
-// a part of one, a JSON object with a video's address, or one with an errcode.
+// WeChat's answer is one of four things: a file, a part of a file, a JSON object with a
+// video's address, or a JSON object with an errcode. Its head does not always say which
+// (media.go). WeChat may ignore a range, and then the part is cut out here (part.go).
+//
+// The rule to keep: a file is passed on piece by piece as it arrives, and an answer that
+// is not the wanted file is an error.
 package media
 
 import (
@@ -26,25 +31,26 @@ import (
 // Request names a file.
 type Request struct {
 	AppID, MediaID string
-	// HDVoice asks for a voice as the JS-SDK recorded it (speex, 16 kHz), and not
-	// for the AMR of it.
+	// HDVoice asks for a voice as the JS-SDK recorded it (speex, 16 kHz), not for its
+	// AMR form.
 	HDVoice bool
-	// Range is a Range header as RFC 9110 has it, "" for the whole file.
+	// Range is a Range header in RFC 9110's form, "" for the whole file.
 	Range string
 }
 
-// Head is what is known of a file before it comes.
+// Head is what is known of a file before its bytes come. ContentType and FileName are
+// WeChat's, and are not safe to use as they are.
 type Head struct {
-	ContentType string // as WeChat has it, like FileName: not safe to be used as they are
-	FileName    string // "" where WeChat says none
-	Size        int64  // of the whole file in bytes, -1 where WeChat does not say
+	ContentType string
+	FileName    string // "" where WeChat gives none
+	Size        int64  // of the whole file in bytes, -1 where WeChat does not give it
 	Part        *Part  // nil for the whole file
-	// VideoURL is where a video is. Then nothing follows.
+	// VideoURL is the address of a video. With it no bytes follow.
 	VideoURL string
 }
 
-// Sink takes a file. An error of its functions ends the download and is what it
-// returns.
+// Sink takes a file. An error of its functions ends the download, and the download
+// returns it.
 type Sink struct {
 	// Head is called once, before anything else.
 	Head func(Head) error
@@ -52,12 +58,12 @@ type Sink struct {
 	Piece func([]byte) error
 }
 
-// Get downloads a file for the holder of the local key of that name. Its errors
-// are those of [broker.Client.Download], and what WeChat refuses. A file that does
-// not have the range is OUT_OF_RANGE.
+// Get downloads a file for the holder of the local key of that name. Its errors are
+// those of [broker.Client.Download], and WeChat's refusals. The error is OUT_OF_RANGE if
+// the file does not have the range.
 func Get(ctx context.Context, b *broker.Client, key string, r Request, to Sink) error {
 	if part, err := parseRange(r.Range, maxSize); part == nil && err == nil {
-		r.Range = "" // WeChat may read something into what is no range
+		r.Range = "" // the header is not a range, and WeChat might still take it for one
 	}
 	d := &download{wanted: r.Range, to: to}
 	head := &wxbrokerv1.CallHead{
@@ -74,10 +80,10 @@ func Get(ctx context.Context, b *broker.Client, key string, r Request, to Sink) 
 	return err
 }
 
-// errEnough ends a download of which nothing more is wanted.
+// errEnough ends a download when the whole part has come.
 var errEnough = errors.New("all of the part has come")
 
-// maxJSON bounds an answer that is no file, in bytes.
+// maxJSON bounds an answer that is not a file, in bytes.
 const maxJSON = 64 << 10
 
 // download turns WeChat's answer into a file.
@@ -87,14 +93,14 @@ type download struct {
 
 	answer *wxbrokerv1.CallAnswer
 	file   Head
-	begun  bool   // it is a file, and its head is told
-	json   []byte // what has come of an answer that is none
+	begun  bool   // the answer is a file, and the sink has its head
+	json   []byte // the bytes so far of an answer that is not a file
 	skip   int64  // bytes before the part
-	left   int64  // bytes of the part that are to come, -1 for all there are
+	left   int64  // bytes of the part that are still to come, -1 for all bytes
 }
 
-// head notes what WeChat says before the body, and begins where that says that the
-// body is a file.
+// head notes the head of WeChat's answer. If the head says that the body is a file, it
+// begins the file.
 func (d *download) head(answer *wxbrokerv1.CallAnswer) error {
 	d.answer, d.file = answer, Head{Size: -1}
 	header := make(http.Header)
@@ -106,9 +112,9 @@ func (d *download) head(answer *wxbrokerv1.CallAnswer) error {
 		d.file.Size = answer.GetContentLength()
 	}
 	if status := answer.GetStatus(); status == http.StatusPartialContent {
-		said := header.Get("Content-Range")
-		if d.file.Part, d.file.Size = partIn(said, d.wanted); d.file.Part == nil {
-			return unexpected("has the range %q, which is not the one that was asked for", said)
+		contentRange := header.Get("Content-Range")
+		if d.file.Part, d.file.Size = partIn(contentRange, d.wanted); d.file.Part == nil {
+			return unexpected("has the range %q, which is not the one that was asked for", contentRange)
 		}
 	}
 	if _, parameters, err := mime.ParseMediaType(header.Get("Content-Disposition")); err == nil {
@@ -118,7 +124,7 @@ func (d *download) head(answer *wxbrokerv1.CallAnswer) error {
 	return nil
 }
 
-// piece passes on a piece of a file, or keeps one of anything else.
+// piece passes on a piece of a file. It collects the pieces of any other answer.
 func (d *download) piece(piece []byte) error {
 	if !d.begun && (len(d.json) > 0 || piece[0] == '{') {
 		if d.json = append(d.json, piece...); len(d.json) > maxJSON {
@@ -147,7 +153,7 @@ func (d *download) piece(piece []byte) error {
 	return nil
 }
 
-// begin tells what the file is, unless that is told.
+// begin gives the file's head to the sink, unless the sink has it already.
 func (d *download) begin() error {
 	if d.begun {
 		return nil
@@ -172,7 +178,8 @@ func (d *download) begin() error {
 	return d.to.Head(d.file)
 }
 
-// end says what came of an answer that has ended.
+// end finishes an answer that has ended. An answer that is not a file is a video's
+// address or an error.
 func (d *download) end() error {
 	if len(d.json) == 0 {
 		if err := d.begin(); err != nil {
@@ -183,20 +190,21 @@ func (d *download) end() error {
 		}
 		return nil
 	}
-	var said struct {
+	var answer struct {
 		ErrCode  wxapi.Code `json:"errcode"`
 		ErrMsg   string     `json:"errmsg"`
 		VideoURL string     `json:"video_url"`
 	}
-	switch err := json.Unmarshal(bytes.TrimSpace(d.json), &said); {
-	case err == nil && said.ErrCode != 0:
-		return said.ErrCode.Refuse(said.ErrMsg, time.Now())
-	case err != nil || said.VideoURL == "":
+	switch err := json.Unmarshal(bytes.TrimSpace(d.json), &answer); {
+	case err == nil && answer.ErrCode != 0:
+		return answer.ErrCode.Refuse(answer.ErrMsg, time.Now())
+	case err != nil || answer.VideoURL == "":
 		return unexpected("is neither a file nor a video's address")
 	}
-	return d.to.Head(Head{ContentType: "application/json", Size: -1, VideoURL: said.VideoURL})
+	return d.to.Head(Head{ContentType: "application/json", Size: -1, VideoURL: answer.VideoURL})
 }
 
+// unexpected returns the error for an answer of WeChat's that is not as documented.
 func unexpected(format string, args ...any) error {
 	return wxapi.Refusal{Message: "system error: WeChat's answer about a file " + fmt.Sprintf(format, args...)}.Status(codes.Unavailable)
 }

@@ -10,9 +10,9 @@ import (
 // Part is a part of a file, in bytes.
 type Part struct{ First, Length int64 }
 
-// parseRange reads a Range header for a file of that size, as RFC 9110 section
-// 14 has it. It is nil for the whole file: for no range, for several, for what
-// is no range, and where the size is not known.
+// parseRange reads a Range header for a file of that size, according to RFC 9110 section
+// 14. It returns nil, for the whole file, where the header has no range, several ranges
+// or a broken one, and where the size is not known.
 func parseRange(header string, size int64) (*Part, error) {
 	unit, spec, ok := strings.Cut(header, "=")
 	first, last, hasDash := strings.Cut(strings.TrimSpace(spec), "-")
@@ -20,7 +20,7 @@ func parseRange(header string, size int64) (*Part, error) {
 		return nil, nil
 	}
 	end := size - 1
-	if first == "" { // the last so many
+	if first == "" { // the file's last bytes
 		n, ok := position(last)
 		switch {
 		case !ok:
@@ -48,7 +48,8 @@ func parseRange(header string, size int64) (*Part, error) {
 	return &Part{from, end - from + 1}, nil
 }
 
-// position reads digits. One beyond every file is as good as the last.
+// position reads a number of digits. A number that is too large for an int64 becomes the
+// largest one, since both are beyond the end of every file.
 func position(s string) (int64, bool) {
 	if s == "" || strings.Trim(s, "0123456789") != "" {
 		return 0, false
@@ -64,12 +65,11 @@ func outOfRange(size int64) error {
 	return fmt.Errorf("the file has %d bytes, and not that range", size)
 }
 
-// maxSize is beyond the size of every file, in bytes.
+// maxSize is larger than every file, in bytes.
 const maxSize = 1 << 50
 
-// partIn returns the part that a Content-Range tells of and the size of the
-// whole file, -1 if that is not told; nil for a part that is not the one that
-// was wanted.
+// partIn returns the part in a Content-Range, and the size of the whole file, -1 if the
+// header does not have it. The part is nil if it is not the one that was wanted.
 func partIn(header, wanted string) (part *Part, size int64) {
 	var first, last int64
 	var total string
