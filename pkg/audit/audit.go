@@ -1,6 +1,6 @@
-// Package audit tells who was given what, and who was refused. Each event is counted
-// and has a log line. The program decides what else is in a line; a credential never
-// is.
+// Package audit records who was given what, and who was refused. Each event is counted
+// and has a log line. The program decides what else is in a line. The rule to keep: a
+// line never has a credential.
 //
 // The count is exact, whatever becomes of the lines. Lines can be missing for two
 // reasons, and the log tells of both. Refusals that come too fast are suppressed: the
@@ -23,7 +23,7 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/logqueue"
 )
 
-// Outcome is what came of an action.
+// Outcome is the outcome of an action.
 type Outcome string
 
 // The outcomes.
@@ -36,18 +36,18 @@ const (
 
 // Line is one event, and the line that tells of it.
 type Line struct {
-	// Who is the app or key; "" is a stranger, who may do nothing.
+	// Who is the app or key. "" is a stranger, who may do nothing.
 	Who     string
-	Action  string // what was to be done
+	Action  string // the action that was asked for
 	Outcome Outcome
-	// More is whatever else there is to say.
+	// More has the line's other attributes.
 	More []slog.Attr
 }
 
 const (
 	// refusalsPerSecond is how many refusals are logged a second in the long run, for
 	// each app or key, and for all strangers together. refusalsAtOnce is how many may
-	// come at once. So a caller who is refused cannot fill a disk.
+	// come at once. So a refused caller cannot fill a disk.
 	refusalsPerSecond = 1
 	refusalsAtOnce    = 200
 	// maxText bounds a text, in bytes, because some texts come from strangers.
@@ -74,17 +74,17 @@ type missingLines struct {
 	lost       map[subject]int
 }
 
-// subject is who, action and outcome: lines are counted by it.
+// subject is who, action and outcome. Lines are counted by it.
 type subject struct {
 	who, action string
 	outcome     Outcome
 }
 
-// String returns WHO/ACTION/OUTCOME; a stranger has no name.
+// String returns WHO/ACTION/OUTCOME. WHO is empty for a stranger.
 func (s subject) String() string { return s.who + "/" + s.action + "/" + string(s.outcome) }
 
-// New returns a Log of program that writes to log. Who is the name of the attribute and
-// label for whoever acts: app, or local_key.
+// New returns a Log of program that writes to log. who is the name of the attribute and
+// label for the actor: app, or local_key.
 func New(log *slog.Logger, program, who string) *Log {
 	counter := func(name, help string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: program + name, Help: help}, []string{who, "action", "outcome"})
@@ -127,7 +127,7 @@ func (l *Log) Write(ctx context.Context, line Line) {
 
 func (s subject) labels() []string { return []string{s.who, s.action, string(s.outcome)} }
 
-// attributes are what a line says of the lines that are missing.
+// attributes returns the attributes by which a line tells of the missing lines.
 func (m missingLines) attributes() []slog.Attr {
 	var list []slog.Attr
 	if m.suppressed > 0 {
@@ -144,8 +144,8 @@ func (m missingLines) attributes() []slog.Attr {
 	return list
 }
 
-// lose takes note that a line is lost. The missing lines that it told of are then not
-// told of either.
+// lose notes that a line is lost. The missing lines that it told of then count as
+// missing again.
 func (l *Log) lose(about subject, before missingLines) {
 	l.lost.WithLabelValues(about.labels()...).Inc()
 	l.mu.Lock()

@@ -10,8 +10,8 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/follow"
 )
 
-// judged is how often the certificates' times are compared with the clock.
-const judged = time.Minute
+// validityCheck is how often Run compares the certificates' times with the clock.
+const validityCheck = time.Minute
 
 // Run follows the files until ctx ends. Run must not run twice at the same time.
 func (s *Source) Run(ctx context.Context, log *slog.Logger) {
@@ -32,7 +32,7 @@ func (s *Source) Run(ctx context.Context, log *slog.Logger) {
 			return nil
 		})
 	})
-	ticker := time.NewTicker(judged)
+	ticker := time.NewTicker(validityCheck)
 	defer ticker.Stop()
 	for {
 		select {

@@ -17,8 +17,8 @@ import (
 // tlsCredentials are credentials for TLS. Their errors say what to do.
 type tlsCredentials struct {
 	credentials.TransportCredentials
-	ownCAs bool // the CAs are those of --ca-file, not the system's
-	proves bool // this side presents a certificate
+	ownCAs         bool // the CAs are those of --ca-file, not the system's
+	hasCertificate bool // this side presents a certificate
 }
 
 // ClientHandshake is the handshake of TLS.
@@ -42,7 +42,7 @@ func (e tlsCredentials) ClientHandshake(ctx context.Context, authority string, r
 		return nil, nil, err
 	}
 	why := hungUpOverTLS
-	if e.proves {
+	if e.hasCertificate {
 		why = refusedCertificate
 	}
 	return &explainingConn{Conn: conn, why: why}, info, nil
@@ -68,7 +68,7 @@ func refusedCertificate(err error) error {
 	return err
 }
 
-// hungUpOverTLS is refusedCertificate for a side that has presented no certificate.
+// hungUpOverTLS does the same as refusedCertificate for a side without a certificate.
 func hungUpOverTLS(err error) error {
 	if isReset(err) {
 		return errHungUpOverTLS
@@ -113,15 +113,15 @@ func (p plainCredentials) Clone() credentials.TransportCredentials {
 // something on it.
 type explainingConn struct {
 	net.Conn
-	heard atomic.Bool       // the broker has said something
-	why   func(error) error // explains an error
+	received atomic.Bool       // the broker has said something
+	why      func(error) error // explains an error
 }
 
 // Read reads from the connection.
 func (u *explainingConn) Read(b []byte) (int, error) {
 	n, err := u.Conn.Read(b)
-	if n > 0 && !u.heard.Load() { // storing each time would cost more
-		u.heard.Store(true)
+	if n > 0 && !u.received.Load() { // storing each time would cost more
+		u.received.Store(true)
 	}
 	return n, u.explain(err)
 }
@@ -133,7 +133,7 @@ func (u *explainingConn) Write(b []byte) (int, error) {
 }
 
 func (u *explainingConn) explain(err error) error {
-	if err == nil || u.heard.Load() {
+	if err == nil || u.received.Load() {
 		return err
 	}
 	return u.why(err)

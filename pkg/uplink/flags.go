@@ -76,7 +76,7 @@ func (l *Link) secure(ctx context.Context, f Flags, address daemon.Address) erro
 	}
 	l.tls, l.warnings = source, warnings
 	l.dial = []grpc.DialOption{grpc.WithTransportCredentials(tlsCredentials{
-		TransportCredentials: credentials.NewTLS(source.Client(name)), ownCAs: f.CAFile != "", proves: f.CertFile != "",
+		TransportCredentials: credentials.NewTLS(source.Client(name)), ownCAs: f.CAFile != "", hasCertificate: f.CertFile != "",
 	})}
 	return nil
 }

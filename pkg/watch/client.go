@@ -60,15 +60,15 @@ const (
 // Run follows the stream until ctx ends, connecting again whenever it breaks.
 func (c *Client) Run(ctx context.Context) {
 	retry := firstRetry
-	said := "" // the failure that was logged last
+	lastFailure := "" // the failure that was last logged
 	for {
-		heard, err := c.follow(ctx)
+		received, err := c.follow(ctx)
 		c.connected.Store(false)
 		if ctx.Err() != nil {
 			return
 		}
-		if heard {
-			retry, said = firstRetry, ""
+		if received {
+			retry, lastFailure = firstRetry, ""
 		}
 		// The broker does not know this edge (any more), or grants it nothing. A revoked
 		// edge must not go on with what it held. No other failure takes anything away.
@@ -76,9 +76,9 @@ func (c *Client) Run(ctx context.Context) {
 			c.dropAll()
 		}
 		wait := retry/2 + rand.N(retry/2) //nolint:gosec // spreads load, guards nothing
-		if level := c.level(err, said); level >= slog.LevelInfo {
+		if level := c.level(err, lastFailure); level >= slog.LevelInfo {
 			c.Log.Log(ctx, level, "stream from the broker ended", "broker", c.Target, "reason", reason(err), "retry_in", wait)
-			said = reason(err)
+			lastFailure = reason(err)
 		}
 		if !sleep(ctx, wait) {
 			return
@@ -89,11 +89,11 @@ func (c *Client) Run(ctx context.Context) {
 
 // level returns the level at which the end of a stream is logged. An error is logged
 // once, not at every try. The regular end of a stream is only logged at debug level.
-func (c *Client) level(err error, said string) slog.Level {
+func (c *Client) level(err error, lastFailure string) slog.Level {
 	switch {
-	case errors.Is(err, io.EOF) || reason(err) == said:
+	case errors.Is(err, io.EOF) || reason(err) == lastFailure:
 		return slog.LevelDebug
-	case errors.Is(err, errUneven):
+	case errors.Is(err, errClockJump):
 		return slog.LevelInfo
 	default:
 		return slog.LevelWarn

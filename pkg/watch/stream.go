@@ -19,18 +19,19 @@ import (
 const (
 	// connectTimeout bounds one attempt to connect.
 	connectTimeout = 3 * time.Second
-	// firstState bounds how long the first state may take.
-	firstState = 10 * time.Second
-	// pulse is how often the loop looks at the clocks. uneven is how far the clocks may
-	// part, or how late the loop may be, before a new stream is opened.
-	pulse  = 2 * time.Second
-	uneven = 5 * time.Second
+	// firstStateTimeout bounds how long the first state may take.
+	firstStateTimeout = 10 * time.Second
+	// clockCheck is how often the loop compares the clocks. maxClockGap is how far the
+	// clocks may part, or how late the loop may be, before it opens a new stream.
+	clockCheck  = 2 * time.Second
+	maxClockGap = 5 * time.Second
 	// maxState bounds a message, in bytes: several hundred accounts.
 	maxState = 4 << 20
 )
 
-// errUneven ends a stream for whose messages the remaining lives cannot be computed.
-var errUneven = errors.New("the clock was stepped or this process was suspended: asking anew how long the credentials live")
+// errClockJump ends a stream when the remaining lives in its messages can no longer be
+// computed.
+var errClockJump = errors.New("the clock was stepped or this process was suspended: asking anew how long the credentials live")
 
 // DialOptions are the options of every connection from an edge to its broker, for the
 // stream and for other calls. Their keepalive has to agree with the policy that the
@@ -48,10 +49,10 @@ func DialOptions() []grpc.DialOption {
 	}
 }
 
-// follow opens one stream, and applies the states that it brings until it breaks. heard
-// reports whether it brought any. Each stream has a connection of its own, so that it
-// never inherits another connection's failure and back-off.
-func (c *Client) follow(ctx context.Context) (heard bool, err error) {
+// follow opens one stream, and applies the states that it brings until it breaks.
+// received reports whether it brought any. Each stream has a connection of its own, so
+// that it never inherits another connection's failure and back-off.
+func (c *Client) follow(ctx context.Context) (received bool, err error) {
 	conn, err := grpc.NewClient(c.Target, append(DialOptions(), c.Dial...)...)
 	if err != nil {
 		return false, fmt.Errorf("setting up the connection: %w", err)
@@ -70,36 +71,37 @@ func (c *Client) follow(ctx context.Context) (heard bool, err error) {
 
 	opened := c.Clock.Now()
 	last := opened
-	tick := time.NewTicker(pulse)
+	tick := time.NewTicker(clockCheck)
 	defer tick.Stop()
 	for {
 		var got message
 		select {
 		case <-ctx.Done():
-			return heard, ctx.Err()
+			return received, ctx.Err()
 		case <-tick.C:
 		case got = <-states:
 		}
-		// Before a message is believed: has time run evenly? While the process stood
-		// still, a message may have waited in a buffer. It is older than it looks.
+		// Has time run evenly? This is asked before a message is believed. While the
+		// process stood still, a message may have waited in a buffer. It is older than it
+		// looks.
 		now := c.Clock.Now()
-		if opened.Parted(now) > uneven || last.Elapsed(now) > pulse+uneven {
-			return heard, errUneven
+		if opened.Parted(now) > maxClockGap || last.Elapsed(now) > clockCheck+maxClockGap {
+			return received, errClockJump
 		}
 		last = now
 		switch {
 		case got.err != nil:
-			return heard, got.err
+			return received, got.err
 		case got.state != nil:
 			if err := c.take(got.state, now); err != nil {
-				return heard, err
+				return received, err
 			}
-			heard = true
+			received = true
 			c.connected.Store(true)
 			if err := stream.Send(c.acknowledge(got.state.GetRevision())); err != nil {
 				continue // Recv returns the error
 			}
-		case !heard && opened.Elapsed(now) >= firstState:
+		case !received && opened.Elapsed(now) >= firstStateTimeout:
 			return false, status.Error(codes.DeadlineExceeded, "the broker accepted the stream and then said nothing")
 		}
 	}

@@ -6,21 +6,21 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// Class says what kind of trouble an error is, and so what to do about it.
+// Class is the kind of trouble that an error means. It decides what to do about it.
 type Class string
 
 // The classes.
 const (
-	// Transient: WeChat is busy, unreachable or talks nonsense. Try soon, at
-	// the next upstream.
+	// Transient: WeChat is busy or unreachable, or its answer makes no sense. Try again
+	// soon, at the next upstream.
 	Transient Class = "transient"
-	// Rate: too many calls in this minute.
+	// Rate: there were too many calls in this minute.
 	Rate Class = "rate"
 	// Quota: the day's calls are spent.
 	Quota Class = "quota"
 	// Configuration: a person has to change something here or at WeChat.
 	Configuration Class = "configuration"
-	// Address: WeChat's allow-list lacks the address it saw.
+	// Address: WeChat's allow-list lacks the address from which the call came.
 	Address Class = "address"
 	// Approval: an administrator of the account has to confirm the call.
 	Approval Class = "approval"
@@ -31,8 +31,8 @@ const (
 	Budget Class = "budget"
 )
 
-// classes lists every class, with the gRPC status of a call of an app's that
-// WeChat refused so, where its code has none of its own.
+// classes lists every class. It has the gRPC status of an app's call that WeChat refused
+// in that class, for codes without a status of their own.
 var classes = []struct {
 	class  Class
 	status codes.Code
@@ -47,7 +47,7 @@ var classes = []struct {
 	{Budget, codes.Unavailable},
 }
 
-// Classes lists every class, for whoever counts by it.
+// Classes lists every class, for metrics that count by it.
 func Classes() []Class {
 	all := make([]Class, len(classes))
 	for i, row := range classes {
@@ -56,7 +56,7 @@ func Classes() []Class {
 	return all
 }
 
-// status returns the gRPC status of a call of an app's that WeChat refused so.
+// status returns the gRPC status of an app's call that WeChat refused in this class.
 func (c Class) status() codes.Code {
 	for _, row := range classes {
 		if row.class == c {
@@ -67,15 +67,15 @@ func (c Class) status() codes.Code {
 }
 
 const (
-	// quotaPause is how soon an API whose quota is spent is tried again:
-	// somebody may have cleared it.
+	// quotaPause is how long an API is not called whose quota is spent. It is not the
+	// whole day, because somebody may clear the quota.
 	quotaPause = time.Hour
 	// ratePause is how long an API is not called that was called too often.
 	ratePause = time.Minute
 )
 
-// Retry returns when a call makes sense again that WeChat refused in that class
-// at now, zero where nobody knows.
+// Retry returns when it makes sense to repeat a call that WeChat refused in this class
+// at now. It returns zero where nobody knows.
 func (c Class) Retry(now time.Time) time.Time {
 	switch c {
 	case Rate:

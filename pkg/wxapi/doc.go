@@ -1,10 +1,11 @@
-// Package wxapi is WeChat's vocabulary, as broker and edge both speak it: where
-// its APIs are (path.go), what its return codes mean and what to do about each
-// (code.go), and how a refusal travels between broker and edge (refusal.go).
+// Package wxapi is WeChat's vocabulary, which broker and edge share: the paths of its
+// APIs (path.go), the meaning of its return codes and what to do about each (code.go,
+// class.go), the forms of its ids (id.go), its day (day.go), and how a refusal travels
+// between broker and edge (refusal.go).
 //
-// Each fact stands in one table here. The rule to keep: codes are told apart by
-// number, never by WeChat's wording, which changes.
+// Each fact is in one table here. The rule to keep: tell codes apart by their number,
+// never by WeChat's wording, which changes.
 //
-// Nothing here calls WeChat. Only the broker does, with its package wechat, and
-// decides by these tables; an edge answers its callers by the same ones.
+// Nothing here calls WeChat. Only the broker does, with its package wechat. The broker
+// decides by these tables, and an edge answers its callers by the same tables.
 package wxapi

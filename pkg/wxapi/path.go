@@ -1,6 +1,6 @@
 package wxapi
 
-// Where WeChat has the APIs that broker and edge know by name. The documents are
+// These are the paths of the APIs that broker and edge know by name. The documents are
 // below https://developers.weixin.qq.com/doc/offiaccount/en/.
 const (
 	PathToken       = "/cgi-bin/token"
@@ -12,19 +12,19 @@ const (
 
 	// PathTemplate: Message_Management/Template_Message_Interface.html.
 	PathTemplate = "/cgi-bin/message/template/send"
-	// PathMedia: Asset_Management/Get_temporary_materials.html; PathHDVoice has a
+	// PathMedia: Asset_Management/Get_temporary_materials.html. PathHDVoice returns a
 	// voice as the JS-SDK recorded it.
 	PathMedia   = "/cgi-bin/media/get"
 	PathHDVoice = "/cgi-bin/media/get/jssdk"
 
 	// PathCode and the three after it: OA_Web_Apps/Wechat_webpage_authorization.html.
-	// A code is turned into OAuth tokens, these are renewed, a user is asked about,
-	// a token is checked.
+	// PathCode exchanges a code for OAuth tokens. PathRenewal renews them, PathUserInfo
+	// returns a user's details, and PathAuth checks a token.
 	PathCode     = "/sns/oauth2/access_token"
 	PathRenewal  = "/sns/oauth2/refresh_token"
 	PathUserInfo = "/sns/userinfo"
 	PathAuth     = "/sns/auth"
-	// BelowSNS is where every API is that takes a user's OAuth token, and none of
-	// an account's.
+	// BelowSNS is the beginning of every path that takes a user's OAuth token and not
+	// the account's access_token.
 	BelowSNS = "/sns/"
 )

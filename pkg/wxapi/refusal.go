@@ -14,8 +14,8 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// statuses are HTTP's status and WeChat's code that fit each of gRPC's. For any
-// other it is the last row.
+// statuses has, for each gRPC status, the HTTP status and the code of WeChat's that fit.
+// The last row also stands for every other gRPC status.
 var statuses = []struct {
 	grpc codes.Code
 	http int
@@ -30,7 +30,7 @@ var statuses = []struct {
 	{codes.Unavailable, http.StatusServiceUnavailable, Busy},
 }
 
-// HTTPStatus returns HTTP's status for one of gRPC's.
+// HTTPStatus returns the HTTP status that fits a gRPC status.
 func HTTPStatus(c codes.Code) int {
 	for _, row := range statuses {
 		if row.grpc == c {
@@ -40,7 +40,7 @@ func HTTPStatus(c codes.Code) int {
 	return http.StatusServiceUnavailable
 }
 
-// Fitting returns WeChat's code for one of gRPC's.
+// Fitting returns the code of WeChat's that fits a gRPC status.
 func Fitting(c codes.Code) Code {
 	for _, row := range statuses {
 		if row.grpc == c {
@@ -50,10 +50,10 @@ func Fitting(c codes.Code) Code {
 	return Busy
 }
 
-// Refusal is what WeChat says to a call, or the broker in WeChat's words: whoever
-// calls WeChat knows them.
+// Refusal is WeChat's answer to a call that it refuses. The broker and the edges refuse
+// in WeChat's words too, because programs that call WeChat know these.
 type Refusal struct { //nolint:errname // it is not only an error: statuses and answers have it too
-	Code    Code // 0 for what fits the status
+	Code    Code // 0 for the code that fits the status
 	Message string
 	Retry   time.Time // when to try again, zero where nobody knows
 }
@@ -61,8 +61,8 @@ type Refusal struct { //nolint:errname // it is not only an error: statuses and 
 // Error implements error.
 func (r Refusal) Error() string { return r.Message }
 
-// Say returns the refusal with WeChat's words for the code, and why if that is not
-// empty.
+// Say returns the refusal with WeChat's words for the code. After them stands why, if it
+// is not empty.
 func (c Code) Say(why string) error {
 	message := c.Words()
 	if why != "" {
@@ -86,18 +86,18 @@ func (r Refusal) Status(c codes.Code) error {
 	return s.Err()
 }
 
-// Refuse returns the gRPC status of a call that WeChat refused at now with that
-// code and those words.
+// Refuse returns the gRPC status of a call that WeChat refused at now, with this code
+// and these words.
 func (c Code) Refuse(words string, now time.Time) error {
 	class := c.Class()
 	return Refusal{c, Quote(words), class.Retry(now)}.Status(c.Status(class))
 }
 
-// maxQuoted bounds what is quoted of WeChat's words, in bytes.
+// maxQuoted bounds a quotation of WeChat's words, in bytes.
 const maxQuoted = 200
 
-// Quote makes WeChat's words fit for a log line or an error: bounded, and without
-// control characters.
+// Quote makes WeChat's words fit for a log line or an error. It bounds their length and
+// removes control characters.
 func Quote(words string) string {
 	words = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
@@ -111,8 +111,8 @@ func Quote(words string) string {
 	return words
 }
 
-// RefusalIn returns the refusal in the details of a status, false where there is
-// none: then it is not WeChat's words that it is in.
+// RefusalIn returns the refusal in the details of a status. It returns false where there
+// is none. Then the status's message is not in WeChat's words.
 func RefusalIn(err error) (Refusal, bool) {
 	for _, detail := range status.Convert(err).Details() {
 		if in, ok := detail.(*wxbrokerv1.Refusal); ok {
