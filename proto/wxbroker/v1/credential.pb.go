@@ -4,11 +4,11 @@
 // 	protoc        (unknown)
 // source: wxbroker/v1/credential.proto
 
-// Package wxbroker.v1 is what a broker says to its edges and apps.
+// Package wxbroker.v1 is the protocol between a broker and its edges and apps.
 //
-// One broker owns an Official Account's AppSecret and everything WeChat hands
-// out for it. Edges hold a live copy of what they were granted and sign
-// JS-SDK pages locally; they never call WeChat.
+// One broker owns an Official Account's AppSecret and everything that WeChat
+// hands out for it. Edges hold a live copy of the credentials that they were
+// granted, and sign JS-SDK pages locally. They never call WeChat.
 
 package wxbrokerv1
 
@@ -28,7 +28,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// CredentialKind names what a credential is for.
+// CredentialKind says what a credential is for.
 type CredentialKind int32
 
 const (
@@ -84,7 +84,7 @@ func (CredentialKind) EnumDescriptor() ([]byte, []int) {
 	return file_wxbroker_v1_credential_proto_rawDescGZIP(), []int{0}
 }
 
-// CallGrant is a kind of calls: see WeChatService.
+// CallGrant is a kind of calls. See WeChatService.
 type CallGrant int32
 
 const (
@@ -140,7 +140,8 @@ func (CallGrant) EnumDescriptor() ([]byte, []int) {
 	return file_wxbroker_v1_credential_proto_rawDescGZIP(), []int{1}
 }
 
-// WatchRequest is one Subscription, then any number of Acknowledgements.
+// WatchRequest is a Subscription or an Acknowledgement. A stream has one
+// Subscription, then any number of Acknowledgements.
 type WatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Request:
@@ -212,12 +213,12 @@ type isWatchRequest_Request interface {
 }
 
 type WatchRequest_Subscription struct {
-	// First and only first.
+	// The first request, and only the first.
 	Subscription *Subscription `protobuf:"bytes,1,opt,name=subscription,proto3,oneof"`
 }
 
 type WatchRequest_Acknowledgement struct {
-	// Every one after the first.
+	// Every request after the first.
 	Acknowledgement *Acknowledgement `protobuf:"bytes,2,opt,name=acknowledgement,proto3,oneof"`
 }
 
@@ -228,26 +229,29 @@ func (*WatchRequest_Acknowledgement) isWatchRequest_Request() {}
 // Subscription says what the caller wants and what it already has.
 type Subscription struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Accounts wanted, at most 256. None means every account that the caller
-	// may have, including ones added later. An account that the broker does not
-	// know or does not grant is absent from the states, not an error.
+	// The accounts that the caller wants, at most 256. None means every account
+	// that the caller may have, including accounts that are added later. An
+	// account that the broker does not know or does not grant is absent from the
+	// states. It is not an error.
 	Appids []string `protobuf:"bytes,1,rep,name=appids,proto3" json:"appids,omitempty"`
-	// Kinds wanted. At least one, unless calls is set; each is sent only where it
-	// is granted.
+	// The kinds that the caller wants. There is at least one, unless calls is set.
+	// Each is sent only where it is granted.
 	Kinds []CredentialKind `protobuf:"varint,2,rep,packed,name=kinds,proto3,enum=wxbroker.v1.CredentialKind" json:"kinds,omitempty"`
-	// What the caller holds from an earlier stream. A version above the
-	// broker's own proves that the broker's database is stale: the broker reads
-	// WeChat again and publishes above it. A version more than a day ahead of
-	// the broker's clock proves nothing and is ignored.
+	// The versions that the caller holds from an earlier stream. A version above
+	// the broker's own proves that the broker's database is stale. Then the broker
+	// reads WeChat again and publishes a version above it. A version more than a
+	// day ahead of the broker's clock proves nothing and is ignored.
 	Held []*HeldVersion `protobuf:"bytes,3,rep,name=held,proto3" json:"held,omitempty"`
-	// Names the caller in the broker's log and status, for people. At most 128
-	// bytes, usually the host or pod name. Not an identity: it grants nothing.
+	// The caller's name in the broker's log and status, for people. It has at most
+	// 128 bytes and is usually the host or pod name. It is not an identity and
+	// grants nothing.
 	EdgeName string `protobuf:"bytes,4,opt,name=edge_name,json=edgeName,proto3" json:"edge_name,omitempty"`
-	// The caller's build, for the broker's log and status. At most 64 bytes.
+	// The caller's build, for the broker's log and status. It has at most 64
+	// bytes.
 	EdgeVersion string `protobuf:"bytes,5,opt,name=edge_version,json=edgeVersion,proto3" json:"edge_version,omitempty"`
-	// The caller passes on calls as well (see WeChatService): the accounts come
-	// with what the broker calls for it, also those of which it may have no
-	// credential.
+	// The caller passes on calls as well (see WeChatService). Then each account
+	// has the calls that the broker makes for the caller. Accounts of which the
+	// caller may only make calls, and have no credential, are sent too.
 	Calls         bool `protobuf:"varint,6,opt,name=calls,proto3" json:"calls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -330,7 +334,7 @@ type HeldVersion struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Appid string                 `protobuf:"bytes,1,opt,name=appid,proto3" json:"appid,omitempty"`
 	Kind  CredentialKind         `protobuf:"varint,2,opt,name=kind,proto3,enum=wxbroker.v1.CredentialKind" json:"kind,omitempty"`
-	// Credential.version of what is held.
+	// Credential.version of that credential.
 	Version       int64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -392,8 +396,8 @@ type Acknowledgement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// WatchResponse.revision of that state.
 	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	// What the caller now holds. It differs from the state where the caller
-	// kept a newer version than the state offered.
+	// The versions that the caller now holds. They differ from the state where the
+	// caller has kept a newer version than the state's.
 	Held          []*HeldVersion `protobuf:"bytes,2,rep,name=held,proto3" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -443,16 +447,17 @@ func (x *Acknowledgement) GetHeld() []*HeldVersion {
 	return nil
 }
 
-// WatchResponse is the complete state: whatever an earlier one had and this
-// one has not is to be dropped (see Account.kinds for the one exception).
+// WatchResponse is the complete state. The caller must drop everything that an
+// earlier state had and this one does not have (see Account.kinds for the one
+// exception).
 type WatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Counts the states of this broker process; rises within a stream, and
-	// means nothing across streams.
+	// Counts the states of this broker process. It rises within a stream, and has
+	// no meaning across streams.
 	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The broker's clock when it sent this. Remaining life is
-	// Credential.expire_time - server_time, counted from arrival, so that a
-	// caller whose clock is wrong still counts right.
+	// The broker's clock when it sent this state. A credential's remaining life is
+	// Credential.expire_time - server_time, counted from the arrival of the state.
+	// So a caller whose clock is wrong still counts right.
 	ServerTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=server_time,json=serverTime,proto3" json:"server_time,omitempty"`
 	// In order of appid, each once.
 	Accounts      []*Account `protobuf:"bytes,3,rep,name=accounts,proto3" json:"accounts,omitempty"`
@@ -516,19 +521,21 @@ type Account struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Appid  string                 `protobuf:"bytes,1,opt,name=appid,proto3" json:"appid,omitempty"`
 	Policy *AccountPolicy         `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
-	// The kinds that the caller asked for, may have, and that the broker is
-	// configured to keep. A kind listed here without a credential below is one
-	// that the broker has none of just now (it starts, or WeChat refuses): the
-	// caller keeps what it holds until that expires. A kind not listed is to be
-	// dropped.
+	// The kinds that the caller asked for, that it may have, and that the broker
+	// is configured to keep. A kind that is listed here without a credential below
+	// is one of which the broker has no credential just now, because it starts or
+	// WeChat refuses. Then the caller keeps the credential that it holds until
+	// that expires. The caller must drop credentials of a kind that is not listed.
 	Kinds []CredentialKind `protobuf:"varint,3,rep,packed,name=kinds,proto3,enum=wxbroker.v1.CredentialKind" json:"kinds,omitempty"`
 	// At most one of each kind.
 	Credentials []*Credential `protobuf:"bytes,4,rep,name=credentials,proto3" json:"credentials,omitempty"`
-	// What the broker calls for the caller on this account, if it asked.
+	// The calls that the broker makes for the caller on this account, if the
+	// caller asked for them.
 	Calls []CallGrant `protobuf:"varint,5,rep,packed,name=calls,proto3,enum=wxbroker.v1.CallGrant" json:"calls,omitempty"`
-	// Secret: makes, and recognises, what stands for the access_token where the
-	// caller may make calls and not have it. 32 bytes, the same for each stream
-	// of the same app, and after a restart. Absent without calls.
+	// A secret. It makes and recognises the aliases that stand for the
+	// access_token, where the caller may make calls but not have the token. It has
+	// 32 bytes. It is the same for each stream of the same app, and after a
+	// restart. It is absent without calls.
 	AliasKey      []byte `protobuf:"bytes,6,opt,name=alias_key,json=aliasKey,proto3" json:"alias_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -606,12 +613,12 @@ func (x *Account) GetAliasKey() []byte {
 	return nil
 }
 
-// AccountPolicy is what the broker's configuration says of an account.
+// AccountPolicy has the rules for an account from the broker's configuration.
 type AccountPolicy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Hosts whose pages may be signed: `shop.example.com`, `*.example.com` (any
-	// depth below, not example.com itself), each with an optional `:port`.
-	// Lower case, punycode. None means any host.
+	// The hosts whose pages may be signed: `shop.example.com`, `*.example.com`
+	// (any depth below, not example.com itself), each with an optional `:port`.
+	// They are in lower case and punycode. None means any host.
 	SignHosts     []string `protobuf:"bytes,1,rep,name=sign_hosts,json=signHosts,proto3" json:"sign_hosts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -658,19 +665,20 @@ func (x *AccountPolicy) GetSignHosts() []string {
 type Credential struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  CredentialKind         `protobuf:"varint,1,opt,name=kind,proto3,enum=wxbroker.v1.CredentialKind" json:"kind,omitempty"`
-	// Secret: belongs in no log, metric, error or page.
+	// A secret. It must not appear in any log, metric, error or page.
 	Value string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
-	// When the broker took it from WeChat, milliseconds since 1970 by the
-	// broker's clock, and always above the version before it. The same version
-	// is the same value. Nobody replaces a credential by one with a lower
-	// version.
+	// When the broker took the value from WeChat, in milliseconds since 1970 by
+	// the broker's clock. It is always above the version before it. The same
+	// version means the same value. Nobody replaces a credential by one with a
+	// lower version.
 	Version int64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
-	// Hard expiry by the broker's clock: nothing is signed with it afterwards.
-	// It may move while the version stays, when WeChat says so.
+	// Hard expiry by the broker's clock. Nobody signs with the value afterwards.
+	// It may move while the version stays the same, when WeChat says so.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
-	// When the broker means to replace it, after which WeChat honours it for no
-	// more than five minutes: who copies it holds the copy no longer than that.
-	// Absent where it is good until it expires.
+	// When the broker means to replace the value. After that WeChat honours it for
+	// no more than five minutes. A program that copies the value must not keep the
+	// copy longer than that. It is absent where the value is good until it
+	// expires.
 	ReplaceTime   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=replace_time,json=replaceTime,proto3" json:"replace_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -803,16 +811,16 @@ func (x *ReportInvalidRequest) GetValueSha256() []byte {
 	return nil
 }
 
-// ReportInvalidResponse says how things stand. If current_version is above
-// reported_version there is a newer value. If they are equal WeChat takes the
-// value, or could not be asked, or was asked less than a minute ago: the
-// trouble lies elsewhere, or a later report will find it.
+// ReportInvalidResponse says what the broker found out. If current_version is
+// above reported_version, there is a newer value. If they are equal, WeChat
+// accepts the value, or the broker could not ask WeChat, or it asked less than a
+// minute ago. Then the trouble lies elsewhere, or a later report will find it.
 type ReportInvalidResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Credential.version of the value that was reported.
 	ReportedVersion int64 `protobuf:"varint,1,opt,name=reported_version,json=reportedVersion,proto3" json:"reported_version,omitempty"`
-	// Credential.version of the current value, 0 while there is none that
-	// WeChat honours.
+	// Credential.version of the current value. It is 0 while there is no value
+	// that WeChat honours.
 	CurrentVersion int64 `protobuf:"varint,2,opt,name=current_version,json=currentVersion,proto3" json:"current_version,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache

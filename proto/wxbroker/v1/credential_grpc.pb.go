@@ -4,11 +4,11 @@
 // - protoc             (unknown)
 // source: wxbroker/v1/credential.proto
 
-// Package wxbroker.v1 is what a broker says to its edges and apps.
+// Package wxbroker.v1 is the protocol between a broker and its edges and apps.
 //
-// One broker owns an Official Account's AppSecret and everything WeChat hands
-// out for it. Edges hold a live copy of what they were granted and sign
-// JS-SDK pages locally; they never call WeChat.
+// One broker owns an Official Account's AppSecret and everything that WeChat
+// hands out for it. Edges hold a live copy of the credentials that they were
+// granted, and sign JS-SDK pages locally. They never call WeChat.
 
 package wxbrokerv1
 
@@ -35,30 +35,32 @@ const (
 //
 // CredentialService hands out live credentials.
 //
-// A caller says who it is by its TLS client certificate, or by the header
-// `authorization: Bearer TOKEN`, where TOKEN is one that the broker knows by its
-// hash or a Kubernetes ServiceAccount token for the audience `wxbroker`. What
-// its app may do is in the broker's configuration. Errors of every call:
+// A caller proves who it is by its TLS client certificate, or by the header
+// `authorization: Bearer TOKEN`. TOKEN is a token that the broker knows by its
+// hash, or a Kubernetes ServiceAccount token for the audience `wxbroker`. The
+// broker's configuration says what the caller's app may do. Errors of every
+// call:
 //
-//	UNAUTHENTICATED    the caller says not, or not credibly, who it is.
-//	PERMISSION_DENIED  it is no app that the broker knows, or its app has not
-//	                   the grant.
-//	UNAVAILABLE        its token cannot be verified just now.
+//	UNAUTHENTICATED    the caller does not prove who it is.
+//	PERMISSION_DENIED  the broker knows no app for the caller, or the app does
+//	                   not have the grant.
+//	UNAVAILABLE        the caller's token cannot be verified just now.
 type CredentialServiceClient interface {
 	// Watch keeps the caller's copy of its credentials current.
 	//
-	// The caller sends one Subscription, the broker answers with the complete
-	// state that the caller may have, and again whenever that state changes.
-	// The caller acknowledges each state. States are not queued: a caller that
-	// reads slowly misses intermediate states and gets the newest one next.
+	// The caller sends one Subscription. The broker answers with the complete
+	// state that the caller may have, and sends it again whenever it changes. The
+	// caller acknowledges each state. States are not queued. A caller that reads
+	// slowly misses intermediate states and gets the newest state next.
 	//
-	// The broker ends every stream with OK after a while, when the certificate or
-	// token that it was opened with expires, and when it shuts down; the caller
-	// opens another and loses nothing.
+	// The broker ends every stream with OK after a while. It also ends a stream
+	// when the certificate or token expires with which it was opened, and when the
+	// broker shuts down. The caller opens another stream and loses nothing.
 	//
-	// It takes the grant sign for tickets and the grant token for the
-	// access_token, or one for calls (template, media, oauth, call) where these are
-	// asked for. What is granted or revoked changes open streams at once.
+	// Watch takes the grant sign for tickets and the grant token for the
+	// access_token. Where the caller asks for calls, it takes one of the grants
+	// for calls (template, media, oauth, call). A grant that is added or revoked
+	// changes open streams at once.
 	//
 	// Errors:
 	//
@@ -67,26 +69,28 @@ type CredentialServiceClient interface {
 	//	DEADLINE_EXCEEDED  no Subscription came within ten seconds.
 	//	RESOURCE_EXHAUSTED a request has more than 512 KiB.
 	//	PERMISSION_DENIED  the caller may have nothing of what it asks for. It
-	//	                   must drop every credential it holds at once, as with
-	//	                   UNAUTHENTICATED.
+	//	                   must drop every credential that it holds at once, as
+	//	                   with UNAUTHENTICATED.
 	Watch(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[WatchRequest, WatchResponse], error)
 	// ReportInvalid says that WeChat refused a credential that the broker handed
-	// out. The caller names it by hash; nothing is taken on its word.
+	// out. The caller names the credential by its hash. The broker does not simply
+	// believe the caller.
 	//
-	// A value that was replaced since is answered at once. For the current one
-	// the broker asks WeChat, at most once a minute however many report it, and
-	// replaces it only if WeChat refuses it too. Whoever is told of a newer
-	// version gets its value from Watch. It takes the grant report.
+	// If the value was replaced since, the broker answers at once. If it is the
+	// current value, the broker asks WeChat, at most once a minute however many
+	// callers report it. It replaces the value only if WeChat refuses it too. A
+	// caller that learns of a newer version gets its value from Watch.
+	// ReportInvalid takes the grant report.
 	//
-	// The header `wxbroker-local-key`, if there is one, names on whose behalf an
-	// edge reports, for the broker's audit.
+	// The header `wxbroker-local-key`, if there is one, names the local key whose
+	// holder reports through an edge. It is for the broker's audit.
 	//
 	// Errors:
 	//
-	//	INVALID_ARGUMENT   the kind is unspecified or the hash is not one.
-	//	NOT_FOUND          the broker has handed out no such value, or has
-	//	                   forgotten it: it remembers the last 32 of each kind.
-	//	RESOURCE_EXHAUSTED this caller reports too often.
+	//	INVALID_ARGUMENT   the kind is unspecified, or the hash is not a SHA-256.
+	//	NOT_FOUND          the broker has never handed out such a value, or has
+	//	                   forgotten it. It remembers the last 32 of each kind.
+	//	RESOURCE_EXHAUSTED the caller reports too often.
 	//	UNAVAILABLE        the broker stops.
 	ReportInvalid(ctx context.Context, in *ReportInvalidRequest, opts ...grpc.CallOption) (*ReportInvalidResponse, error)
 }
@@ -128,30 +132,32 @@ func (c *credentialServiceClient) ReportInvalid(ctx context.Context, in *ReportI
 //
 // CredentialService hands out live credentials.
 //
-// A caller says who it is by its TLS client certificate, or by the header
-// `authorization: Bearer TOKEN`, where TOKEN is one that the broker knows by its
-// hash or a Kubernetes ServiceAccount token for the audience `wxbroker`. What
-// its app may do is in the broker's configuration. Errors of every call:
+// A caller proves who it is by its TLS client certificate, or by the header
+// `authorization: Bearer TOKEN`. TOKEN is a token that the broker knows by its
+// hash, or a Kubernetes ServiceAccount token for the audience `wxbroker`. The
+// broker's configuration says what the caller's app may do. Errors of every
+// call:
 //
-//	UNAUTHENTICATED    the caller says not, or not credibly, who it is.
-//	PERMISSION_DENIED  it is no app that the broker knows, or its app has not
-//	                   the grant.
-//	UNAVAILABLE        its token cannot be verified just now.
+//	UNAUTHENTICATED    the caller does not prove who it is.
+//	PERMISSION_DENIED  the broker knows no app for the caller, or the app does
+//	                   not have the grant.
+//	UNAVAILABLE        the caller's token cannot be verified just now.
 type CredentialServiceServer interface {
 	// Watch keeps the caller's copy of its credentials current.
 	//
-	// The caller sends one Subscription, the broker answers with the complete
-	// state that the caller may have, and again whenever that state changes.
-	// The caller acknowledges each state. States are not queued: a caller that
-	// reads slowly misses intermediate states and gets the newest one next.
+	// The caller sends one Subscription. The broker answers with the complete
+	// state that the caller may have, and sends it again whenever it changes. The
+	// caller acknowledges each state. States are not queued. A caller that reads
+	// slowly misses intermediate states and gets the newest state next.
 	//
-	// The broker ends every stream with OK after a while, when the certificate or
-	// token that it was opened with expires, and when it shuts down; the caller
-	// opens another and loses nothing.
+	// The broker ends every stream with OK after a while. It also ends a stream
+	// when the certificate or token expires with which it was opened, and when the
+	// broker shuts down. The caller opens another stream and loses nothing.
 	//
-	// It takes the grant sign for tickets and the grant token for the
-	// access_token, or one for calls (template, media, oauth, call) where these are
-	// asked for. What is granted or revoked changes open streams at once.
+	// Watch takes the grant sign for tickets and the grant token for the
+	// access_token. Where the caller asks for calls, it takes one of the grants
+	// for calls (template, media, oauth, call). A grant that is added or revoked
+	// changes open streams at once.
 	//
 	// Errors:
 	//
@@ -160,26 +166,28 @@ type CredentialServiceServer interface {
 	//	DEADLINE_EXCEEDED  no Subscription came within ten seconds.
 	//	RESOURCE_EXHAUSTED a request has more than 512 KiB.
 	//	PERMISSION_DENIED  the caller may have nothing of what it asks for. It
-	//	                   must drop every credential it holds at once, as with
-	//	                   UNAUTHENTICATED.
+	//	                   must drop every credential that it holds at once, as
+	//	                   with UNAUTHENTICATED.
 	Watch(grpc.BidiStreamingServer[WatchRequest, WatchResponse]) error
 	// ReportInvalid says that WeChat refused a credential that the broker handed
-	// out. The caller names it by hash; nothing is taken on its word.
+	// out. The caller names the credential by its hash. The broker does not simply
+	// believe the caller.
 	//
-	// A value that was replaced since is answered at once. For the current one
-	// the broker asks WeChat, at most once a minute however many report it, and
-	// replaces it only if WeChat refuses it too. Whoever is told of a newer
-	// version gets its value from Watch. It takes the grant report.
+	// If the value was replaced since, the broker answers at once. If it is the
+	// current value, the broker asks WeChat, at most once a minute however many
+	// callers report it. It replaces the value only if WeChat refuses it too. A
+	// caller that learns of a newer version gets its value from Watch.
+	// ReportInvalid takes the grant report.
 	//
-	// The header `wxbroker-local-key`, if there is one, names on whose behalf an
-	// edge reports, for the broker's audit.
+	// The header `wxbroker-local-key`, if there is one, names the local key whose
+	// holder reports through an edge. It is for the broker's audit.
 	//
 	// Errors:
 	//
-	//	INVALID_ARGUMENT   the kind is unspecified or the hash is not one.
-	//	NOT_FOUND          the broker has handed out no such value, or has
-	//	                   forgotten it: it remembers the last 32 of each kind.
-	//	RESOURCE_EXHAUSTED this caller reports too often.
+	//	INVALID_ARGUMENT   the kind is unspecified, or the hash is not a SHA-256.
+	//	NOT_FOUND          the broker has never handed out such a value, or has
+	//	                   forgotten it. It remembers the last 32 of each kind.
+	//	RESOURCE_EXHAUSTED the caller reports too often.
 	//	UNAVAILABLE        the broker stops.
 	ReportInvalid(context.Context, *ReportInvalidRequest) (*ReportInvalidResponse, error)
 	mustEmbedUnimplementedCredentialServiceServer()

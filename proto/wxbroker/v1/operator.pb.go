@@ -22,10 +22,10 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// GetStatusRequest says whose state is wanted.
+// GetStatusRequest says which account's state is wanted.
 type GetStatusRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// None means every account.
+	// Empty means every account.
 	Appid         string `protobuf:"bytes,1,opt,name=appid,proto3" json:"appid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -179,7 +179,8 @@ type ConfigurationStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// When it was taken into use.
 	LoadTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=load_time,json=loadTime,proto3" json:"load_time,omitempty"`
-	// Why the file as it is now is not in use; absent when it is.
+	// Why the file in its present form is not in use. It is absent when the file
+	// is in use.
 	Failure       string `protobuf:"bytes,2,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -236,8 +237,8 @@ type AccountStatus struct {
 	Credentials []*CredentialStatus    `protobuf:"bytes,2,rep,name=credentials,proto3" json:"credentials,omitempty"`
 	// Today's calls by API, in a fixed order.
 	Budget []*CallBudget `protobuf:"bytes,3,rep,name=budget,proto3" json:"budget,omitempty"`
-	// What a person should look at, a sentence each, the gravest first. None
-	// means that all is well.
+	// What a person should look at, a sentence each, the gravest first. An empty
+	// list means that all is well.
 	Advice        []string `protobuf:"bytes,4,rep,name=advice,proto3" json:"advice,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -309,20 +310,21 @@ type CredentialStatus struct {
 	Version int64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
 	// Hard expiry, absent while there is none.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
-	// WeChat refused the value before its time, and there is no other yet.
+	// WeChat refused the value before its expiry, and there is no other yet.
 	Refused bool `protobuf:"varint,4,opt,name=refused,proto3" json:"refused,omitempty"`
 	// The next scheduled call, absent when it is due.
 	NextCallTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=next_call_time,json=nextCallTime,proto3" json:"next_call_time,omitempty"`
-	// The database does not have this version: a restart now would lose it.
+	// The database does not have this version. A restart now would lose it.
 	Unsaved bool `protobuf:"varint,6,opt,name=unsaved,proto3" json:"unsaved,omitempty"`
 	// How often, in the last 24 hours, WeChat refused or replaced a value before
-	// its time. More than once means that something else refreshes this appid.
+	// its expiry. More than once means that something else refreshes this appid.
 	EarlyDeaths        int32                  `protobuf:"varint,7,opt,name=early_deaths,json=earlyDeaths,proto3" json:"early_deaths,omitempty"`
 	LastEarlyDeathTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=last_early_death_time,json=lastEarlyDeathTime,proto3" json:"last_early_death_time,omitempty"`
 	// Absent when the last call succeeded.
 	Failure *CallFailure `protobuf:"bytes,9,opt,name=failure,proto3" json:"failure,omitempty"`
 	// The broker does not know how old the value is, because the wall clock was
-	// set back while it was down, and hands it out only once it has asked WeChat.
+	// set back while the broker was down. It does not hand the value out before it
+	// has asked WeChat.
 	Undated       bool `protobuf:"varint,10,opt,name=undated,proto3" json:"undated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -436,16 +438,17 @@ type CallFailure struct {
 	Class string `protobuf:"bytes,1,opt,name=class,proto3" json:"class,omitempty"`
 	// WeChat's errcode, 0 when there was none.
 	Errcode int32 `protobuf:"varint,2,opt,name=errcode,proto3" json:"errcode,omitempty"`
-	// What was called where and what came of it.
+	// Which API was called at which host, and what went wrong.
 	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
-	// What a person can do, in one sentence; empty where nothing.
+	// What a person can do, in one sentence. It is empty where a person can do
+	// nothing.
 	Advice string `protobuf:"bytes,4,opt,name=advice,proto3" json:"advice,omitempty"`
 	// For class address: the caller's address as WeChat saw it.
 	SeenAddress string `protobuf:"bytes,5,opt,name=seen_address,json=seenAddress,proto3" json:"seen_address,omitempty"`
-	// When the row began and how long it is.
+	// When the row of failures began, and how many failures it has.
 	Since *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`
 	Count int32                  `protobuf:"varint,7,opt,name=count,proto3" json:"count,omitempty"`
-	// When it is tried again.
+	// When the broker tries again.
 	RetryTime     *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=retry_time,json=retryTime,proto3" json:"retry_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -537,8 +540,8 @@ func (x *CallFailure) GetRetryTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// CallBudget is what the broker counts of one API's calls: they are counted
-// before they are made.
+// CallBudget is the broker's count of one API's calls. The broker counts a call
+// before it makes it.
 type CallBudget struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// token, stable_token, force_refresh, ticket, get_api_domain_ip, quota or
@@ -547,10 +550,10 @@ type CallBudget struct {
 	// Calls in this period, and the broker's own limit.
 	Used  int64 `protobuf:"varint,2,opt,name=used,proto3" json:"used,omitempty"`
 	Limit int64 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
-	// When counting begins anew: WeChat's day begins at midnight UTC+8, and
+	// When counting begins again from zero. WeChat's day begins at midnight UTC+8.
 	// clear_quota is counted by the month.
 	ResetTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=reset_time,json=resetTime,proto3" json:"reset_time,omitempty"`
-	// The count could not be written: a restart now would forget it.
+	// The count could not be written. A restart now would forget it.
 	Unsaved       bool `protobuf:"varint,5,opt,name=unsaved,proto3" json:"unsaved,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -625,10 +628,10 @@ func (x *CallBudget) GetUnsaved() bool {
 type UpstreamStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Host  string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
-	// The next call goes there.
+	// The next call goes to this host.
 	InUse bool `protobuf:"varint,2,opt,name=in_use,json=inUse,proto3" json:"in_use,omitempty"`
-	// When its last call failed, and how; absent when it succeeded or none was
-	// made.
+	// When and how the last call to this host failed. They are absent when it
+	// succeeded, and when there was no call.
 	FailedTime    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=failed_time,json=failedTime,proto3" json:"failed_time,omitempty"`
 	Failure       string                 `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -700,10 +703,10 @@ type EdgeStatus struct {
 	Version string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	Address string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
 	Since   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
-	// Credentials that it should hold and has not acknowledged, or only an older
-	// version of.
+	// How many credentials the edge should hold and has not acknowledged, or
+	// acknowledged only in an older version.
 	Behind int32 `protobuf:"varint,5,opt,name=behind,proto3" json:"behind,omitempty"`
-	// The app that it acts for.
+	// The app that the edge acts for.
 	App           string `protobuf:"bytes,6,opt,name=app,proto3" json:"app,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -886,7 +889,7 @@ type GetQuotaResponse struct {
 	Apis  []*QuotaComparison     `protobuf:"bytes,1,rep,name=apis,proto3" json:"apis,omitempty"`
 	// Today's calls that were made for apps, in order of app and API.
 	Apps []*AppCalls `protobuf:"bytes,2,rep,name=apps,proto3" json:"apps,omitempty"`
-	// The APIs that nobody calls now, in order of API.
+	// The APIs that the broker does not call now, in order of API.
 	Stopped       []*StoppedAPI `protobuf:"bytes,3,rep,name=stopped,proto3" json:"stopped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -943,16 +946,16 @@ func (x *GetQuotaResponse) GetStopped() []*StoppedAPI {
 	return nil
 }
 
-// AppCalls is what the broker counts of the calls that it makes to an API for
-// one app.
+// AppCalls is the broker's count of the calls that it makes to an API for one
+// app.
 type AppCalls struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	App   string                 `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
-	// Its path, such as /cgi-bin/message/custom/send; "other" for those beyond
-	// the number that is counted one by one.
+	// The API's path, such as /cgi-bin/message/custom/send. It is "other" for the
+	// APIs beyond the number of APIs that are counted one by one.
 	Api  string `protobuf:"bytes,2,opt,name=api,proto3" json:"api,omitempty"`
 	Used int64  `protobuf:"varint,3,opt,name=used,proto3" json:"used,omitempty"`
-	// Absent where the configuration has none.
+	// Absent where the configuration has no limit.
 	Limit         *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1016,7 +1019,7 @@ func (x *AppCalls) GetLimit() int64 {
 	return 0
 }
 
-// StoppedAPI is one that WeChat has answered with 45009 or 45011.
+// StoppedAPI is an API whose calls WeChat has answered with 45009 or 45011.
 type StoppedAPI struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Api           string                 `protobuf:"bytes,1,opt,name=api,proto3" json:"api,omitempty"`
@@ -1080,11 +1083,11 @@ func (x *StoppedAPI) GetUntilTime() *timestamppb.Timestamp {
 // QuotaComparison is one API's calls of today.
 type QuotaComparison struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Ours.
+	// The broker's count.
 	Ours *CallBudget `protobuf:"bytes,1,opt,name=ours,proto3" json:"ours,omitempty"`
-	// WeChat's; absent where WeChat did not say.
+	// WeChat's count. It is absent where WeChat gave none.
 	Wechat *WeChatQuota `protobuf:"bytes,2,opt,name=wechat,proto3" json:"wechat,omitempty"`
-	// Why WeChat did not say.
+	// Why WeChat gave none.
 	Failure       string `protobuf:"bytes,3,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1141,8 +1144,8 @@ func (x *QuotaComparison) GetFailure() string {
 	return ""
 }
 
-// WeChatQuota is what WeChat counts for one API of an account, by everybody
-// who calls it.
+// WeChatQuota is WeChat's count for one API of an account. It has the calls of
+// every program.
 type WeChatQuota struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	DailyLimit    int64                  `protobuf:"varint,1,opt,name=daily_limit,json=dailyLimit,proto3" json:"daily_limit,omitempty"`
@@ -1248,10 +1251,11 @@ func (x *ClearQuotaRequest) GetAppid() string {
 	return ""
 }
 
-// ClearQuotaResponse says how many of the month's ten are spent.
+// ClearQuotaResponse says how many of the month's ten clearings are spent.
 type ClearQuotaResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// By this broker, this one included. WeChat counts those of others too.
+	// The clearings by this broker, including this one. WeChat also counts the
+	// clearings of others.
 	Ours          *CallBudget `protobuf:"bytes,1,opt,name=ours,proto3" json:"ours,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1298,7 +1302,7 @@ func (x *ClearQuotaResponse) GetOurs() *CallBudget {
 type RefreshRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Appid string                 `protobuf:"bytes,1,opt,name=appid,proto3" json:"appid,omitempty"`
-	// Replace the access_token though it is good.
+	// Replace the access_token although it is good.
 	Force         bool `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1348,8 +1352,8 @@ func (x *RefreshRequest) GetForce() bool {
 	return false
 }
 
-// RefreshResponse says how the account is afterwards. What failed says so
-// there.
+// RefreshResponse has the account's state after the refresh. A failed call is in
+// that state.
 type RefreshResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Account       *AccountStatus         `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`

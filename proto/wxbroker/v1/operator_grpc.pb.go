@@ -29,19 +29,21 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// OperatorService is for people: it shows how the broker is, and does what
+// OperatorService is for people. It shows the state of the broker, and does what
 // only a person should decide. It never shows a secret.
 //
 // Every call needs the grant admin for the account that it names. Errors of
 // every call:
 //
-//	UNAUTHENTICATED    the caller says not, or not credibly, who it is.
-//	PERMISSION_DENIED  its app has not the grant for that account.
-//	UNAVAILABLE        its token cannot be verified just now.
+//	UNAUTHENTICATED    the caller does not prove who it is.
+//	PERMISSION_DENIED  the caller's app does not have the grant for that
+//	                   account.
+//	UNAVAILABLE        the caller's token cannot be verified just now.
 type OperatorServiceClient interface {
-	// GetStatus tells everything that the broker knows of its own state, as far
-	// as it is about accounts that the caller administers; texts that may be about
-	// others only to who administers every account. It calls nobody.
+	// GetStatus returns everything that the broker knows about its own state, for
+	// the accounts that the caller administers. Texts that may be about other
+	// accounts are only for callers that administer every account. GetStatus calls
+	// nobody.
 	//
 	// Errors:
 	//
@@ -67,11 +69,12 @@ type OperatorServiceClient interface {
 	ClearQuota(ctx context.Context, in *ClearQuotaRequest, opts ...grpc.CallOption) (*ClearQuotaResponse, error)
 	// Refresh asks WeChat now instead of at the next due time.
 	//
-	// Without force it ends the waits after failures and reads again what
-	// reading does not replace: tickets and a stable token. With force WeChat
-	// replaces the access_token though it is good: whoever has the old one and
-	// no stream is cut off, at once (stable) or after five minutes (classic).
-	// Tickets cannot be forced: WeChat hands out the same one until it expires.
+	// Without force it ends the waits after failures. It also reads again the
+	// credentials that reading does not replace: tickets and a stable token. With
+	// force WeChat replaces the access_token although it is good. A program that
+	// has the old token and no stream is cut off, at once (stable) or after five
+	// minutes (classic). Tickets cannot be forced, because WeChat hands out the
+	// same ticket until it expires.
 	//
 	// Errors:
 	//
@@ -136,19 +139,21 @@ func (c *operatorServiceClient) Refresh(ctx context.Context, in *RefreshRequest,
 // All implementations must embed UnimplementedOperatorServiceServer
 // for forward compatibility.
 //
-// OperatorService is for people: it shows how the broker is, and does what
+// OperatorService is for people. It shows the state of the broker, and does what
 // only a person should decide. It never shows a secret.
 //
 // Every call needs the grant admin for the account that it names. Errors of
 // every call:
 //
-//	UNAUTHENTICATED    the caller says not, or not credibly, who it is.
-//	PERMISSION_DENIED  its app has not the grant for that account.
-//	UNAVAILABLE        its token cannot be verified just now.
+//	UNAUTHENTICATED    the caller does not prove who it is.
+//	PERMISSION_DENIED  the caller's app does not have the grant for that
+//	                   account.
+//	UNAVAILABLE        the caller's token cannot be verified just now.
 type OperatorServiceServer interface {
-	// GetStatus tells everything that the broker knows of its own state, as far
-	// as it is about accounts that the caller administers; texts that may be about
-	// others only to who administers every account. It calls nobody.
+	// GetStatus returns everything that the broker knows about its own state, for
+	// the accounts that the caller administers. Texts that may be about other
+	// accounts are only for callers that administer every account. GetStatus calls
+	// nobody.
 	//
 	// Errors:
 	//
@@ -174,11 +179,12 @@ type OperatorServiceServer interface {
 	ClearQuota(context.Context, *ClearQuotaRequest) (*ClearQuotaResponse, error)
 	// Refresh asks WeChat now instead of at the next due time.
 	//
-	// Without force it ends the waits after failures and reads again what
-	// reading does not replace: tickets and a stable token. With force WeChat
-	// replaces the access_token though it is good: whoever has the old one and
-	// no stream is cut off, at once (stable) or after five minutes (classic).
-	// Tickets cannot be forced: WeChat hands out the same one until it expires.
+	// Without force it ends the waits after failures. It also reads again the
+	// credentials that reading does not replace: tickets and a stable token. With
+	// force WeChat replaces the access_token although it is good. A program that
+	// has the old token and no stream is cut off, at once (stable) or after five
+	// minutes (classic). Tickets cannot be forced, because WeChat hands out the
+	// same ticket until it expires.
 	//
 	// Errors:
 	//

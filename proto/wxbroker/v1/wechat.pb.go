@@ -22,14 +22,15 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Refusal is in the details of an error: what WeChat said, or the broker in
-// WeChat's words.
+// Refusal is in the details of an error. It is WeChat's refusal, or the broker's
+// in WeChat's words.
 type Refusal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// https://developers.weixin.qq.com/doc/offiaccount/Getting_Started/Global_Return_Code.html
 	Errcode int32  `protobuf:"varint,1,opt,name=errcode,proto3" json:"errcode,omitempty"`
 	Errmsg  string `protobuf:"bytes,2,opt,name=errmsg,proto3" json:"errmsg,omitempty"`
-	// When to try again, absent where trying again does not help or nobody knows.
+	// When to try again. It is absent where trying again does not help, and where
+	// nobody knows.
 	RetryTime     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=retry_time,json=retryTime,proto3" json:"retry_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -158,12 +159,12 @@ type isCallRequest_Part interface {
 }
 
 type CallRequest_Head struct {
-	// First and only first.
+	// The first request, and only the first.
 	Head *CallHead `protobuf:"bytes,1,opt,name=head,proto3,oneof"`
 }
 
 type CallRequest_Body struct {
-	// At most 256 KiB each; below 32 KiB takes the least memory.
+	// At most 256 KiB in each request. Pieces below 32 KiB take the least memory.
 	Body []byte `protobuf:"bytes,2,opt,name=body,proto3,oneof"`
 }
 
@@ -174,22 +175,22 @@ func (*CallRequest_Body) isCallRequest_Part() {}
 // CallHead says what to call.
 type CallHead struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// May be absent where an OAuth token tells it: see proven.
+	// May be absent where an OAuth token names the account. See proven.
 	Appid string `protobuf:"bytes,1,opt,name=appid,proto3" json:"appid,omitempty"`
 	// GET or POST.
 	Method string `protobuf:"bytes,2,opt,name=method,proto3" json:"method,omitempty"`
 	// Such as /cgi-bin/message/custom/send.
 	Path string `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
-	// As in a URL, without the question mark. An access_token in it is replaced.
-	// Where the path takes an AppSecret, so is that.
+	// The query of a URL, without the question mark. The broker replaces an
+	// access_token in it. Where the path takes an AppSecret, it replaces that too.
 	Query       string `protobuf:"bytes,4,opt,name=query,proto3" json:"query,omitempty"`
 	ContentType string `protobuf:"bytes,5,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
-	// A Range as RFC 9110 writes it; WeChat may ignore it.
+	// A Range in RFC 9110's form. WeChat may ignore it.
 	Range string `protobuf:"bytes,6,opt,name=range,proto3" json:"range,omitempty"`
-	// Bytes of the body, absent where they are not known.
+	// The length of the body in bytes, absent where it is not known.
 	ContentLength *int64 `protobuf:"varint,7,opt,name=content_length,json=contentLength,proto3,oneof" json:"content_length,omitempty"`
-	// The caller has proven to the edge that it may call. Otherwise a call is
-	// made only with an OAuth token in its query that this app was given.
+	// The caller has proven to the edge that it may call. Otherwise the broker
+	// makes the call only if the query has an OAuth token that this app was given.
 	Proven        bool `protobuf:"varint,8,opt,name=proven,proto3" json:"proven,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -353,7 +354,7 @@ type isCallResponse_Part interface {
 }
 
 type CallResponse_Answer struct {
-	// First and only first.
+	// The first response, and only the first.
 	Answer *CallAnswer `protobuf:"bytes,1,opt,name=answer,proto3,oneof"`
 }
 
@@ -365,13 +366,13 @@ func (*CallResponse_Answer) isCallResponse_Part() {}
 
 func (*CallResponse_Body) isCallResponse_Part() {}
 
-// CallAnswer is how WeChat answers.
+// CallAnswer is the head of WeChat's answer.
 type CallAnswer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// HTTP's.
+	// The HTTP status.
 	Status  int32         `protobuf:"varint,1,opt,name=status,proto3" json:"status,omitempty"`
 	Headers []*CallHeader `protobuf:"bytes,2,rep,name=headers,proto3" json:"headers,omitempty"`
-	// Bytes of the body, absent where they are not known.
+	// The length of the body in bytes, absent where it is not known.
 	ContentLength *int64 `protobuf:"varint,3,opt,name=content_length,json=contentLength,proto3,oneof" json:"content_length,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

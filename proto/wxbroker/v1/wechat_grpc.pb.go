@@ -26,57 +26,61 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// WeChatService makes calls to WeChat for apps: with the account's access_token
-// or AppSecret, which no app sees, and from the one address that WeChat lets in.
+// WeChatService makes calls to WeChat for apps. It uses the account's
+// access_token or AppSecret, which no app sees. It calls from the one address
+// that WeChat admits.
 //
-// A token that WeChat refuses is dealt with inside: the broker finds out whether
-// it is refused everywhere, replaces it if so, and makes the call once more, if
-// its body is small enough to be kept (256 KiB).
+// If WeChat refuses the token, the broker finds out whether WeChat refuses it
+// everywhere, and replaces it if so. Then it makes the call once more, if the
+// body is small enough to be held in memory (256 KiB).
 //
-// Calls are counted by API, app and day, within what the configuration allows.
-// When WeChat says that an API's quota is spent (45009) or that it is called too
-// often (45011), nobody calls that API until that makes sense again.
+// Calls are counted by API, app and day, and the configuration limits them. When
+// WeChat says that an API's quota is spent (45009) or that it is called too
+// often (45011), the broker does not call that API for some time.
 //
-// No app sees a user's OAuth tokens either. Those in an answer are sealed: the
-// broker opens them where the same app presents them, for as long as WeChat
+// No app sees a user's OAuth tokens either. The tokens in an answer are sealed.
+// The broker opens them where the same app presents them, for as long as WeChat
 // honours them.
 //
 // Errors of every call, many of which carry a Refusal in their details:
 //
-//	INVALID_ARGUMENT     the request is not one that can be made.
-//	UNAUTHENTICATED      the caller says not, or not credibly, who it is.
-//	PERMISSION_DENIED    its app has not the grant for this account and API, or
-//	                     the account may not use the API.
+//	INVALID_ARGUMENT     the request cannot be made.
+//	UNAUTHENTICATED      the caller does not prove who it is.
+//	PERMISSION_DENIED    the caller's app does not have the grant for this
+//	                     account and API, or the account may not use the API.
 //	NOT_FOUND            the broker does not keep that account.
 //	RESOURCE_EXHAUSTED   the app has made its calls of this second or day, or
 //	                     the API is stopped; Refusal.retry_time says until when.
 //	UNAVAILABLE          WeChat cannot be reached or there is no token just now,
-//	                     or the broker stops. What was sent may have been done.
-//	DEADLINE_EXCEEDED    the caller's request does not come, or its answer is
-//	                     not taken.
+//	                     or the broker stops. WeChat may have carried out a call
+//	                     that was sent.
+//	DEADLINE_EXCEEDED    the caller does not send its request, or does not take
+//	                     the answer.
 //
-// What is revoked ends calls under way within five seconds.
+// When a grant is revoked, calls under way end within five seconds.
 //
-// The header `wxbroker-local-key`, if there is one, names on whose behalf an
-// edge calls, for the broker's audit.
+// The header `wxbroker-local-key`, if there is one, names the local key whose
+// holder calls through an edge. It is for the broker's audit.
 type WeChatServiceClient interface {
-	// Call makes a call and answers as WeChat does, its refusals included. The first
-	// request is the CallHead and the others are the body; the first response is the
-	// CallAnswer and the others are its body. A body that does not arrive whole ends
-	// with UNAVAILABLE.
+	// Call makes a call and answers as WeChat does. WeChat's refusals are answers
+	// too. The first request is the CallHead and the others are the body. The
+	// first response is the CallAnswer and the others are its body. If the
+	// answer's body does not arrive whole, the stream ends with UNAVAILABLE.
 	//
-	// It takes a grant for the path. Grants with a name of their own are for these:
+	// Call takes a grant for the path. Grants with a name of their own are for
+	// these paths:
 	//
 	//	template  /cgi-bin/message/template/send
 	//	media     /cgi-bin/media/get and /cgi-bin/media/get/jssdk
 	//	oauth     /sns/oauth2/access_token, /sns/oauth2/refresh_token, /sns/userinfo
 	//	          and /sns/auth, which take no other
 	//
-	// The grant call is for every path, or for those that the app's configuration
-	// lists. Nobody may call what hands out or resets credentials, or clears quotas.
+	// The grant call is for every path, or for the paths that the app's
+	// configuration lists. Nobody may call an API that hands out or resets
+	// credentials, or that clears quotas.
 	//
-	// A code of an OAuth page can be used once. Who asks for the same one at the same
-	// time gets the same answer.
+	// A code of an OAuth page can be used once. Callers that send the same code at
+	// the same time get the same answer.
 	Call(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[CallRequest, CallResponse], error)
 }
 
@@ -105,57 +109,61 @@ type WeChatService_CallClient = grpc.BidiStreamingClient[CallRequest, CallRespon
 // All implementations must embed UnimplementedWeChatServiceServer
 // for forward compatibility.
 //
-// WeChatService makes calls to WeChat for apps: with the account's access_token
-// or AppSecret, which no app sees, and from the one address that WeChat lets in.
+// WeChatService makes calls to WeChat for apps. It uses the account's
+// access_token or AppSecret, which no app sees. It calls from the one address
+// that WeChat admits.
 //
-// A token that WeChat refuses is dealt with inside: the broker finds out whether
-// it is refused everywhere, replaces it if so, and makes the call once more, if
-// its body is small enough to be kept (256 KiB).
+// If WeChat refuses the token, the broker finds out whether WeChat refuses it
+// everywhere, and replaces it if so. Then it makes the call once more, if the
+// body is small enough to be held in memory (256 KiB).
 //
-// Calls are counted by API, app and day, within what the configuration allows.
-// When WeChat says that an API's quota is spent (45009) or that it is called too
-// often (45011), nobody calls that API until that makes sense again.
+// Calls are counted by API, app and day, and the configuration limits them. When
+// WeChat says that an API's quota is spent (45009) or that it is called too
+// often (45011), the broker does not call that API for some time.
 //
-// No app sees a user's OAuth tokens either. Those in an answer are sealed: the
-// broker opens them where the same app presents them, for as long as WeChat
+// No app sees a user's OAuth tokens either. The tokens in an answer are sealed.
+// The broker opens them where the same app presents them, for as long as WeChat
 // honours them.
 //
 // Errors of every call, many of which carry a Refusal in their details:
 //
-//	INVALID_ARGUMENT     the request is not one that can be made.
-//	UNAUTHENTICATED      the caller says not, or not credibly, who it is.
-//	PERMISSION_DENIED    its app has not the grant for this account and API, or
-//	                     the account may not use the API.
+//	INVALID_ARGUMENT     the request cannot be made.
+//	UNAUTHENTICATED      the caller does not prove who it is.
+//	PERMISSION_DENIED    the caller's app does not have the grant for this
+//	                     account and API, or the account may not use the API.
 //	NOT_FOUND            the broker does not keep that account.
 //	RESOURCE_EXHAUSTED   the app has made its calls of this second or day, or
 //	                     the API is stopped; Refusal.retry_time says until when.
 //	UNAVAILABLE          WeChat cannot be reached or there is no token just now,
-//	                     or the broker stops. What was sent may have been done.
-//	DEADLINE_EXCEEDED    the caller's request does not come, or its answer is
-//	                     not taken.
+//	                     or the broker stops. WeChat may have carried out a call
+//	                     that was sent.
+//	DEADLINE_EXCEEDED    the caller does not send its request, or does not take
+//	                     the answer.
 //
-// What is revoked ends calls under way within five seconds.
+// When a grant is revoked, calls under way end within five seconds.
 //
-// The header `wxbroker-local-key`, if there is one, names on whose behalf an
-// edge calls, for the broker's audit.
+// The header `wxbroker-local-key`, if there is one, names the local key whose
+// holder calls through an edge. It is for the broker's audit.
 type WeChatServiceServer interface {
-	// Call makes a call and answers as WeChat does, its refusals included. The first
-	// request is the CallHead and the others are the body; the first response is the
-	// CallAnswer and the others are its body. A body that does not arrive whole ends
-	// with UNAVAILABLE.
+	// Call makes a call and answers as WeChat does. WeChat's refusals are answers
+	// too. The first request is the CallHead and the others are the body. The
+	// first response is the CallAnswer and the others are its body. If the
+	// answer's body does not arrive whole, the stream ends with UNAVAILABLE.
 	//
-	// It takes a grant for the path. Grants with a name of their own are for these:
+	// Call takes a grant for the path. Grants with a name of their own are for
+	// these paths:
 	//
 	//	template  /cgi-bin/message/template/send
 	//	media     /cgi-bin/media/get and /cgi-bin/media/get/jssdk
 	//	oauth     /sns/oauth2/access_token, /sns/oauth2/refresh_token, /sns/userinfo
 	//	          and /sns/auth, which take no other
 	//
-	// The grant call is for every path, or for those that the app's configuration
-	// lists. Nobody may call what hands out or resets credentials, or clears quotas.
+	// The grant call is for every path, or for the paths that the app's
+	// configuration lists. Nobody may call an API that hands out or resets
+	// credentials, or that clears quotas.
 	//
-	// A code of an OAuth page can be used once. Who asks for the same one at the same
-	// time gets the same answer.
+	// A code of an OAuth page can be used once. Callers that send the same code at
+	// the same time get the same answer.
 	Call(grpc.BidiStreamingServer[CallRequest, CallResponse]) error
 	mustEmbedUnimplementedWeChatServiceServer()
 }
