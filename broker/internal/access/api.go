@@ -11,15 +11,15 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
-// patterns are the APIs that each grant for calls lets an app call, but for
-// Call's, which the app's configuration says.
+// patterns are the APIs that each grant for calls lets an app call. The grant Call is
+// not among them, because the app's configuration says what it allows.
 var patterns = map[credential.Grant][]Pattern{
 	credential.Template: {wxapi.PathTemplate},
 	credential.Media:    {wxapi.PathMedia, wxapi.PathHDVoice},
 	credential.OAuth:    {wxapi.PathCode, wxapi.PathRenewal, wxapi.PathUserInfo, wxapi.PathAuth},
 }
 
-// named returns the grant with a name of its own that is for an API, "" for none.
+// named returns the grant other than Call that is for an API, "" for none.
 func named(api string) credential.Grant {
 	for grant, apis := range patterns {
 		if slices.ContainsFunc(apis, func(p Pattern) bool { return p.Matches(api) }) {
@@ -29,15 +29,15 @@ func named(api string) credential.Grant {
 	return ""
 }
 
-// apiForm is a path of WeChat's, cleaned.
+// apiForm is the form of a path of WeChat's, after path.Clean.
 var apiForm = regexp.MustCompile(`^(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$`)
 
 // maxAPI bounds a path, in bytes.
 const maxAPI = 256
 
 // CleanAPI returns the path of an API in the form in which it is compared, counted
-// and called. A path with an escape, or with a character that no path of WeChat's
-// has, is refused: it could be one path to us and another to WeChat.
+// and called. It refuses a path with an escape, or with a character that no path of
+// WeChat's has. Such a path could be one path to the broker and another to WeChat.
 func CleanAPI(raw string) (string, error) {
 	cleaned := path.Clean("/" + raw)
 	if !strings.HasPrefix(raw, "/") || len(raw) > maxAPI || !apiForm.MatchString(cleaned) {
@@ -46,17 +46,16 @@ func CleanAPI(raw string) (string, error) {
 	return cleaned, nil
 }
 
-// closedWords are parts of paths. An API that has one of them in its path hands
-// out or resets credentials, or clears quotas, whatever comes before and after it:
-// clear_quota, component/api_query_auth of third-party platforms,
-// openapi/rid/get, which shows requests with the token in them,
-// sns/jscode2session, which takes the AppSecret, and resetusersessionkey. The same
-// is true of every part that ends with token or ticket: token, stable_token,
-// ticket/getticket, getqcloudtoken.
+// closedWords are parts of paths. An API that has one of them anywhere in its path
+// hands out or resets credentials, or clears quotas. Examples are clear_quota,
+// component/api_query_auth of third-party platforms, openapi/rid/get, which shows
+// requests with the token in them, sns/jscode2session, which takes the AppSecret, and
+// resetusersessionkey. The same is true of every part that ends with token or ticket:
+// token, stable_token, ticket/getticket, getqcloudtoken.
 var closedWords = []string{"component", "clear_quota", "rid", "jscode2session", "checksession", "resetusersessionkey"}
 
 // Closed reports whether an API, as CleanAPI returns it, is never called, whatever
-// was granted. OAuth is open: its tokens are the users'.
+// was granted. The OAuth APIs are not closed, because their tokens are the users'.
 func Closed(api string) bool {
 	if named(api) != "" {
 		return false
@@ -73,8 +72,8 @@ func Closed(api string) bool {
 // and takes no access_token of an account's.
 func IsOAuth(api string) bool { return named(api) == credential.OAuth }
 
-// Pattern names the APIs that may be called: one path, or with /* at its end all
-// paths below it.
+// Pattern names the APIs that may be called. It is one path, or a path with /* at its
+// end, which names all paths below it.
 type Pattern string
 
 // ParsePattern reads a pattern.
@@ -93,7 +92,7 @@ func ParsePattern(s string) (Pattern, error) {
 	return Pattern(s), nil
 }
 
-// Matches reports whether an API, as CleanAPI returns it, is one of these.
+// Matches reports whether the pattern names an API, as CleanAPI returns it.
 func (p Pattern) Matches(api string) bool {
 	if above, ok := strings.CutSuffix(string(p), "*"); ok {
 		return strings.HasPrefix(api, above)
@@ -101,8 +100,8 @@ func (p Pattern) Matches(api string) bool {
 	return api == string(p)
 }
 
-// Admits returns the grant by which calls of an API, as CleanAPI returns it, are
-// made for the app, false if they are not.
+// Admits returns the grant by which the broker makes calls of an API, as CleanAPI
+// returns it, for the app. ok is false if it makes none.
 func (a *App) Admits(api string) (credential.Grant, bool) {
 	own := named(api)
 	switch {
@@ -119,14 +118,14 @@ func (a *App) Admits(api string) (credential.Grant, bool) {
 	return credential.Call, true
 }
 
-// MayCall reports whether calls of an API, as CleanAPI returns it, are made for
+// MayCall reports whether the broker makes calls of an API, as CleanAPI returns it, for
 // the app.
 func (a *App) MayCall(api string) bool {
 	_, ok := a.Admits(api)
 	return ok
 }
 
-// EachAPI stands, in an app's calls a day, for each API that is not named.
+// EachAPI stands, in an app's calls a day, for each API without an entry of its own.
 const EachAPI = "*"
 
 // CallsPerDay returns how many calls of an API the broker makes for the app in a

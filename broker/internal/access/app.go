@@ -33,16 +33,15 @@ type App struct {
 	PerDay map[string]int
 
 	// Set by NewPolicy; an app without them is not limited.
-	calls *rate.Limiter // what is left of the calls a second
-	under *atomic.Int64 // calls under way that move bodies
+	calls *rate.Limiter // limits the calls a second
+	under *atomic.Int64 // how many calls under way move bodies
 }
 
-// DefaultPerSecond is the limit, in calls a second, of an app that has none of its
-// own.
+// DefaultPerSecond is the limit of an app without one of its own, in calls a second.
 const DefaultPerSecond = 50
 
-// burst is how many seconds' calls may come at once: an app with many threads
-// sends a message from each of them, and then none for a while.
+// burst is how many seconds' calls may come at once. An app with many threads may send
+// a message from each of them, and then none for a while.
 const burst = 10
 
 // rated returns the app with fresh limits: no call is counted yet.
@@ -71,8 +70,8 @@ func (a *App) Enter() (leave func(), err error) {
 	return func() { a.under.Add(-1) }, nil
 }
 
-// Spend counts a call, and returns RESOURCE_EXHAUSTED when the app makes more
-// than it may.
+// Spend counts a call. It returns RESOURCE_EXHAUSTED when the app makes more calls than
+// it may.
 func (a *App) Spend() error {
 	if a.calls != nil && !a.calls.Allow() {
 		return status.Errorf(codes.ResourceExhausted, "the app %s makes more than %d calls a second", a.Name, a.PerSecond)
@@ -80,7 +79,7 @@ func (a *App) Spend() error {
 	return nil
 }
 
-// Has reports whether the app has a grant at all, for whichever account.
+// Has reports whether the app has a grant, for any account.
 func (a *App) Has(g credential.Grant) bool { return slices.Contains(a.Grants, g) }
 
 // Serves reports whether its grants hold for that account.
@@ -88,8 +87,8 @@ func (a *App) Serves(appid string) bool {
 	return a.ServesEvery() || slices.Contains(a.Accounts, appid)
 }
 
-// ServesEvery reports whether its grants hold for every account, also those
-// that are yet to be configured.
+// ServesEvery reports whether its grants hold for every account, including accounts
+// that are configured later.
 func (a *App) ServesEvery() bool { return slices.Contains(a.Accounts, EveryAccount) }
 
 // Kinds returns the kinds of credentials that the app may have.
@@ -103,10 +102,10 @@ func (a *App) Kinds() []credential.Kind {
 	return may
 }
 
-// nameForm is what an app may be called: it stands in logs and metrics.
+// nameForm is the form of an app's name, which appears in logs and metrics.
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// CheckName says why an app cannot be called that.
+// CheckName returns why an app cannot have that name, nil if it can.
 func CheckName(name string) error {
 	if !nameForm.MatchString(name) || name == Anybody {
 		return errors.New("is missing, or not a name of letters, digits, dots and dashes such as shop-web")

@@ -47,8 +47,8 @@ const (
 )
 
 // Identify finds out who calls. Its error is a gRPC status: UNAUTHENTICATED, or
-// UNAVAILABLE if a token cannot be verified just now. The Caller says what is known,
-// also beside an error.
+// UNAVAILABLE if a token cannot be verified just now. The Caller has what is known
+// about the caller, even when there is an error.
 func (c *Control) Identify(ctx context.Context) (Caller, error) {
 	var caller Caller
 	p, _ := peer.FromContext(ctx)
@@ -139,8 +139,8 @@ func (c *Control) byCertificate(caller Caller, state tls.ConnectionState) (Calle
 	return caller, nil
 }
 
-// App returns which app the caller is by the present policy. The returned Caller is
-// known by the identity that decided this. The error is the status
+// App returns which app the caller is by the present policy. The returned Caller has
+// the identity that decided this as its first. The error is the status
 // PERMISSION_DENIED, or UNAUTHENTICATED when the proof has expired since.
 func (c *Control) App(caller Caller) (*App, Caller, error) {
 	policy := c.policy.Load()
@@ -183,8 +183,8 @@ func (c *Control) Named(name string) *App {
 	return nil
 }
 
-// Presents reports whether a call brings anything by which its caller could be
-// known. Before the call itself has arrived no more than that can be said.
+// Presents reports whether a call brings anything that could prove an identity. It is
+// asked before the call itself has arrived, when no more than that can be known.
 func (c *Control) Presents(ctx context.Context, headers metadata.MD) bool {
 	if c.policy.Load().IsOpen() || len(headers.Get("authorization")) > 0 {
 		return true
@@ -195,8 +195,8 @@ func (c *Control) Presents(ctx context.Context, headers metadata.MD) bool {
 
 func unauthenticated(why string) error { return status.Error(codes.Unauthenticated, why) }
 
-// readable returns a name that somebody else chose, or "?" if it is not fit for a
-// log line.
+// readable returns a name that somebody else chose. It returns "?" if the name is not
+// fit for a log line.
 func readable(name string) string {
 	if len(name) > maxLocalKey || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "?"

@@ -18,7 +18,7 @@ import (
 //
 //	spiffe://TRUST-DOMAIN/PATH       a URI name of its client certificate
 //	dns:NAME                         a DNS name of its client certificate
-//	k8s:NAMESPACE:SERVICEACCOUNT     what its Kubernetes token was issued for
+//	k8s:NAMESPACE:SERVICEACCOUNT     the ServiceAccount of its Kubernetes token
 //	token:sha256:HEX                 the hash of its token
 //
 // in lower case where case means nothing, so that equal identities are equal
@@ -70,8 +70,8 @@ func ParseIdentity(s string) (Identity, error) {
 	return "", errors.New("is none of spiffe://…, dns:NAME, k8s:NAMESPACE:SERVICEACCOUNT and token:sha256:HASH")
 }
 
-// Proof returns how the identity is proven, and so what has to be configured for
-// that.
+// Proof returns how the identity is proven. The configuration has to have what that
+// proof needs, such as client CAs for a certificate.
 func (id Identity) Proof() Proof {
 	switch {
 	case strings.HasPrefix(string(id), spiffePrefix), strings.HasPrefix(string(id), dnsPrefix):
@@ -83,7 +83,7 @@ func (id Identity) Proof() Proof {
 	}
 }
 
-// Proof is how an identity is proven.
+// Proof is a way to prove an identity.
 type Proof int
 
 // The proofs.
@@ -93,9 +93,8 @@ const (
 	ByKubernetes
 )
 
-// String returns the identity. Of a token's hash it shows only the beginning: that
-// is enough to find its line in the configuration, and more does not belong in a
-// log.
+// String returns the identity. It shows only the beginning of a token's hash. That is
+// enough to find its line in the configuration, and more does not belong in a log.
 func (id Identity) String() string {
 	if hash, ok := strings.CutPrefix(string(id), tokenPrefix); ok {
 		return tokenPrefix + hash[:min(8, len(hash))] + "…"
@@ -129,8 +128,8 @@ func namesIn(cert *x509.Certificate) []Identity {
 	return names
 }
 
-// Claimed returns whom a certificate names that was not verified, for people; ""
-// for nobody.
+// Claimed returns the name in a certificate that was not verified, for people. It
+// returns "" where the certificate has none.
 func Claimed(cert *x509.Certificate) string {
 	if names := namesIn(cert); len(names) > 0 {
 		return names[0].String() + " (not verified)"
@@ -138,11 +137,11 @@ func Claimed(cert *x509.Certificate) string {
 	return ""
 }
 
-// newTokenPrefix lets people and secret scanners recognise a token of ours.
+// newTokenPrefix lets people and secret scanners recognise a token of the broker's.
 const newTokenPrefix = "wxb_"
 
-// NewToken returns a token that cannot be guessed, and the identity that it
-// proves. Its hash needs no salt: it is as random as a key.
+// NewToken returns a token that cannot be guessed, and the identity that it proves. The
+// hash needs no salt, because the token is as random as a key.
 func NewToken() (credential.Secret, Identity) {
 	var random [32]byte
 	_, _ = rand.Read(random[:]) // never fails

@@ -131,7 +131,7 @@ func (k *keys) readAgain(ctx context.Context, now time.Time) <-chan struct{} {
 	k.tried = now
 	reading := make(chan struct{})
 	k.reading = reading
-	go func() { // for everybody who waits, so it must not end with the caller who began it
+	go func() { // several callers may wait for it, so it must not end with the one that began it
 		defer close(reading)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 		defer cancel()

@@ -188,8 +188,8 @@ func (d Discovery) get(ctx context.Context, client *http.Client, address string)
 	return io.ReadAll(io.LimitReader(response.Body, maxKeys))
 }
 
-// CheckKeyURL says why keys cannot be read safely from an address. Whoever can
-// change the keys on the way can pretend to be anybody.
+// CheckKeyURL returns why keys cannot be read safely from an address, nil if they can.
+// An attacker that can change the keys on the way can pretend to be anybody.
 func CheckKeyURL(u *url.URL) error {
 	switch {
 	case u.Host == "" || u.User != nil:

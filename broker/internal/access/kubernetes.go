@@ -45,9 +45,10 @@ func looksLikeJWT(token string) bool {
 	return strings.HasPrefix(token, "eyJ") && strings.Count(token, ".") == 2
 }
 
-// Verify returns whom a token was issued for, and when it expires. The error is
-// [ErrNoKeys] when nothing can be said about the token. Beside any other error the
-// identity is the one in a token that the cluster has signed, else "".
+// Verify returns the identity for which a token was issued, and when the token expires.
+// The error is [ErrNoKeys] when nothing can be said about the token. With any other
+// error the identity is still returned if the cluster has issued and signed the token.
+// Otherwise it is "".
 func (k *Kubernetes) Verify(ctx context.Context, token string, now time.Time) (Identity, time.Time, error) {
 	parsed, err := jwt.ParseSigned(token, algorithms)
 	if err != nil || len(parsed.Headers) != 1 {

@@ -12,16 +12,16 @@ import (
 
 // Need is what a method takes of the app that calls it.
 type Need struct {
-	Action string             // as the audit calls it
-	Grants []credential.Grant // one of them is enough; none: to be an app is enough
-	Counts bool               // against the app's calls a second
+	Action string             // the method's name in the audit
+	Grants []credential.Grant // the app needs one of them; if there are none, every app may call
+	Counts bool               // a call counts against the app's calls a second
 }
 
-// Needs are those of a service's methods, by the method's full name.
+// Needs are the needs of a service's methods, by the method's full name.
 type Needs map[string]Need
 
-// Admit lets an app in, and counts its call where that is needed. The error is the
-// status PERMISSION_DENIED or RESOURCE_EXHAUSTED.
+// Admit admits an app, and counts its call if Counts is set. The error is the status
+// PERMISSION_DENIED or RESOURCE_EXHAUSTED.
 func (n Need) Admit(a *App) error {
 	if len(n.Grants) > 0 && !slices.ContainsFunc(n.Grants, a.Has) {
 		return status.Errorf(codes.PermissionDenied, "the app %s has not been granted %s", a.Name, n.grants())
@@ -32,7 +32,7 @@ func (n Need) Admit(a *App) error {
 	return nil
 }
 
-// grants names the grants that would do.
+// grants names the grants of which one is enough.
 func (n Need) grants() string {
 	var names []string
 	for _, g := range n.Grants {

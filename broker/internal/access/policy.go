@@ -8,27 +8,28 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/credential"
 )
 
-// Policy is who may do what. It never changes: [Control.Use] replaces it.
+// Policy says who may do what. It never changes: [Control.Use] replaces it.
 type Policy struct {
 	apps       map[Identity]*App
 	count      int  // of apps
-	anybody    *App // without apps: whoever can connect
+	anybody    *App // the app of every caller in a policy without apps, else nil
 	kubernetes *Kubernetes
 }
 
 // Anybody is the app that everyone is under [Open].
 const Anybody = "anybody"
 
-// Open returns the policy without apps: whoever can connect may do everything.
+// Open returns the policy without apps. Under it every caller that can connect may do
+// everything.
 func Open() *Policy {
 	return &Policy{anybody: rated(App{Name: Anybody, Accounts: []string{EveryAccount}, Grants: credential.Grants()})}
 }
 
-// IsOpen reports whether it is [Open].
+// IsOpen reports whether the policy was made by [Open].
 func (p *Policy) IsOpen() bool { return p.anybody != nil }
 
-// NewPolicy returns the policy for these apps. No two may have a name or an
-// identity in common. Kubernetes verifies ServiceAccount tokens; with nil none is
+// NewPolicy returns the policy for these apps. No two may have a name or an identity in
+// common. kubernetes verifies ServiceAccount tokens. If it is nil, no such token is
 // accepted.
 func NewPolicy(apps []App, kubernetes *Kubernetes) (*Policy, error) {
 	if found := Conflicts(apps); len(found) > 0 {
@@ -44,15 +45,15 @@ func NewPolicy(apps []App, kubernetes *Kubernetes) (*Policy, error) {
 	return p, nil
 }
 
-// Conflict is a name or an identity of an app that is there already: an app before
-// it has it, or the app itself.
+// Conflict is a name or an identity of an app that an earlier app has already, or that
+// the app itself has twice.
 type Conflict struct {
-	App      int    // the index of the later one
+	App      int    // the index of the later app
 	Identity int    // the index of its identity, -1 for its name
-	text     string // what is in conflict
+	text     string // the description of the conflict
 }
 
-// String says what is wrong.
+// String describes the conflict.
 func (c Conflict) String() string { return c.text }
 
 // Conflicts returns where two apps have a name or an identity in common.
@@ -75,7 +76,7 @@ func Conflicts(apps []App) []Conflict {
 }
 
 // Succeed gives the policy the keys that old has of the same cluster. So a new
-// configuration locks nobody out while the keys cannot be read.
+// configuration does not lock callers out while the keys cannot be read.
 func (p *Policy) Succeed(old *Policy, now time.Time) {
 	if p.kubernetes != nil && old.kubernetes != nil && p.kubernetes.issuer == old.kubernetes.issuer && p.kubernetes.from == old.kubernetes.from {
 		p.kubernetes.keys.inherit(old.kubernetes.keys, now)
@@ -83,7 +84,7 @@ func (p *Policy) Succeed(old *Policy, now time.Time) {
 }
 
 // Check reads the cluster's keys, if the policy needs them. The error says why they
-// cannot be read: then some callers cannot be verified now. Check may take seconds.
+// cannot be read. Then some callers cannot be verified now. Check may take seconds.
 func (p *Policy) Check(ctx context.Context, now time.Time) error {
 	if p.kubernetes == nil {
 		return nil

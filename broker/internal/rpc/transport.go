@@ -36,7 +36,7 @@ type handshaker struct {
 // connection is what the handshake found out about a connection.
 type connection struct {
 	transport.AuthInfo
-	markUsed func() // says that somebody who is known has called
+	markUsed func() // tells the listener that a known caller has called
 }
 
 // ServerHandshake implements [transport.TransportCredentials].
