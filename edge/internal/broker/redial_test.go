@@ -177,7 +177,7 @@ func TestUnknownForGood(t *testing.T) {
 	})
 }
 
-// What is under way on a connection that was replaced ends with the line.
+// What is under way on a connection that was replaced ends when all are closed.
 func TestCloseEndsReplacedConnections(t *testing.T) {
 	withForgetful(t, life, func(t *testing.T, f *forgetful, l *redialingConn) {
 		expect(t, start(t, l, "", 1), answered)
