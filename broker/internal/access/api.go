@@ -19,8 +19,8 @@ var patterns = map[credential.Grant][]Pattern{
 	credential.OAuth:    {wxapi.PathCode, wxapi.PathRenewal, wxapi.PathUserInfo, wxapi.PathAuth},
 }
 
-// named returns the grant other than Call that is for an API, "" for none.
-func named(api string) credential.Grant {
+// namedGrant returns the grant other than Call that is for an API, "" for none.
+func namedGrant(api string) credential.Grant {
 	for grant, apis := range patterns {
 		if slices.ContainsFunc(apis, func(p Pattern) bool { return p.Matches(api) }) {
 			return grant
@@ -57,7 +57,7 @@ var closedWords = []string{"component", "clear_quota", "rid", "jscode2session", 
 // Closed reports whether an API, as CleanAPI returns it, is never called, whatever
 // was granted. The OAuth APIs are not closed, because their tokens are the users'.
 func Closed(api string) bool {
-	if named(api) != "" {
+	if namedGrant(api) != "" {
 		return false
 	}
 	lower := strings.ToLower(api)
@@ -70,7 +70,7 @@ func Closed(api string) bool {
 
 // IsOAuth reports whether an API, as CleanAPI returns it, is about a page's user
 // and takes no access_token of an account's.
-func IsOAuth(api string) bool { return named(api) == credential.OAuth }
+func IsOAuth(api string) bool { return namedGrant(api) == credential.OAuth }
 
 // Pattern names the APIs that may be called. It is one path, or a path with /* at its
 // end, which names all paths below it.
@@ -103,7 +103,7 @@ func (p Pattern) Matches(api string) bool {
 // Admits returns the grant by which the broker makes calls of an API, as CleanAPI
 // returns it, for the app. ok is false if it makes none.
 func (a *App) Admits(api string) (credential.Grant, bool) {
-	own := named(api)
+	own := namedGrant(api)
 	switch {
 	case Closed(api):
 		return "", false

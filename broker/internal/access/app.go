@@ -44,8 +44,8 @@ const DefaultPerSecond = 50
 // a message from each of them, and then none for a while.
 const burst = 10
 
-// rated returns the app with fresh limits: no call is counted yet.
-func rated(a App) *App {
+// withLimits returns the app with fresh limits: no call is counted yet.
+func withLimits(a App) *App {
 	if a.PerSecond == 0 {
 		a.PerSecond = DefaultPerSecond
 	}

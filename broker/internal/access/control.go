@@ -69,15 +69,15 @@ func (c *Control) Identify(ctx context.Context) (Caller, error) {
 	case len(presented) == 1:
 		return c.byToken(ctx, policy, caller, presented[0])
 	}
-	if secured := verified(p); secured != nil {
+	if secured := verifiedTLS(p); secured != nil {
 		return c.byCertificate(caller, *secured)
 	}
 	return caller, unauthenticated("the caller does not say who it is: it needs a token, or a client certificate")
 }
 
-// verified returns the TLS connection of a caller whose client certificate was
+// verifiedTLS returns the TLS connection of a caller whose client certificate was
 // verified by crypto/tls, nil for a caller that has presented none.
-func verified(p *peer.Peer) *tls.ConnectionState {
+func verifiedTLS(p *peer.Peer) *tls.ConnectionState {
 	if p == nil {
 		return nil
 	}
@@ -112,7 +112,7 @@ func (c *Control) byToken(ctx context.Context, policy *Policy, caller Caller, he
 		caller.Expires = expires
 		return caller, nil
 	}
-	id := hashed(token)
+	id := tokenIdentity(token)
 	caller.identities = []Identity{id}
 	if policy.apps[id] == nil {
 		return caller, unauthenticated("the token is none that an app has")
@@ -190,7 +190,7 @@ func (c *Control) Presents(ctx context.Context, headers metadata.MD) bool {
 		return true
 	}
 	p, _ := peer.FromContext(ctx)
-	return verified(p) != nil
+	return verifiedTLS(p) != nil
 }
 
 func unauthenticated(why string) error { return status.Error(codes.Unauthenticated, why) }

@@ -146,10 +146,11 @@ func NewToken() (credential.Secret, Identity) {
 	var random [32]byte
 	_, _ = rand.Read(random[:]) // never fails
 	token := newTokenPrefix + base64.RawURLEncoding.EncodeToString(random[:])
-	return credential.NewSecret(token), hashed(token)
+	return credential.NewSecret(token), tokenIdentity(token)
 }
 
-func hashed(token string) Identity {
+// tokenIdentity returns the identity that a token proves.
+func tokenIdentity(token string) Identity {
 	sum := sha256.Sum256([]byte(token))
 	return Identity(tokenPrefix + hex.EncodeToString(sum[:]))
 }

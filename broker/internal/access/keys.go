@@ -60,7 +60,7 @@ func (k *keys) verify(ctx context.Context, id string, now time.Time, verified fu
 	if now.Sub(k.read).Abs() > freshKeys {
 		k.readAgain(ctx, now)
 	}
-	known := k.known(now)
+	known := k.usable(now)
 	k.mu.Unlock()
 	ok, named := try(known, id, verified)
 	switch {
@@ -80,7 +80,7 @@ func (k *keys) verify(ctx context.Context, id string, now time.Time, verified fu
 		}
 	}
 	k.mu.Lock() // a reading may have ended since known was taken, whoever began it
-	known, failure := k.known(now), k.failure
+	known, failure := k.usable(now), k.failure
 	k.mu.Unlock()
 	ok, named = try(known, id, verified)
 	switch {
@@ -113,8 +113,8 @@ func try(known []jose.JSONWebKey, id string, verified func(jose.JSONWebKey) bool
 	return false, named
 }
 
-// known returns the keys, unless they are too old to be believed. k.mu is held.
-func (k *keys) known(now time.Time) []jose.JSONWebKey {
+// usable returns the keys, unless they are too old to be believed. k.mu is held.
+func (k *keys) usable(now time.Time) []jose.JSONWebKey {
 	if now.Sub(k.read).Abs() > staleKeys {
 		return nil
 	}

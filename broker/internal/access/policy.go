@@ -22,7 +22,7 @@ const Anybody = "anybody"
 // Open returns the policy without apps. Under it every caller that can connect may do
 // everything.
 func Open() *Policy {
-	return &Policy{anybody: rated(App{Name: Anybody, Accounts: []string{EveryAccount}, Grants: credential.Grants()})}
+	return &Policy{anybody: withLimits(App{Name: Anybody, Accounts: []string{EveryAccount}, Grants: credential.Grants()})}
 }
 
 // IsOpen reports whether the policy was made by [Open].
@@ -37,7 +37,7 @@ func NewPolicy(apps []App, kubernetes *Kubernetes) (*Policy, error) {
 	}
 	p := &Policy{apps: make(map[Identity]*App), count: len(apps), kubernetes: kubernetes}
 	for _, app := range apps {
-		known := rated(app)
+		known := withLimits(app)
 		for _, id := range app.Identities {
 			p.apps[id] = known
 		}

@@ -60,7 +60,7 @@ type Keeper struct {
 
 	lastTurn atomic.Pointer[time.Time] // when the loop last began a turn
 	status   atomic.Pointer[Status]
-	issued   atomic.Pointer[map[credential.Kind]issued]
+	issued   atomic.Pointer[map[credential.Kind]issuedValues]
 	secret   atomic.Pointer[credential.Secret] // Account's, for other goroutines
 }
 

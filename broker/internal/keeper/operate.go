@@ -45,7 +45,7 @@ func (k *Keeper) forceToken(ctx context.Context) error {
 	}
 	k.Log.InfoContext(ctx, "replacing the token, as an operator says", "version", before)
 	if k.fetchToken(ctx, k.Stable) == noToken {
-		return k.token.trouble.shown()
+		return k.token.trouble.visible()
 	}
 	if k.token.version == before {
 		return &wechat.Error{

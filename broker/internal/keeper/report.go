@@ -55,9 +55,9 @@ func (k *Keeper) checkReported(ctx context.Context, kind credential.Kind, versio
 	}
 }
 
-// issued are the values of one kind that were handed out, by hash, as of the last
+// issuedValues are the values of one kind that were handed out, by hash, as of the last
 // change. It is never altered, so any goroutine may look at it.
-type issued struct {
+type issuedValues struct {
 	current string // "" while there is none
 	version int64
 	expiry  credential.Instant
@@ -66,10 +66,10 @@ type issued struct {
 }
 
 // live reports whether the current value may be used at now.
-func (i issued) live(now credential.Instant) bool { return i.good && !i.expiry.Passed(now) }
+func (i issuedValues) live(now credential.Instant) bool { return i.good && !i.expiry.Passed(now) }
 
 // versionOf returns the version of a value by its hash.
-func (i issued) versionOf(hashed string) (version int64, ok bool) {
+func (i issuedValues) versionOf(hashed string) (version int64, ok bool) {
 	if i.current != "" && i.current == hashed {
 		return i.version, true
 	}
@@ -83,9 +83,9 @@ func (i issued) versionOf(hashed string) (version int64, ok bool) {
 
 // showIssued lets Report see what was handed out.
 func (k *Keeper) showIssued() {
-	known := make(map[credential.Kind]issued)
+	known := make(map[credential.Kind]issuedValues)
 	for _, s := range k.slots() {
-		i := issued{version: s.version, expiry: s.expiry, good: s.held() && !s.refused && !s.undated, past: s.past}
+		i := issuedValues{version: s.version, expiry: s.expiry, good: s.held() && !s.refused && !s.undated, past: s.past}
 		if s.held() {
 			i.current = hash(s.value)
 		}

@@ -32,10 +32,10 @@ type sighting struct {
 	at credential.Instant
 }
 
-// remembered returns how long after its expected expiry a value of that lifetime
+// memoryTime returns how long after its expected expiry a value of that lifetime
 // is remembered. It is a day for WeChat's two hours, and less where values live
 // shorter and so are more numerous.
-func remembered(lifetime time.Duration) time.Duration { return min(24*time.Hour, 12*lifetime) }
+func memoryTime(lifetime time.Duration) time.Duration { return min(24*time.Hour, 12*lifetime) }
 
 func hash(value credential.Secret) string {
 	sum := sha256.Sum256([]byte(value.Reveal()))
@@ -90,7 +90,7 @@ func (seen sightings) age(grant wechat.Grant, start, unanswered credential.Insta
 	}
 	first.Expected = first.at.Wall()
 	seen[hashed] = first
-	maps.DeleteFunc(seen, func(_ string, s sighting) bool { return start.Wall().Sub(s.Expected) > remembered(s.Lifetime) })
+	maps.DeleteFunc(seen, func(_ string, s sighting) bool { return start.Wall().Sub(s.Expected) > memoryTime(s.Lifetime) })
 
 	wait := reread(left(first.at), first.Lifetime)
 	if first.Unsure > 0 {

@@ -109,7 +109,7 @@ func (k *Keeper) show() {
 	for _, s := range k.slots() {
 		kind := KindStatus{
 			Kind: s.kind, Refused: s.refused, Undated: s.undated, Unsaved: s.saveFailed, Died: s.earlyEnds,
-			LastError: s.trouble.shown(), Since: s.trouble.since, Failures: s.trouble.count,
+			LastError: s.trouble.visible(), Since: s.trouble.since, Failures: s.trouble.count,
 		}
 		if s.held() {
 			kind.Version, kind.Expiry = s.version, s.expiry.Wall()

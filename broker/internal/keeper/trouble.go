@@ -26,8 +26,8 @@ func (t *trouble) is(class wxapi.Class) bool { return t.last != nil && t.last.Cl
 // wait. It ends the other waits, as a person expects who has removed their cause.
 func (t *trouble) lasts() bool { return t.is(wxapi.Approval) || t.is(wxapi.Quota) }
 
-// shown returns the error that an operator sees, nil without trouble.
-func (t *trouble) shown() *wechat.Error {
+// visible returns the error that an operator sees, nil without trouble.
+func (t *trouble) visible() *wechat.Error {
 	if t.held != nil {
 		return t.held
 	}
@@ -36,7 +36,7 @@ func (t *trouble) shown() *wechat.Error {
 
 // add notes a failure at now and returns how long to wait.
 func (t *trouble) add(e *wechat.Error, now credential.Instant, c chance) time.Duration {
-	if t.shown() == nil {
+	if t.visible() == nil {
 		t.since = now.Wall()
 	}
 	if e.Class == wxapi.Budget {
