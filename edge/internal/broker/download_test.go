@@ -68,7 +68,7 @@ func TestCancel(t *testing.T) {
 		defer close(ended)
 		_ = brokertest.SendHead(stream, http.StatusOK, -1)
 		<-stream.Context().Done()
-		return nil
+		return stream.Context().Err() // as the real one does: OK would be the end of an answer
 	})
 	inBubble(t, b, func(t *testing.T, c *broker.Client) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
