@@ -85,7 +85,7 @@ func ParsePattern(s string) (Pattern, error) {
 	cleaned, err := CleanAPI(fixed)
 	switch {
 	case err != nil || cleaned != fixed:
-		return "", errors.New("is no path such as /cgi-bin/message/custom/send, and no /cgi-bin/message/* for all below one")
+		return "", errors.New("is not a path of WeChat's API: write one such as /cgi-bin/message/custom/send, or /cgi-bin/message/* for all paths below one")
 	case !below && Closed(fixed):
 		return "", errors.New("hands out or resets credentials, or clears quotas, and is never called for an app")
 	}

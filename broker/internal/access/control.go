@@ -115,7 +115,7 @@ func (c *Control) byToken(ctx context.Context, policy *Policy, caller Caller, he
 	id := tokenIdentity(token)
 	caller.identities = []Identity{id}
 	if policy.apps[id] == nil {
-		return caller, unauthenticated("the token is none that an app has")
+		return caller, unauthenticated("no app has this token")
 	}
 	return caller, nil
 }

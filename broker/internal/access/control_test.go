@@ -100,8 +100,8 @@ func TestIdentify(t *testing.T) {
 	}{
 		{"a token", call{headers: bearer(token.Reveal())}, "by-token", codes.OK, ""},
 		{"a token, otherwise spelled", call{headers: []string{"Authorization", "bearer " + token.Reveal()}}, "by-token", codes.OK, ""},
-		{"a token of nobody", call{headers: bearer(revoked.Reveal())}, "", codes.Unauthenticated, "none that an app has"},
-		{"the hash of a token", call{headers: bearer(string(tokenID))}, "", codes.Unauthenticated, "none that an app has"},
+		{"a token of nobody", call{headers: bearer(revoked.Reveal())}, "", codes.Unauthenticated, "no app has this token"},
+		{"the hash of a token", call{headers: bearer(string(tokenID))}, "", codes.Unauthenticated, "no app has this token"},
 		{"an empty token", call{headers: bearer("")}, "", codes.Unauthenticated, "not Bearer and a token"},
 		{"another scheme", call{headers: []string{"authorization", "Basic " + token.Reveal()}}, "", codes.Unauthenticated, "not Bearer"},
 		{"two tokens", call{headers: append(bearer(token.Reveal()), bearer(token.Reveal())...)}, "", codes.Unauthenticated, "several"},
@@ -121,7 +121,7 @@ func TestIdentify(t *testing.T) {
 		{"another audience", call{headers: bearer(cluster.Token(t, "shop", "web", clustertest.For("x")))}, "", codes.Unauthenticated, "audience"},
 		{"an expired token", call{headers: bearer(cluster.Token(t, "shop", "web", clustertest.Until(time.Now())))}, "", codes.Unauthenticated, "expired"},
 		{"a token of one and a certificate of another", call{headers: bearer(token.Reveal()), chain: certificate(t, soon, "web.example.com")}, "by-token", codes.OK, ""},
-		{"a bad token and a good certificate", call{headers: bearer(revoked.Reveal()), chain: certificate(t, soon, "web.example.com")}, "", codes.Unauthenticated, "none that an app has"},
+		{"a bad token and a good certificate", call{headers: bearer(revoked.Reveal()), chain: certificate(t, soon, "web.example.com")}, "", codes.Unauthenticated, "no app has this token"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			caller, err := control.Identify(tt.call.context(t))

@@ -67,7 +67,7 @@ func ParseIdentity(s string) (Identity, error) {
 	case strings.HasPrefix(s, newTokenPrefix):
 		return "", errors.New("is a token itself, by its looks, and now known to whoever reads this file: make a new one with `wxbroker token new APP`, and write the line that it prints")
 	}
-	return "", errors.New("is none of spiffe://…, dns:NAME, k8s:NAMESPACE:SERVICEACCOUNT and token:sha256:HASH")
+	return "", errors.New("is not an identity: write spiffe://…, dns:NAME, k8s:NAMESPACE:SERVICEACCOUNT or token:sha256:HASH")
 }
 
 // Proof returns how the identity is proven. The configuration has to have what that

@@ -106,7 +106,7 @@ func (d Discovery) Keys() KeySource {
 			return nil, fmt.Errorf("%s is no discovery document", address)
 		}
 		if document.Issuer != issuer {
-			return nil, fmt.Errorf("%s speaks of another issuer than %s", address, issuer)
+			return nil, fmt.Errorf("%s names another issuer than %s", address, issuer)
 		}
 		keys := d.keysAddress(strings.TrimSuffix(address, discoveryPath), document.JWKSURI)
 		if raw, err = d.get(ctx, client, keys); err != nil {
@@ -197,6 +197,6 @@ func CheckKeyURL(u *url.URL) error {
 	case u.Scheme == "https" || u.Scheme == "http" && daemon.IsLoopbackHost(u.Hostname()):
 		return nil
 	default:
-		return errors.New("is not https: whoever can change the keys on the way could be anybody")
+		return errors.New("is not https: somebody on the way could replace the keys, and then pass for any app")
 	}
 }

@@ -70,7 +70,7 @@ func (k *Kubernetes) Verify(ctx context.Context, token string, now time.Time) (I
 	case !claims.Audience.Contains(Audience):
 		return id, time.Time{}, fmt.Errorf("it is not for the audience %s: project one that is", Audience)
 	case claims.Expiry == nil:
-		return id, time.Time{}, errors.New("it never expires, as a projected token does")
+		return id, time.Time{}, errors.New("it has no expiry: use a projected token, which has one")
 	case !now.Before(expires):
 		return id, time.Time{}, fmt.Errorf("it expired at %s", expires.UTC().Format(time.RFC3339))
 	case claims.NotBefore != nil && now.Add(clockSkew).Before(claims.NotBefore.Time()):

@@ -76,7 +76,7 @@ func TestAppsRefused(t *testing.T) {
 		{"an identity twice", app(hash+"', '"+hash, rest), []string{":4: apps[0].identities[1]: token:sha256:01234567… is the app web already"}},
 		{
 			"an identity of two apps", app(hash, rest) + "  - {name: api, identities: ['" + strings.ToUpper(hash[13:]) + "'], accounts: [wx1], grants: [sign]}\n",
-			[]string{":7: apps[1].identities[0]: is none of"},
+			[]string{":7: apps[1].identities[0]: is not an identity"},
 		},
 		{
 			"an identity of two apps, in capitals", app(hash, rest) + "  - {name: api, identities: ['token:sha256:" + strings.ToUpper(aHash) + "'], accounts: [wx1], grants: [sign]}\n",
@@ -84,7 +84,7 @@ func TestAppsRefused(t *testing.T) {
 		},
 		{"a name of two apps", app(hash, rest) + "  - {name: web, identities: ['token:sha256:" + bHash + "'], accounts: [wx1], grants: [sign]}\n", []string{":7: apps[1].name: web is there twice"}},
 		{"a token instead of its hash", app("wxb_hunter2", rest), []string{":4: apps[0].identities[0]: is a token itself"}},
-		{"anything", app("hunter2", rest), []string{":4: apps[0].identities[0]: is none of"}},
+		{"anything", app("hunter2", rest), []string{":4: apps[0].identities[0]: is not an identity"}},
 		{"a short hash", app("token:sha256:0123", rest), []string{":4: apps[0].identities[0]: ", "64 hexadecimal"}},
 		{"a SPIFFE ID without a path", app("spiffe://prod", rest), []string{":4: apps[0].identities[0]: is not a SPIFFE ID"}},
 		{"a wildcard", app("dns:*.example.com", rest), []string{":4: apps[0].identities[0]: is not a DNS name"}},
@@ -95,7 +95,7 @@ func TestAppsRefused(t *testing.T) {
 		{"half a call", app(hash, rest+"\n    limits: {per_second: 0.5}"), []string{":7: apps[0].limits.per_second: is not between"}},
 		{"calls without the grant", app(hash, rest+"\n    calls: ['/card/*']"), []string{":7: apps[0].calls: says what the grant call is for"}},
 		{"calls, and none", app(hash, callRest+"\n    calls: []"), []string{":7: apps[0].calls: is empty"}},
-		{"a call that is no path", app(hash, callRest+"\n    calls: ['/card/*', card]"), []string{":7: apps[0].calls[1]: is no path such as"}},
+		{"a call that is no path", app(hash, callRest+"\n    calls: ['/card/*', card]"), []string{":7: apps[0].calls[1]: is not a path of WeChat's API"}},
 		{"a call twice", app(hash, callRest+"\n    calls: ['/card/*', '/card/*']"), []string{":7: apps[0].calls[1]: is there twice"}},
 		{"a call that is never made", app(hash, callRest+"\n    calls: [/cgi-bin/token]"), []string{":7: apps[0].calls[0]: hands out"}},
 		{"calls a day of no API", app(hash, callRest+"\n    limits: {per_day: {card: 1}}"), []string{":7: apps[0].limits.per_day: \"card\" is neither"}},

@@ -110,7 +110,7 @@ func (d *day) load(of tallyKey) *tally {
 		err = json.Unmarshal(stored[of.storeKey()], t)
 	}
 	if err != nil {
-		d.log.Error("cannot read how many calls were made today, counting from nought", "appid", of.appid, "app", of.app, "error", err)
+		d.log.Error("cannot read how many calls were made today, counting from zero", "appid", of.appid, "app", of.app, "error", err)
 		return &tally{unreadable: true}
 	}
 	if t.Calls == nil {

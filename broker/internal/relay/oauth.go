@@ -138,7 +138,7 @@ func (r *Relay) read(ctx context.Context, c Call, secret wechat.Parameter) (*Who
 	case err != nil:
 		return nil, r.failureStatus(ctx, err)
 	case len(raw) > maxAnswer:
-		return nil, systemError("WeChat's answer about a user is larger than any")
+		return nil, systemError("WeChat's answer about a user is larger than 64 KiB")
 	}
 	return &WholeAnswer{answer, raw}, nil
 }

@@ -9,7 +9,7 @@ import (
 
 // notShown takes the place of a text that may be about an account or an app that the
 // viewer may not see.
-const notShown = "only who administers every account is told why"
+const notShown = "only an admin of every account is told why"
 
 // seenBy returns the part of s that a viewer may see. It does not change s. A viewer
 // that administers every account sees all of it. Any other viewer sees the accounts

@@ -23,7 +23,7 @@ func (s *requestBody) Read(p []byte) (int, error) {
 	switch {
 	case s.left < 0:
 	case int64(n) > s.left:
-		n, err = int(s.left), errors.New("more than was said")
+		n, err = int(s.left), errors.New("the body is longer than its announced length")
 	default:
 		s.left -= int64(n)
 	}

@@ -67,7 +67,7 @@ var (
 	// announced length. So neither the broker nor WeChat is to blame.
 	ErrBody = errors.New("the body did not arrive whole")
 	// ErrRequest says that HTTP cannot carry the request.
-	ErrRequest = errors.New("the request has what no request can have")
+	ErrRequest = errors.New("HTTP cannot carry this request: its method, path, query or a header is malformed")
 )
 
 // Pass makes a call for an app. It sends the call once. It tries another upstream

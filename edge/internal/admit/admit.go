@@ -52,7 +52,7 @@ var (
 )
 
 // noKeys is ErrNoKeys for callers of WeChat's paths.
-const noKeys = "this edge has no local key to let anybody in by: give it one with --local-key-file"
+const noKeys = "this edge has no local key, so nobody is let in: give it one with --local-key-file"
 
 // Key returns the name of the local key that is presented as bearer.
 func (d Door) Key(r *http.Request) (name string, err error) {

@@ -80,7 +80,7 @@ func Open(key credential.Secret, appid, alias string, now time.Time) (name strin
 
 func sealer(key credential.Secret) (cipher.AEAD, error) {
 	if len(key.Reveal()) != keySize {
-		return nil, errors.New("making an alias: the broker's key for it has not 32 bytes")
+		return nil, errors.New("making an alias: the broker's key for it does not have 32 bytes")
 	}
 	block, err := aes.NewCipher([]byte(key.Reveal()))
 	if err != nil {

@@ -61,7 +61,7 @@ func (c mediaGetCommand) Run(r daemon.Running) error {
 	case err != nil:
 		return fmt.Errorf("downloading %s: %w", c.MediaID, inWords(err))
 	case strings.ContainsFunc(video, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return errors.New("nothing was saved: it is a video, and its address is none that can be shown")
+		return errors.New("nothing was saved: it is a video, and its address has characters that cannot be shown")
 	case video != "":
 		fmt.Fprintln(r.Stdout, video)
 		return errors.New("nothing was saved: a video has an address of its own to be downloaded from, the one above")

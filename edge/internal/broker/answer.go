@@ -53,7 +53,7 @@ func (a *answerReader) receive(next func() (*wxbrokerv1.CallResponse, error)) er
 		case errors.Is(err, io.EOF) && a.begun:
 			return nil
 		case errors.Is(err, io.EOF), err == nil && (head != nil) == a.begun && (a.begun || len(piece) > 0):
-			return status.Error(codes.Unavailable, "the broker's answer has not one head and what follows it")
+			return status.Error(codes.Unavailable, "the broker's answer is malformed: it has to be one head and then its body")
 		case err != nil:
 			return err
 		}

@@ -121,7 +121,7 @@ func TestMediaThatIsRefused(t *testing.T) {
 		{"an endless media_id", "GET", "/v1/media/" + strings.Repeat("a", 257), "", "k", nil, 400, "media_id", ""},
 		{"an unknown account", "GET", "/v1/media/abc", "appid=wxunknown", "k", nil, 400, "wxunknown", ""},
 		{"a range that it has not", "GET", "/v1/media/abc", "", "k", brokertest.File(http.StatusOK, 6, ofName("attachment"), "abcdef"), 416, "6 bytes", ""},
-		{"a range that WeChat says it has not", "GET", "/v1/media/abc", "", "k", brokertest.File(http.StatusRequestedRangeNotSatisfiable, 0, nil), 416, "not that range", ""},
+		{"a range that WeChat says it has not", "GET", "/v1/media/abc", "", "k", brokertest.File(http.StatusRequestedRangeNotSatisfiable, 0, nil), 416, "does not have that range", ""},
 		{"unknown to WeChat", "GET", "/v1/media/abc", "", "k", brokertest.File(http.StatusOK, -1, nil, `{"errcode":40007,"errmsg":"invalid media_id"}`), 404, "invalid media_id", ""},
 		{"of which WeChat sends something else", "GET", "/v1/media/abc", "", "k", brokertest.File(http.StatusForbidden, -1, nil, "<html>"), 503, "HTTP 403", ""},
 	}

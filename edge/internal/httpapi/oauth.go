@@ -43,7 +43,7 @@ func (a *API) oauthURL(r *http.Request) (answer any, err error) {
 		return nil, refuse(http.StatusBadRequest, "scope has to be snsapi_base or snsapi_userinfo")
 	}
 	if !stateForm.MatchString(state) {
-		return nil, refuse(http.StatusBadRequest, "state has a character that is no letter or digit of ASCII, or more than 128 of them, which WeChat does not take")
+		return nil, refuse(http.StatusBadRequest, "state may have up to 128 letters and digits of ASCII: WeChat takes nothing else")
 	}
 	if entry.AppID, err = a.callAccount(given, credential.OAuth); err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func redirectable(r *http.Request, address string) error {
 		}
 	}
 	if strings.Contains(address, "#") { // RFC 6749 forbids a fragment
-		return refuse(http.StatusBadRequest, "redirect_uri has a fragment, which the code would end up before or in: leave it out, and keep in state what the page has to know")
+		return refuse(http.StatusBadRequest, "redirect_uri has a fragment (#…), and WeChat would put the code before it or into it: leave it out, and put what the page has to know into state")
 	}
 	if _, err := jsapi.ParseURL(address); err != nil {
 		return refuse(http.StatusBadRequest, "redirect_uri: %v", err)

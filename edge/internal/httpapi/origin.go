@@ -59,7 +59,7 @@ func isPreflight(r *http.Request) bool {
 func preflight(w http.ResponseWriter) error {
 	if w.Header().Get("Access-Control-Allow-Origin") == "" {
 		return refuse(http.StatusForbidden,
-			"a page of this origin may not ask here, or not so: its host has to be in an account's sign_hosts, the method GET or POST, and Content-Type the only header")
+			"a page of this origin may not send this request: its host has to be in an account's sign_hosts, the method has to be GET or POST, and Content-Type the only header")
 	}
 	return nil
 }

@@ -152,7 +152,7 @@ func readMessage(r *http.Request) (message, error) {
 		return message{}, refuse(http.StatusBadRequest, "%s has a type that it cannot have", printable(wrong.Field))
 	case err != nil: // the error names it in quotes
 		_, name, _ := strings.Cut(err.Error(), "unknown field ")
-		return message{}, refuse(http.StatusBadRequest, "%s in the body is nothing that a template message has", printable(name))
+		return message{}, refuse(http.StatusBadRequest, "%s in the body is not a member of a template message", printable(name))
 	}
 	return m, nil
 }

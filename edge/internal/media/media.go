@@ -171,7 +171,7 @@ func (d *download) begin() error {
 	case http.StatusPartialContent:
 		d.left = d.file.Part.Length
 	case http.StatusRequestedRangeNotSatisfiable:
-		return wxapi.Refusal{Message: "the file has not that range"}.Status(codes.OutOfRange)
+		return wxapi.Refusal{Message: "the file does not have that range"}.Status(codes.OutOfRange)
 	default:
 		return unexpected("is HTTP %d", status)
 	}

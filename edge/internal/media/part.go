@@ -62,7 +62,7 @@ func position(s string) (int64, bool) {
 }
 
 func outOfRange(size int64) error {
-	return fmt.Errorf("the file has %d bytes, and not that range", size)
+	return fmt.Errorf("the file has %d bytes, so it does not have that range", size)
 }
 
 // maxSize is larger than every file, in bytes.

@@ -76,7 +76,7 @@ func (f *Flow) Begin(status int, length int64) {
 func (f *Flow) Piece(piece []byte) error {
 	if f.left >= 0 {
 		if f.left -= int64(len(piece)); f.left < 0 {
-			return errors.New("the answer is longer than was said")
+			return errors.New("the answer is longer than its announced length")
 		}
 	}
 	for len(piece) > 0 {
@@ -98,7 +98,7 @@ func (f *Flow) Piece(piece []byte) error {
 // given to Begin.
 func (f *Flow) CheckLength() error {
 	if f.left > 0 {
-		return errors.New("the answer is shorter than was said")
+		return errors.New("the answer is shorter than its announced length")
 	}
 	return nil
 }
