@@ -61,9 +61,9 @@ type Refusal struct { //nolint:errname // it is not only an error: statuses and 
 // Error implements error.
 func (r Refusal) Error() string { return r.Message }
 
-// Say returns the refusal with WeChat's words for the code. After them stands why, if it
+// Refusal returns the refusal with WeChat's words for the code. After them stands why, if it
 // is not empty.
-func (c Code) Say(why string) error {
+func (c Code) Refusal(why string) error {
 	message := c.Words()
 	if why != "" {
 		message += ": " + why

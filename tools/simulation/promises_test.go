@@ -184,7 +184,7 @@ func (w *world) checkDeaths() {
 		return
 	}
 	for _, k := range b.Status(appid).Kinds {
-		if len(k.Died) > 0 {
+		if len(k.EarlyEnds) > 0 {
 			w.failf("the broker believes that a %s ended before its time", k.Kind)
 		}
 	}

@@ -32,7 +32,7 @@ func TestCallIsPassedOn(t *testing.T) {
 		if answer.GetStatus() != 201 || answer.GetContentLength() != int64(len(body)) || len(answer.GetHeaders()) != 1 || answer.GetHeaders()[0].GetValue() != "text/x-answer" {
 			t.Errorf("answer %v", answer)
 		}
-		lines := w.Told()
+		lines := w.TakeAudit()
 		if len(lines) != 1 || !strings.Contains(lines[0], "action=call outcome=granted") || !strings.Contains(lines[0], "api=/cgi-bin/echo") || strings.Contains(lines[0], "the-token") {
 			t.Errorf("audit %q", lines)
 		}
@@ -81,7 +81,7 @@ func TestCallRefused(t *testing.T) {
 				if _, err = stream.Recv(); status.Code(err) != tt.code {
 					t.Errorf("%v, want %v", err, tt.code)
 				}
-				lines := w.Told()
+				lines := w.TakeAudit()
 				if len(lines) != 1 || strings.Contains(lines[0], "outcome=granted") || !strings.Contains(lines[0], "reason=") {
 					t.Errorf("audit %q", lines)
 				}

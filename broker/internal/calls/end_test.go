@@ -117,7 +117,7 @@ func TestStuckReaders(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(35 * time.Second)
-		w.Tells("action=media outcome=failed")
+		w.ExpectAudit("action=media outcome=failed")
 	})
 }
 

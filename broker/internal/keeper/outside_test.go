@@ -112,8 +112,8 @@ func TestOnceADayIsNoOutsideRefresher(t *testing.T) {
 					token, _ := w.get(tt.kind)
 					w.report(t, token, true)
 					for _, s := range w.keeper.Status().Kinds {
-						if s.Kind == tt.kind && len(s.Died) != 1 {
-							t.Errorf("strike %d: %d early deaths are remembered, want the one of today", n+1, len(s.Died))
+						if s.Kind == tt.kind && len(s.EarlyEnds) != 1 {
+							t.Errorf("strike %d: %d early deaths are remembered, want the one of today", n+1, len(s.EarlyEnds))
 						}
 					}
 					if w.blamed() {
@@ -146,7 +146,7 @@ func TestAnOrdinaryDayBlamesNobody(t *testing.T) {
 								w.start(t)
 							}
 							for _, s := range w.keeper.Status().Kinds {
-								if len(s.Died) != 0 {
+								if len(s.EarlyEnds) != 0 {
 									t.Fatalf("after %v a %s is said to have died early", elapsed, s.Kind)
 								}
 							}

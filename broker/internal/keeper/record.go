@@ -40,8 +40,8 @@ type record struct {
 	Past []issue `json:"past,omitempty"`
 	// Wait is a back-off that WeChat asked for, nil for none.
 	Wait *wait `json:"wait,omitempty"`
-	// Died are the moments of the last day at which values ended before their time.
-	Died []time.Time `json:"died,omitempty"`
+	// EarlyEnds are the moments of the last day at which values ended before their time.
+	EarlyEnds []time.Time `json:"died,omitempty"`
 }
 
 // wait is a back-off that a restart must not end, because WeChat said how long
@@ -86,7 +86,7 @@ func (s *slot) record() record {
 	r := record{
 		Value: s.value.Reveal(), Version: s.version, Fetched: s.fetched.Wall(),
 		Lifetime: s.lifetime, Expiry: s.expiry.Wall(), Due: s.due.Wall(),
-		Seen: s.seen, Refused: s.refused, Undated: s.undated, Past: s.past, Died: s.earlyEnds,
+		Seen: s.seen, Refused: s.refused, Undated: s.undated, Past: s.past, EarlyEnds: s.earlyEnds,
 	}
 	if t := s.trouble; t.lasts() {
 		r.Wait = &wait{*t.last, t.since, t.count, t.retry.Wall()}
@@ -169,7 +169,7 @@ func (s *slot) restore(r *record, now credential.Instant) {
 	if r.Seen != nil {
 		s.seen = r.Seen
 	}
-	s.refused, s.past, s.earlyEnds = r.Refused, r.Past, r.Died
+	s.refused, s.past, s.earlyEnds = r.Refused, r.Past, r.EarlyEnds
 	if r.Undated {
 		s.undated, s.due = true, now
 	}

@@ -90,7 +90,7 @@ func TestReportsAgainstAnAPIThatAlwaysSays40001(t *testing.T) {
 			t.Errorf("%d ticket calls", n)
 		}
 		for _, s := range w.keeper.Status().Kinds {
-			if len(s.Died) != 0 {
+			if len(s.EarlyEnds) != 0 {
 				t.Errorf("%s is said to have died early", s.Kind)
 			}
 		}

@@ -138,7 +138,7 @@ func TestALostAnswerIsNoOutsideRefresher(t *testing.T) {
 			t.Fatal("the token was not found to be refused: this test shows nothing")
 		}
 		for _, s := range w.keeper.Status().Kinds {
-			if len(s.Died) > 0 {
+			if len(s.EarlyEnds) > 0 {
 				t.Errorf("a %s counts as ended by somebody else", s.Kind)
 			}
 		}

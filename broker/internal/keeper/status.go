@@ -29,9 +29,9 @@ type KindStatus struct {
 	NextTry time.Time // the next scheduled call, zero when it is due
 	// Unsaved is set while the store does not have this version.
 	Unsaved bool
-	// Died are the moments at which values ended before their time, the oldest
+	// EarlyEnds are the moments at which values ended before their time, the oldest
 	// first. Moments that are more than a day old may still be there.
-	Died []time.Time
+	EarlyEnds []time.Time
 	// LastError is the last call's failure, nil when it succeeded. Since is when
 	// the row of failures began, and Failures is how many they are.
 	LastError *wechat.Error
@@ -42,7 +42,7 @@ type KindStatus struct {
 // EarlyDeaths returns how many values ended before their time in the 24 hours
 // before now.
 func (s KindStatus) EarlyDeaths(now time.Time) int {
-	return len(earlyEndsSince(s.Died, now.Add(-earlyEndWindow)))
+	return len(earlyEndsSince(s.EarlyEnds, now.Add(-earlyEndWindow)))
 }
 
 // Gone reports whether there is no value that may be used at now.
@@ -108,7 +108,7 @@ func (k *Keeper) show() {
 	status := Status{AppID: k.Account.AppID, Budget: k.budget.list(k.Clock())}
 	for _, s := range k.slots() {
 		kind := KindStatus{
-			Kind: s.kind, Refused: s.refused, Undated: s.undated, Unsaved: s.saveFailed, Died: s.earlyEnds,
+			Kind: s.kind, Refused: s.refused, Undated: s.undated, Unsaved: s.saveFailed, EarlyEnds: s.earlyEnds,
 			LastError: s.trouble.visible(), Since: s.trouble.since, Failures: s.trouble.count,
 		}
 		if s.held() {

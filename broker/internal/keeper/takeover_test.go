@@ -81,7 +81,7 @@ func TestTakeOver(t *testing.T) {
 						}
 					})
 					w.neverBack(t)
-					if died := w.keeper.Status().Kinds[0].Died; len(died) > 0 {
+					if died := w.keeper.Status().Kinds[0].EarlyEnds; len(died) > 0 {
 						t.Error("somebody else is blamed for it")
 					}
 				})

@@ -42,8 +42,8 @@ func account(in keeper.Status, now time.Time) *wxbrokerv1.AccountStatus {
 			Kind: k.Kind.Wire(), Version: k.Version, ExpireTime: timestamp(k.Expiry), Refused: k.Refused, Undated: k.Undated,
 			NextCallTime: timestamp(k.NextTry), Unsaved: k.Unsaved, EarlyDeaths: int32(k.EarlyDeaths(now)),
 		}
-		if n := len(k.Died); n > 0 {
-			c.LastEarlyDeathTime = timestamp(k.Died[n-1])
+		if n := len(k.EarlyEnds); n > 0 {
+			c.LastEarlyDeathTime = timestamp(k.EarlyEnds[n-1])
 		}
 		if e := k.LastError; e != nil {
 			c.Failure = &wxbrokerv1.CallFailure{

@@ -38,7 +38,7 @@ func TestNothingIsKeptForStrangers(t *testing.T) {
 		if err := begin(ctx).RecvMsg(new(wxbrokerv1.ReportInvalidResponse)); status.Code(err) != codes.Unauthenticated || time.Since(start) > 0 {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
-		s.Tells(`app="" action=report outcome=refused`)
+		s.ExpectAudit(`app="" action=report outcome=refused`)
 		known := begin(rpctest.By(ctx, token.Reveal()))
 		if err := known.RecvMsg(new(wxbrokerv1.ReportInvalidResponse)); status.Code(err) != codes.DeadlineExceeded {
 			t.Errorf("who can be known: %v", err)

@@ -83,28 +83,28 @@ func TestOpenStreamsFollowTheGrants(t *testing.T) {
 		w.grant(id, []string{"wx1"}, credential.Sign)
 		s := w.watchAs(secret.Reveal(), both())
 		s.checkNext("wx1", "wx1 jsapi_ticket 1 a1")
-		w.Tells(
+		w.ExpectAudit(
 			`app=web action=watch outcome=refused identity=token:sha256:`+string(id[13:21])+`… address=bufconn reason="the app has not been granted these kinds" kinds=[access_token]`,
 			"action=watch outcome=granted identity=token:sha256:"+string(id[13:21])+"… address=bufconn appid=wx1 kinds=[jsapi_ticket]",
 		)
 		// What changes without a meaning for the stream is not told twice.
 		w.publish("wx1", token(3, "t3"), ticket(3, "a3"))
 		s.checkNext("wx1", "wx1 jsapi_ticket 3 a3")
-		w.Tells()
+		w.ExpectAudit()
 		w.publish("wx2", token(4, "t4"), ticket(4, "a4")) // which is none of its business: no state comes of it
 		synctest.Wait()
 		w.grant(id, []string{"wx1", "wx2"}, credential.Sign, credential.Token)
 		s.checkNext("wx1", "wx1 access_token 3 t3", "wx1 jsapi_ticket 3 a3", "wx2", "wx2 access_token 4 t4", "wx2 jsapi_ticket 4 a4")
-		w.Tells("appid=wx1 kinds=[access_token]", "appid=wx2 kinds=\"[access_token jsapi_ticket]\"")
+		w.ExpectAudit("appid=wx1 kinds=[access_token]", "appid=wx2 kinds=\"[access_token jsapi_ticket]\"")
 		w.grant(id, []string{access.EveryAccount}, credential.Token)
 		s.checkNext("wx1", "wx1 access_token 3 t3", "wx2", "wx2 access_token 4 t4")
-		w.Tells("outcome=revoked", "appid=wx2 kinds=[jsapi_ticket]")
+		w.ExpectAudit("outcome=revoked", "appid=wx2 kinds=[jsapi_ticket]")
 		w.publish("wx3", token(5, "t5"))
 		s.checkNext("wx1", "wx1 access_token 3 t3", "wx2", "wx2 access_token 4 t4", "wx3", "wx3 access_token 5 t5")
-		w.Tells("appid=wx3")
+		w.ExpectAudit("appid=wx3")
 		w.fanout.Remove("wx2")
 		s.checkNext("wx1", "wx1 access_token 3 t3", "wx3", "wx3 access_token 5 t5")
-		w.Tells("outcome=revoked")
+		w.ExpectAudit("outcome=revoked")
 		start := time.Now()
 		w.grant(id, []string{"wx1"}, credential.Report)
 		if err := s.end(); status.Code(err) != codes.PermissionDenied || !strings.Contains(err.Error(), "the app web has not been granted any credential") {
@@ -113,7 +113,7 @@ func TestOpenStreamsFollowTheGrants(t *testing.T) {
 		if took := time.Since(start); took > 0 {
 			t.Errorf("the stream ended after %v", took)
 		}
-		w.Tells("outcome=revoked", "outcome=revoked")
+		w.ExpectAudit("outcome=revoked", "outcome=revoked")
 	})
 }
 
@@ -143,10 +143,10 @@ func TestAnIdentityMoves(t *testing.T) {
 		w.grant(id, []string{"wx1"}, credential.Sign)
 		s := w.watchAs(secret.Reveal(), &wxbrokerv1.Subscription{Kinds: []wxbrokerv1.CredentialKind{ticketKind}})
 		s.checkNext("wx1", "wx1 jsapi_ticket 1 a")
-		w.Told()
+		w.TakeAudit()
 		w.use(access.App{Name: "other", Identities: []access.Identity{id}, Accounts: []string{"wx2"}, Grants: []credential.Grant{credential.Sign}})
 		s.checkNext("wx2", "wx2 jsapi_ticket 2 b")
-		w.Tells("app=other action=watch outcome=granted", "app=other action=watch outcome=revoked")
+		w.ExpectAudit("app=other action=watch outcome=granted", "app=other action=watch outcome=revoked")
 		if edges := w.edges.List(); len(edges) != 1 || edges[0].App != "other" {
 			t.Errorf("%+v", edges)
 		}
@@ -199,7 +199,7 @@ func TestWhatCannotBeGranted(t *testing.T) {
 				s := w.watchAs(secret.Reveal(), tt.subscription)
 				if tt.want == nil {
 					s.checkRefused(codes.PermissionDenied)
-					if lines := w.Told(); !slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, "outcome=refused") }) {
+					if lines := w.TakeAudit(); !slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, "outcome=refused") }) {
 						t.Errorf("the audit says %q", lines)
 					}
 					return
@@ -286,7 +286,7 @@ func TestReportsSayThroughWhichKey(t *testing.T) {
 		if _, err := w.reportInvalid(ctx, tokenKind, aHash[:]); err != nil {
 			t.Fatal(err)
 		}
-		w.Tells("app=anybody action=report outcome=granted address=bufconn local_key=billing appid=wx1")
+		w.ExpectAudit("app=anybody action=report outcome=granted address=bufconn local_key=billing appid=wx1")
 	})
 }
 

@@ -77,7 +77,7 @@ func (d Door) bearer(r *http.Request) (name string, ok bool) {
 // this edge knows, or an alias of one. Its errors are [wxapi.Refusal]s.
 func (d Door) Token(r *http.Request, token string) (Caller, error) {
 	if !d.Keys.Current().Any() {
-		return Caller{}, wxapi.InvalidCredential.Say(noKeys)
+		return Caller{}, wxapi.InvalidCredential.Refusal(noKeys)
 	}
 	who, known := d.byToken(token)
 	name, bearer := d.bearer(r)
@@ -87,9 +87,9 @@ func (d Door) Token(r *http.Request, token string) (Caller, error) {
 	case known:
 		return who, nil
 	case token == "" && r.Header.Get("Authorization") == "":
-		return Caller{}, wxapi.MissingToken.Say("")
+		return Caller{}, wxapi.MissingToken.Refusal("")
 	}
-	return Caller{}, wxapi.InvalidCredential.Say("")
+	return Caller{}, wxapi.InvalidCredential.Refusal("")
 }
 
 // byToken returns the caller that presents an access_token that this edge knows, or an
@@ -113,15 +113,15 @@ func (d Door) byToken(token string) (Caller, bool) {
 func (d Door) Secret(appid, secret string) (Caller, credential.Account, error) {
 	keys := d.Keys.Current()
 	if !keys.Any() {
-		return Caller{}, credential.Account{}, wxapi.InvalidSecret.Say(noKeys)
+		return Caller{}, credential.Account{}, wxapi.InvalidSecret.Refusal(noKeys)
 	}
 	name, ok := keys.Match(secret)
 	if !ok {
-		return Caller{}, credential.Account{}, wxapi.InvalidSecret.Say("the secret here is a local key of this edge, never the AppSecret")
+		return Caller{}, credential.Account{}, wxapi.InvalidSecret.Refusal("the secret here is a local key of this edge, never the AppSecret")
 	}
 	who := Caller{Name: name, Key: name, Proven: true}
 	if !wxapi.CanBeAppID(appid) {
-		return who, credential.Account{}, wxapi.InvalidAppID.Say("")
+		return who, credential.Account{}, wxapi.InvalidAppID.Refusal("")
 	}
 	who.AppID = appid
 	account, err := d.State.Account(appid)
@@ -144,16 +144,16 @@ func (d Door) User(r *http.Request, request UserRequest) (Caller, error) {
 	case bearer:
 		return Caller{Name: name, Key: name, Proven: true}, nil
 	case request.AppID == "" && (request.Path == wxapi.PathCode || request.Secret != ""):
-		return Caller{}, wxapi.MissingAppID.Say("")
+		return Caller{}, wxapi.MissingAppID.Refusal("")
 	case request.Path == wxapi.PathCode && request.Secret == "":
-		return Caller{}, wxapi.MissingSecret.Say("")
+		return Caller{}, wxapi.MissingSecret.Refusal("")
 	case request.Secret != "":
 		who, _, err := d.Secret(request.AppID, request.Secret)
 		return who, err
 	case !d.Keys.Current().Any():
-		return Caller{}, wxapi.InvalidCredential.Say(noKeys)
+		return Caller{}, wxapi.InvalidCredential.Refusal(noKeys)
 	case request.Token == "" && !request.Refreshes:
-		return Caller{}, wxapi.MissingToken.Say("")
+		return Caller{}, wxapi.MissingToken.Refusal("")
 	case wxapi.CanBeAppID(request.AppID):
 		return Caller{AppID: request.AppID}, nil
 	}

@@ -72,9 +72,9 @@ func (a *API) callFor(r *http.Request, path string, entry *audit.Entry) (head *w
 	users := strings.HasPrefix(path, wxapi.BelowSNS)
 	switch {
 	case users && r.Method != http.MethodGet: // WeChat takes only GET there, and a stranger must not send a body
-		return nil, "", wxapi.NotGet.Say("")
+		return nil, "", wxapi.NotGet.Refusal("")
 	case r.Method != http.MethodGet && r.Method != http.MethodPost:
-		return nil, "", wxapi.NotPost.Say("or GET")
+		return nil, "", wxapi.NotPost.Refusal("or GET")
 	}
 	q, err := readQuery(r.URL.RawQuery, users)
 	if err != nil {

@@ -26,7 +26,7 @@ func readQuery(raw string, keepToken bool) (query, error) {
 		name, nameErr := url.QueryUnescape(rawName)
 		value, valueErr := url.QueryUnescape(rawValue)
 		if nameErr != nil || valueErr != nil || !utf8.ValidString(part) {
-			return query{}, wxapi.InvalidParameter.Say("the query has a broken escape or is not UTF-8")
+			return query{}, wxapi.InvalidParameter.Refusal("the query has a broken escape or is not UTF-8")
 		}
 		switch strings.ToLower(strings.TrimSpace(name)) {
 		case "access_token":

@@ -48,7 +48,7 @@ func refusalFor(err error) wxapi.Refusal {
 // refusalWith returns a refusal with WeChat's words for its code, and the reason.
 func refusalWith(code wxapi.Code, why string) wxapi.Refusal {
 	var refusal wxapi.Refusal
-	_ = errors.As(code.Say(why), &refusal) // it is one
+	_ = errors.As(code.Refusal(why), &refusal) // it is one
 	return refusal
 }
 
@@ -56,7 +56,7 @@ func refusalWith(code wxapi.Code, why string) wxapi.Refusal {
 // appid. It is for programs that did not name an account.
 func missingAppID(err error) error {
 	if errors.Is(err, signing.ErrAccount) {
-		return wxapi.MissingAppID.Say(err.Error())
+		return wxapi.MissingAppID.Refusal(err.Error())
 	}
 	return err
 }

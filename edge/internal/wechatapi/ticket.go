@@ -22,7 +22,7 @@ type ticketAnswer struct {
 func (a *API) ticket(r *http.Request, entry *audit.Entry) (any, error) {
 	entry.Action = audit.Ticket
 	if r.Method != http.MethodGet {
-		return nil, wxapi.NotGet.Say("")
+		return nil, wxapi.NotGet.Refusal("")
 	}
 	q := r.URL.Query()
 	kind, known := credential.TicketOfType(q.Get("type"))
@@ -33,7 +33,7 @@ func (a *API) ticket(r *http.Request, entry *audit.Entry) (any, error) {
 	case err != nil:
 		return nil, err
 	case !known:
-		return nil, wxapi.InvalidTicketType.Say("type has to be " + strings.Join(credential.TicketTypes(), " or "))
+		return nil, wxapi.InvalidTicketType.Refusal("type has to be " + strings.Join(credential.TicketTypes(), " or "))
 	}
 	named := q.Get("appid")
 	switch {
@@ -41,7 +41,7 @@ func (a *API) ticket(r *http.Request, entry *audit.Entry) (any, error) {
 	case named == "" || wxapi.CanBeAppID(named):
 		who.AppID = named
 	default:
-		return nil, wxapi.InvalidAppID.Say("")
+		return nil, wxapi.InvalidAppID.Refusal("")
 	}
 	appid, err := a.Door.State.AppID(who.AppID, kind)
 	entry.AppID = cmp.Or(appid, who.AppID)
@@ -56,7 +56,7 @@ func (a *API) ticket(r *http.Request, entry *audit.Entry) (any, error) {
 	case err != nil:
 		return nil, err
 	case left < time.Second:
-		return nil, wxapi.Busy.Say("the ticket is about to expire, ask again")
+		return nil, wxapi.Busy.Refusal("the ticket is about to expire, ask again")
 	}
 	return ticketAnswer{0, "ok", value.Reveal(), int64(left / time.Second)}, nil
 }

@@ -31,7 +31,7 @@ type tokenAnswer struct {
 func (a *API) token(r *http.Request, entry *audit.Entry) (any, error) {
 	entry.Action, entry.Kind = audit.Token, credential.AccessToken
 	if r.Method != http.MethodGet {
-		return nil, wxapi.NotGet.Say("")
+		return nil, wxapi.NotGet.Refusal("")
 	}
 	q := r.URL.Query()
 	return a.handOut(tokenRequest{GrantType: q.Get("grant_type"), AppID: q.Get("appid"), Secret: q.Get("secret")}, entry)
@@ -41,15 +41,15 @@ func (a *API) token(r *http.Request, entry *audit.Entry) (any, error) {
 func (a *API) stableToken(r *http.Request, entry *audit.Entry) (any, error) {
 	entry.Action, entry.Kind = audit.Token, credential.AccessToken
 	if r.Method != http.MethodPost {
-		return nil, wxapi.NotPost.Say("")
+		return nil, wxapi.NotPost.Refusal("")
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return nil, wxapi.InvalidFormat.Say("the body did not arrive whole, or is too large")
+		return nil, wxapi.InvalidFormat.Refusal("the body did not arrive whole, or is too large")
 	}
 	var request *tokenRequest
 	if json.Unmarshal(body, &request) != nil || request == nil {
-		return nil, wxapi.InvalidFormat.Say("")
+		return nil, wxapi.InvalidFormat.Refusal("")
 	}
 	return a.handOut(*request, entry)
 }
@@ -59,11 +59,11 @@ func (a *API) stableToken(r *http.Request, entry *audit.Entry) (any, error) {
 func (a *API) handOut(request tokenRequest, entry *audit.Entry) (any, error) {
 	switch {
 	case request.GrantType != "client_credential":
-		return nil, wxapi.InvalidGrantType.Say("it has to be client_credential")
+		return nil, wxapi.InvalidGrantType.Refusal("it has to be client_credential")
 	case request.AppID == "":
-		return nil, wxapi.MissingAppID.Say("")
+		return nil, wxapi.MissingAppID.Refusal("")
 	case request.Secret == "":
-		return nil, wxapi.MissingSecret.Say("")
+		return nil, wxapi.MissingSecret.Refusal("")
 	}
 	who, account, err := a.Door.Secret(request.AppID, request.Secret)
 	entry.LocalKey, entry.AppID = who.Key, who.AppID
@@ -76,15 +76,15 @@ func (a *API) handOut(request tokenRequest, entry *audit.Entry) (any, error) {
 			return nil, err
 		}
 		if left < time.Second {
-			return nil, wxapi.Busy.Say("the access_token is about to be replaced, ask again")
+			return nil, wxapi.Busy.Refusal("the access_token is about to be replaced, ask again")
 		}
 		return tokenAnswer{value.Reveal(), int64(left / time.Second)}, nil
 	case len(account.Calls) == 0:
-		return nil, wxapi.NotAuthorized.Say("the broker grants this edge neither the access_token of " + account.AppID + " nor calls")
+		return nil, wxapi.NotAuthorized.Refusal("the broker grants this edge neither the access_token of " + account.AppID + " nor calls")
 	}
 	made, err := alias.New(account.AliasKey, account.AppID, entry.LocalKey, time.Now().Add(alias.Life))
 	if err != nil {
-		return nil, wxapi.Busy.Say(err.Error())
+		return nil, wxapi.Busy.Refusal(err.Error())
 	}
 	return tokenAnswer{made, int64(alias.Life / time.Second)}, nil
 }

@@ -100,8 +100,8 @@ func By(ctx context.Context, token string) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
 }
 
-// Told returns the audit's lines since the last call.
-func (s *Server) Told() []string {
+// TakeAudit returns the audit's lines since the last call.
+func (s *Server) TakeAudit() []string {
 	synctest.Wait()
 	return AuditLines(s.log.Take())
 }
@@ -111,11 +111,11 @@ func AuditLines(lines []string) []string {
 	return slices.DeleteFunc(lines, func(line string) bool { return !strings.Contains(line, "msg=audit") })
 }
 
-// Tells checks the audit's lines since the last call. It wants one line for each text,
+// ExpectAudit checks the audit's lines since the last call. It wants one line for each text,
 // in any order, and each text in some line.
-func (s *Server) Tells(want ...string) {
+func (s *Server) ExpectAudit(want ...string) {
 	s.t.Helper()
-	lines := s.Told()
+	lines := s.TakeAudit()
 	if len(lines) != len(want) {
 		s.t.Errorf("the audit says %q, want %q", lines, want)
 	}
