@@ -33,7 +33,7 @@ type Config struct {
 	DialWeChat func(ctx context.Context, network, host string) (net.Conn, error)
 	// TLS secures the gRPC listener, where it names files.
 	TLS tlsfile.Files
-	// Apps say who may do what; without any, everybody everything.
+	// Apps say who may do what. Without any, everybody may do everything.
 	Apps  []App
 	Clock credential.Clock
 	Log   *slog.Logger
@@ -171,9 +171,9 @@ func (b *Broker) Stop() {
 	b.running.Wait()
 }
 
-// Cut does to the outside what SIGKILL does: every connection ends, nothing is
-// said and nobody is heard any more. It does not wait, so that it can be done
-// between any two steps of the broker's; Stop waits for what is left of it.
+// Cut looks from outside like SIGKILL: every connection ends, and the broker sends and
+// receives nothing more. Cut does not wait, so a test can call it between any two steps
+// of the broker. Stop waits for the broker's end.
 func (b *Broker) Cut() {
 	b.wires.cut()
 	_ = b.grpc.Close() // closed twice is no error worth telling

@@ -17,7 +17,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// Issuer is who every Cluster says that it is.
+// Issuer is the issuer of every Cluster's tokens.
 const Issuer = "https://kubernetes.default.svc.cluster.local"
 
 // Cluster signs tokens. Make it with New.
