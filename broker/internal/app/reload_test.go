@@ -122,6 +122,34 @@ func TestRevokedWhileAKeeperIsReplaced(t *testing.T) {
 	})
 }
 
+// TestRevokedWhileTheDiskHangs: what a reload revokes ends at once, also when the reload
+// adds an account and has to wait for the disk.
+func TestRevokedWhileTheDiskHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		const web, kept = "web , accounts: [wx1], grants: [sign]", "kept , accounts: ['*'], grants: [sign]"
+		s.more = apps(web, kept)
+		s.start("wx1")
+		conn := s.connect()
+		revoked, other := s.watch("web", conn), s.watch("kept", conn)
+		s.disk.Spoil(true) // so half of the new account's calls count as spent, which is to be written
+		answer := s.disk.Hang()
+		defer answer()
+		s.more = apps(kept)
+		s.write("wx1", "wx2")
+		start, reloaded := time.Now(), make(chan error, 1)
+		go func() { reloaded <- s.app.Reload(t.Context(), s.path, s.read()) }()
+		revoked.check(t, "at once", "", true, codes.PermissionDenied)
+		other.check(t, "at once", "wx1", false, codes.OK)
+		if err := <-reloaded; err != nil || time.Since(start) == 0 {
+			t.Errorf("the reload took %v, %v: it has not waited for the disk, so this shows nothing", time.Since(start), err)
+		}
+		other.check(t, "after the reload", "wx1 wx2", false, codes.OK)
+		answer()
+		s.end()
+	})
+}
+
 // TestReloadThatNeedsARestart changes nothing.
 func TestReloadThatNeedsARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
