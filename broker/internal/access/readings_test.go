@@ -207,7 +207,7 @@ func TestKeysWithoutNames(t *testing.T) {
 }
 
 // TestANewPolicyKnowsTheSameClusterOnly: keys from one file are not taken for those
-// of another.
+// of another, nor keys of one issuer for another's.
 func TestANewPolicyKnowsTheSameClusterOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := clustertest.New(t, "one")
@@ -225,6 +225,11 @@ func TestANewPolicyKnowsTheSameClusterOnly(t *testing.T) {
 			if status.Code(err) != want {
 				t.Errorf("%s: %v, want %v", from, err, want)
 			}
+		}
+		next := mustPolicy(t, access.NewKubernetes("https://another.example.com", "here", away), app)
+		next.Succeed(old, time.Now())
+		if err := next.Check(t.Context(), time.Now()); !errors.Is(err, access.ErrNoKeys) {
+			t.Errorf("another issuer's keys: %v, want that they are not known", err)
 		}
 	})
 }
