@@ -203,15 +203,15 @@ func TestAnswersAboutUsers(t *testing.T) {
 		want   string // with T for what is sealed; "" for an error
 	}{
 		{
-			"a code's", wxapi.PathCode, 200, ` {"access_token":"real-1","expires_in":7200,"refresh_token":"real-2","openid":"o","scope":"snsapi_base","is_snapshotuser":1,"x":{"y":"<&>"},"big":9007199254740993}`,
-			`{"access_token":"T","big":9007199254740993,"expires_in":7200,"is_snapshotuser":1,"openid":"o","refresh_token":"T","scope":"snsapi_base","x":{"y":"<&>"}}`,
+			"a code's", wxapi.PathCode, 200, ` {"access_token":"real-1","expires_in":7200,"refresh_token":"real-2","openid":"o","scope":"snsapi_base","is_snapshotuser":1,"unionid":"u","x":{"y":"<&>"},"big":9007199254740993}`,
+			`{"access_token":"T","big":9007199254740993,"expires_in":7200,"is_snapshotuser":1,"openid":"o","refresh_token":"T","scope":"snsapi_base","unionid":"u","x":{"y":"<&>"}}`,
 		},
 		{"without a token", wxapi.PathCode, 200, `{"openid":"o"}`, `{"openid":"o"}`},
 		{"an empty token", wxapi.PathCode, 200, `{"access_token":"","openid":"o"}`, `{"access_token":"","openid":"o"}`},
 		{"a token in another place, too", wxapi.PathCode, 200, `{"access_token":"real-1","Access_Token":"real-1","note":"is real-1"}`, `{"Access_Token":"******","access_token":"T","note":"is ******"}`},
 		{"a renewal with the same token", wxapi.PathRenewal, 200, `{"access_token":"real-3","refresh_token":"presented"}`, `{"access_token":"T","refresh_token":"T"}`},
 		{"a refusal that says the token back", wxapi.PathRenewal, 200, `{"errcode":40030,"errmsg":"invalid presented"}`, `{"errcode":40030,"errmsg":"invalid *********"}`},
-		{"userinfo that says the token back", wxapi.PathUserInfo, 200, `{"nickname":"presented","x":1}`, `{"nickname":"*********","x":1}`},
+		{"userinfo that says the token back", wxapi.PathUserInfo, 200, `{"nickname":"presented","unionid":"u","x":1}`, `{"nickname":"*********","unionid":"u","x":1}`},
 		{"userinfo that is no JSON", wxapi.PathUserInfo, 200, "{\"nickname\":\"a\x01\"}", "{\"nickname\":\"a\x01\"}"},
 		{"a token that is no text", wxapi.PathCode, 200, `{"access_token":1,"openid":"o"}`, ""},
 		{"no JSON", wxapi.PathCode, 200, `<html>`, ""},
