@@ -62,6 +62,7 @@ func TestForcedRefreshesAreRationed(t *testing.T) {
 				if n := len(*forced); n > 20 || n < 19 {
 					t.Errorf("%d forced refreshes in a day, want the 20 to last until its end", n)
 				}
+				synctest.Wait()
 				if n := w.spent(wechat.ForceRefreshAPI).Used; n != len(*forced) {
 					t.Errorf("%d of %d forced refreshes are counted", n, len(*forced))
 				}

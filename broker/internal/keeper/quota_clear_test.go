@@ -119,6 +119,7 @@ func TestClearQuotaThatFails(t *testing.T) {
 				if !ok || e.Class != tt.class || int(e.Code) != tt.code || spent.Used != tt.used {
 					t.Errorf("%+v, %v", spent, err)
 				}
+				synctest.Wait()
 				if n := w.spent(wechat.TokenAPI).Used; n != tokens {
 					t.Errorf("token calls counted: %d before, %d after", tokens, n)
 				}

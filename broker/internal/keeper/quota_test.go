@@ -47,6 +47,7 @@ func TestQuotaCompares(t *testing.T) {
 						}
 					}
 				}
+				synctest.Wait() // the status is shown after the answer
 				if n := w.calls(wechatsim.PathQuota); n != 3 || w.spent(wechat.QuotaAPI).Used != 3 {
 					t.Errorf("%d calls, %d counted, want 3", n, w.spent(wechat.QuotaAPI).Used)
 				}
@@ -86,6 +87,7 @@ func TestQuotaThatCannotBeAsked(t *testing.T) {
 					}
 				}
 				// Without a token WeChat could not tell whose calls they are.
+				synctest.Wait()
 				if n := w.sim.Count(wechatsim.Call{API: wechatsim.PathQuota}); n != tt.calls || w.spent(wechat.QuotaAPI).Used != n {
 					t.Errorf("%d calls, %d counted, want %d", n, w.spent(wechat.QuotaAPI).Used, tt.calls)
 				}
