@@ -164,6 +164,47 @@ func TestSealedTokensAreOneText(t *testing.T) {
 	})
 }
 
+// TestStrangersMakeNoKeys: anybody can write a sealed token that names an account. The
+// broker makes no key for it unless it keeps that account and the app may have it.
+func TestStrangersMakeNoKeys(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		keys := func() (of []string) {
+			for at := range w.disk.Values() {
+				if at.Key == "alias_key" {
+					of = append(of, at.AppID)
+				}
+			}
+			return of
+		}
+		every, other := *shop, *shop
+		every.Accounts, other.Accounts = []string{access.EveryAccount}, []string{"wx2"}
+		for _, tt := range []struct {
+			name  string
+			app   *access.App
+			owner string
+		}{
+			{"an account that nobody has", &every, "wx-invented"},
+			{"an account that is not kept", &other, "wx2"},
+			{"an account that the app may not have", &other, appid},
+		} {
+			for _, api := range []string{wxapi.PathUserInfo, wxapi.PathRenewal} {
+				sealed := "wxo_" + base64.RawURLEncoding.EncodeToString([]byte(string(rune(len(tt.owner)))+tt.owner+strings.Repeat("x", 64)))
+				query := url.Values{"access_token": {sealed}, "refresh_token": {sealed}, "openid": {"o"}}.Encode()
+				if _, err := w.OAuth(t.Context(), tt.app, "", api, query, false); err == nil {
+					t.Errorf("%s: it is taken", tt.name)
+				}
+			}
+			if of := keys(); len(of) > 0 {
+				t.Fatalf("%s: there are keys of %q", tt.name, of)
+			}
+		}
+		w.user()
+		if of := keys(); len(of) != 1 || of[0] != appid {
+			t.Errorf("a user's token is sealed with the keys of %q, so this shows nothing", of)
+		}
+	})
+}
+
 // TestTokensOfEveryForm are sealed and opened: WeChat says no more of a token than
 // that it is a string.
 func TestTokensOfEveryForm(t *testing.T) {
