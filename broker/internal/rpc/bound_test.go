@@ -7,12 +7,15 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
@@ -49,6 +52,51 @@ func TestStreamsOfAConnectionAreBounded(t *testing.T) {
 		synctest.Wait()
 		if err := check(); err != nil {
 			t.Errorf("once the others have ended: %v", err)
+		}
+	})
+}
+
+// TestHeadersAreBounded: there is room for a token of any kind, and not for much more.
+func TestHeadersAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t, untilItLeaves)
+		for _, tt := range []struct {
+			size int
+			want codes.Code
+		}{{1, codes.OK}, {60 << 10, codes.OK}, {64 << 10, codes.Internal}, {1 << 20, codes.Internal}} {
+			ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", strings.Repeat("x", tt.size))
+			if err := checkHealth(ctx, s.Conn); status.Code(err) != tt.want {
+				t.Errorf("headers of %d bytes: %v, want %v", tt.size, err, tt.want)
+			}
+		}
+	})
+}
+
+// TestWhatWaitsToBeReadIsBounded: a call whose requests nobody reads takes little
+// memory.
+func TestWhatWaitsToBeReadIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t, untilItLeaves)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		stream := watch(ctx, t, s.Conn)
+		const piece, window = 32 << 10, 256 << 10
+		request := &wxbrokerv1.WatchRequest{Request: &wxbrokerv1.WatchRequest_Subscription{
+			Subscription: &wxbrokerv1.Subscription{EdgeName: strings.Repeat("x", piece)},
+		}}
+		var sent atomic.Int64
+		go func() {
+			for range 1000 {
+				if stream.Send(request) != nil {
+					return
+				}
+				sent.Add(piece)
+			}
+		}()
+		synctest.Wait()
+		// The client itself keeps 64 KiB, and a piece.
+		if n := sent.Load(); n < window-piece || n > window+64<<10+piece {
+			t.Errorf("%d KiB were sent, want about %d", n>>10, window>>10)
 		}
 	})
 }
