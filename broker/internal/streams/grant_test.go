@@ -217,6 +217,7 @@ func TestClaimsAreForWhatOneMayHold(t *testing.T) {
 		w := newWorld(t)
 		secret, id := access.NewToken()
 		w.publish("wx1", token(1, "t1"), ticket(1, "a1"))
+		w.publish("wx2", ticket(1, "b1"))
 		w.grant(id, []string{"wx1"}, credential.Sign)
 		all := []*wxbrokerv1.HeldVersion{held("wx1", tokenKind, 9), held("wx1", ticketKind, 9), held("wx2", ticketKind, 9)}
 		subscription := both()
