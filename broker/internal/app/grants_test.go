@@ -24,7 +24,7 @@ import (
 // over real TLS.
 func TestRPCByGrantByIdentity(t *testing.T) {
 	soon, ago := time.Now().Add(time.Hour), time.Now().Add(-time.Minute)
-	cells := 0
+	cells, silent := 0, false
 	for _, g := range credential.Grants() {
 		s := newSite(t) // of its own: the audit says only so much of strangers
 		right, other := appOf(g, "wx1"), appOf(g, "wx2")
@@ -64,8 +64,9 @@ func TestRPCByGrantByIdentity(t *testing.T) {
 						t.Errorf("%v, want %v", err, want)
 					}
 					lines := s.audited()
-					if want == codes.Unavailable && len(lines) == 0 {
+					if want == codes.Unavailable && len(lines) == 0 && !silent {
 						lines = s.await()
+						silent = len(lines) == 0 // or each of these cells would wait in vain
 					}
 					if m.action == "call" && want == codes.OK {
 						m.action = string(g) // by which it was let in
