@@ -2,6 +2,7 @@ package keeper_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -143,6 +144,37 @@ func TestALostAnswerIsNoOutsideRefresher(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestALostAnswerOfTheFuture: WeChat's answer with a ticket is lost, and the wall
+// clock is set back while the broker is down. Whenever the call was, the ticket then
+// ends in its own time, and nobody else ended it.
+func TestALostAnswerOfTheFuture(t *testing.T) {
+	for _, back := range []time.Duration{0, time.Hour, 10 * day} {
+		t.Run(fmt.Sprint("set back by ", back), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, wechatsim.Settings{FreshTicketExpiry: true}, stable)
+				w.inject(t, wechatsim.Fault{Kind: wechatsim.FaultLost, Path: wechatsim.PathTicket})
+				w.start(t)
+				w.stop()
+				if n := w.calls(wechatsim.PathTicket); n == 0 {
+					t.Fatal("no ticket was asked for: this test shows nothing")
+				}
+				w.sim.ClearFaults()
+				w.clock.Step(-back)
+				w.start(t)
+				before, _ := w.get(credential.JSAPITicket)
+				during(3*time.Hour, 10*time.Minute, func(elapsed time.Duration) {
+					if n := w.died(credential.JSAPITicket); n > 0 {
+						t.Fatalf("after %v a ticket counts as ended by somebody else", elapsed)
+					}
+				})
+				if after, live := w.get(credential.JSAPITicket); !live || after.Version <= before.Version {
+					t.Errorf("the ticket has not been replaced: live %v, version %d after %d", live, after.Version, before.Version)
+				}
+			})
+		})
+	}
 }
 
 // TestARestartRevivesNoRefusedToken: what WeChat refused stays refused though
