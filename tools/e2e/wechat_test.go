@@ -62,18 +62,20 @@ func (p *proxy) targets() string {
 
 // TestWeChatBehindAProxy: the only way out is a proxy, and the hosts behind it have
 // certificates of the company's own CA. The broker reaches WeChat's real hosts by
-// HTTPS_PROXY and upstream_ca_file, for itself and for apps.
+// HTTPS_PROXY and upstream_ca_file, for itself and for apps. With that file the system's
+// CAs are trusted too.
 func TestWeChatBehindAProxy(t *testing.T) {
 	for _, tt := range []struct {
-		name  string
-		known bool // the CA is in upstream_ca_file
-		says  string
+		name                string
+		inFile, inTheSystem bool // where the CA is known
+		says                string
 	}{
-		{"whose CA is known", true, `msg=rotated .*kind=jsapi_ticket`},
-		{"whose CA is not", false, `"WeChat call failed".*certificate signed by unknown authority`},
+		{"whose CA is known", true, false, `msg=rotated .*kind=jsapi_ticket`},
+		{"whose CA the system knows", false, true, `msg=rotated .*kind=jsapi_ticket`},
+		{"whose CA is not known", false, false, `"WeChat call failed".*certificate signed by unknown authority`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			dir, ours := t.TempDir(), tlstest.NewCA(t, "ours")
+			dir, ours, other := t.TempDir(), tlstest.NewCA(t, "ours"), tlstest.NewCA(t, "other")
 			sim := wechatsim.New(wechatsim.Config{Accounts: []wechatsim.Account{{AppID: appid, Secret: secret}}})
 			way := &proxy{wechat: serveWeChat(t, sim, ours), asked: map[string]bool{}}
 			out := httptest.NewServer(way)
@@ -82,12 +84,17 @@ func TestWeChatBehindAProxy(t *testing.T) {
 			for _, name := range []string{"https_proxy", "NO_PROXY", "no_proxy"} {
 				t.Setenv(name, "")
 			}
-			path := filepath.Join(dir, "wxbroker.yaml")
-			config := fmt.Sprintf("data: %q\nlisten: {grpc: '127.0.0.1:0', ops: '127.0.0.1:0'}\naccounts: [{appid: %s, secret_file: %q}]\n",
-				filepath.Join(dir, "wxbroker.db"), appid, filepath.Join(dir, "secret"))
-			if tt.known {
-				config += fmt.Sprintf("upstream_ca_file: %q\n", ours.Write(t, dir))
+			known := tt.inFile || tt.inTheSystem
+			if tt.inTheSystem {
+				t.Setenv("SSL_CERT_FILE", ours.Write(t, t.TempDir()))
 			}
+			trusted := other
+			if tt.inFile {
+				trusted = ours
+			}
+			path := filepath.Join(dir, "wxbroker.yaml")
+			config := fmt.Sprintf("data: %q\nlisten: {grpc: '127.0.0.1:0', ops: '127.0.0.1:0'}\naccounts: [{appid: %s, secret_file: %q}]\nupstream_ca_file: %q\n",
+				filepath.Join(dir, "wxbroker.db"), appid, filepath.Join(dir, "secret"), trusted.Write(t, dir))
 			for name, content := range map[string]string{path: config, filepath.Join(dir, "secret"): secret, filepath.Join(dir, "keys"): "shop " + callingKey} {
 				must(t, os.WriteFile(name, []byte(content), 0o600))
 			}
@@ -98,7 +105,7 @@ func TestWeChatBehindAProxy(t *testing.T) {
 			if got := broker.says(t, `msg=rotated .*kind=jsapi_ticket|"WeChat call failed".*`)[0]; !regexp.MustCompile(tt.says).MatchString(got) {
 				t.Fatalf("the broker says %s, want %s", got, tt.says)
 			}
-			if tt.known {
+			if known {
 				edge := start(t, "wxedge", "serve", "--broker", address, "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--local-key-file", filepath.Join(dir, "keys"))
 				app := callWorld{client: http.DefaultClient, listen: edge.says(t, `"edge is up" listen=(\S+)`)[1]}
 				edge.says(t, `holding .*kind=jsapi_ticket`)
