@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/wxbroker/wxbroker/broker/internal/config"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
 )
 
@@ -44,24 +45,80 @@ func TestAccountsComeAndGo(t *testing.T) {
 	})
 }
 
-// TestAccountsThatComeBack take over what a call brings that was under way when they
-// were removed. A second call beside it would end that token.
-func TestAccountsThatComeBack(t *testing.T) {
+// TestNextKeepersTakeOver what a call brings that was under way when the keeper before
+// was stopped. A second call beside it would end that token.
+func TestNextKeepersTakeOver(t *testing.T) {
+	const classic = "wx1 , token_api: classic"
+	for _, tt := range []struct {
+		name    string
+		reloads [][]string
+	}{
+		{"of an account that comes back", [][]string{{"wx2"}, {classic, "wx2"}}},
+		{"of an account that is kept in another way", [][]string{{classic + ", limits: {token: 100}", "wx2"}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(t)
+				s.slow(wechatsim.PathToken)
+				s.start(classic, "wx2")
+				time.Sleep(time.Second)
+				for _, accounts := range tt.reloads {
+					s.reload(accounts...)
+				}
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+				if n := s.sim.Count(wechatsim.Call{AppID: "wx1", API: wechatsim.PathToken}); n != 1 {
+					t.Errorf("%d calls for a token, want one", n)
+				}
+				if got := s.published(); got != "wx1 true, wx2 true" {
+					t.Errorf("published are %s", got)
+				}
+				s.end()
+			})
+		})
+	}
+}
+
+// TestAnotherSecretFileIsFollowed, and the one before no longer.
+func TestAnotherSecretFileIsFollowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t)
-		s.slow(wechatsim.PathToken)
-		const classic = "wx1 , token_api: classic"
-		s.start(classic, "wx2")
-		time.Sleep(time.Second)
-		s.reload("wx2")
-		s.reload(classic, "wx2")
-		time.Sleep(10 * time.Second)
-		synctest.Wait()
-		if n := s.sim.Count(wechatsim.Call{AppID: "wx1", API: wechatsim.PathToken}); n != 1 {
-			t.Errorf("%d calls for a token, want one", n)
+		s := startSite(t, false, "wx1")
+		s.writeFile(s.beside("other"), "secret")
+		s.write("wx1")
+		s.writeFile(s.path, strings.ReplaceAll(string(s.read().Files[0].Bytes), s.beside("secret"), s.beside("other")))
+		if err := s.app.Reload(t.Context(), s.path, s.read()); err != nil {
+			t.Fatal(err)
 		}
-		if got := s.published(); got != "wx1 true, wx2 true" {
-			t.Errorf("published are %s", got)
+		s.writeFile(s.beside("other"), "newer")
+		time.Sleep(time.Minute)
+		s.writeFile(s.beside("secret"), "of-the-file-before")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := s.app.accounts.keeper("wx1").Secret(); got.Reveal() != "newer" {
+			t.Errorf("the AppSecret is %q", got.Reveal())
+		}
+		s.end()
+	})
+}
+
+// TestAReloadBringsNoOldSecretBack: the file is written again after the reload has read
+// it, and the keeper has the new one already.
+func TestAReloadBringsNoOldSecretBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := startSite(t, false, "wx1")
+		s.write("wx1 , limits: {token: 100}")
+		next, err := config.Parse(t.Context(), s.path, s.read())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.writeFile(s.beside("secret"), "newer")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		s.app.accounts.apply(next.Accounts)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := s.app.accounts.keeper("wx1").Secret(); got.Reveal() != "newer" {
+			t.Errorf("the AppSecret is %q", got.Reveal())
 		}
 		s.end()
 	})
