@@ -92,7 +92,8 @@ func NewServer(o Options) *Server {
 		grpc.MaxConcurrentStreams(maxStreams),
 		// There may be thousands of edges, which rarely send anything.
 		grpc.ReadBufferSize(4<<10),
-		// Bytes of an upload wait here for WeChat. These windows bound them.
+		// Bytes of an upload wait here for WeChat, at most a stream's window for each
+		// stream. The connection's window bounds only what is on its way.
 		grpc.StaticStreamWindowSize(uploadWindow),
 		grpc.StaticConnWindowSize(16*uploadWindow),
 	)
