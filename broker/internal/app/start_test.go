@@ -38,6 +38,10 @@ func TestWarningsAtTheStart(t *testing.T) {
 			s.more = keys + apps("web , accounts: ['*'], grants: [sign]")
 		}, []string{"level=WARN", "TLS needs attention", "can be read by every user"}},
 		{"the configuration", func(*testing.T, *site) {}, []string{"level=WARN", "msg=configuration", "the configuration has no apps"}},
+		{"the cluster's keys", func(_ *testing.T, s *site) {
+			s.more = "kubernetes: {issuer: a-cluster, discovery_url: 'http://127.0.0.1:1'}\n" +
+				"apps: [{name: web, identities: ['k8s:shop:web'], accounts: ['*'], grants: [sign]}]\n"
+		}, []string{"level=WARN", "Kubernetes tokens cannot be verified yet", "connection refused"}},
 		{"the database", func(_ *testing.T, s *site) {
 			s.more = apps("web , accounts: ['*'], grants: [sign]")
 			s.found.Warnings = []string{"its directory can be written by everybody"}
