@@ -130,6 +130,38 @@ func TestWeChatBehindAProxy(t *testing.T) {
 	}
 }
 
+// TestAClusterBehindAProxy: the broker reads the cluster's keys through the proxy too,
+// unless NO_PROXY has the cluster's host.
+func TestAClusterBehindAProxy(t *testing.T) {
+	for _, tt := range []struct {
+		noProxy string
+		asked   bool
+	}{{"", true}, {"cluster.invalid", false}} {
+		t.Run("NO_PROXY="+tt.noProxy, func(t *testing.T) {
+			dir := t.TempDir()
+			sim := wechatsim.New(wechatsim.Config{Accounts: []wechatsim.Account{{AppID: appid, Secret: secret}}})
+			way := &proxy{wechat: serveWeChat(t, sim, tlstest.NewCA(t, "ours")), asked: map[string]bool{}}
+			out := httptest.NewServer(way)
+			defer out.Close()
+			for name, value := range map[string]string{"HTTPS_PROXY": out.URL, "https_proxy": "", "NO_PROXY": tt.noProxy, "no_proxy": ""} {
+				t.Setenv(name, value)
+			}
+			path := filepath.Join(dir, "wxbroker.yaml")
+			config := fmt.Sprintf("data: %q\nlisten: {grpc: '127.0.0.1:0', ops: '127.0.0.1:0'}\naccounts: [{appid: %s, secret_file: %q}]\n"+
+				"kubernetes: {issuer: a-cluster, discovery_url: 'https://cluster.invalid'}\napps: [{name: shop, identities: ['k8s:shop:web'], accounts: [%s], grants: [sign]}]\n",
+				filepath.Join(dir, "wxbroker.db"), appid, filepath.Join(dir, "secret"), appid)
+			for name, content := range map[string]string{path: config, filepath.Join(dir, "secret"): secret} {
+				must(t, os.WriteFile(name, []byte(content), 0o600))
+			}
+			broker := start(t, "wxbroker", "serve", "--config", path)
+			broker.says(t, "Kubernetes tokens cannot be verified yet") // nobody there has a certificate of the cluster's
+			if got := strings.Contains(way.targets(), "CONNECT cluster.invalid:443"); got != tt.asked {
+				t.Errorf("the proxy was asked for the cluster: %v, want %v", got, tt.asked)
+			}
+		})
+	}
+}
+
 // serveWeChat serves sim with certificates of ca for WeChat's hosts, and returns its
 // address.
 func serveWeChat(t *testing.T, sim *wechatsim.Sim, ca *tlstest.CA) string {
