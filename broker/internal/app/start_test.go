@@ -86,6 +86,40 @@ func TestWarningsAtTheStart(t *testing.T) {
 	}
 }
 
+// TestWarningsAfterAReload: what was said before is not said again, and what is new is.
+func TestWarningsAfterAReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := startSite(t, false, "wx1")
+		said := func(when string, open, exposed int) {
+			t.Helper()
+			synctest.Wait()
+			log := s.log.String()
+			if o, e := strings.Count(log, "the configuration has no apps"), strings.Count(log, "can be read by every user"); o != open || e != exposed {
+				t.Errorf("%s it has said %d times that it is open, and %d times that a secret can be read, want %d and %d", when, o, e, open, exposed)
+			}
+		}
+		said("at first", 1, 0)
+		if err := os.Chmod(s.beside("secret"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			s.reload("wx1")
+			said("with a secret that can be read", 1, 1)
+		}
+		if err := os.Chmod(s.beside("secret"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s.reload("wx1")
+		said("with the secret mended", 1, 1)
+		if err := os.Chmod(s.beside("secret"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s.reload("wx1")
+		said("with the secret spoilt again", 1, 2)
+		s.end()
+	})
+}
+
 // TestLostDatabase: nobody knows how many calls were made today for the accounts that
 // were in the database. So half of each limit counts as spent. It does not for an
 // account that is added later.
