@@ -18,6 +18,7 @@ import (
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/tlstest"
 	"github.com/wxbroker/wxbroker/pkg/wechatsim"
+	"github.com/wxbroker/wxbroker/pkg/wxapi"
 )
 
 // calls are one of each kind that a client makes: the broker's own and those
@@ -97,6 +98,43 @@ func TestOneCallIsOneRequest(t *testing.T) {
 				}
 				if n := sim.Count(wechatsim.Call{API: tt.path}) - before; n != 1 {
 					t.Errorf("WeChat saw %d requests", n)
+				}
+			})
+		}
+	}
+}
+
+// TestEveryCallIsToldOf when it has ended, once and with its outcome: metrics count
+// calls by it, the broker's own and those for apps.
+func TestEveryCallIsToldOf(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		handler http.Handler
+		code    wxapi.Code
+		status  int
+	}{
+		{"refused", body(`{"errcode":45009,"errmsg":"reach max api daily quota limit"}`), wxapi.QuotaSpent, http.StatusOK},
+		{"out of order", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }), 0, http.StatusBadGateway},
+		{"answered", body(`{"errcode":0,"access_token":"t","ticket":"t","expires_in":7200,"quota":{"daily_limit":1,"used":0,"remain":1}}`), 0, 0},
+	} {
+		for _, call := range calls {
+			t.Run(call.name+", "+tt.name, func(t *testing.T) {
+				var told []*wechat.Error
+				client := wechat.New(wechat.Options{
+					Upstreams: []*url.URL{serve(t, tt.handler)},
+					Done: func(id string, _ wechat.API, err *wechat.Error) {
+						if id != appid {
+							t.Errorf("told of a call for %q", id)
+						}
+						told = append(told, err)
+					},
+				})
+				_ = call.call(t.Context(), client, credential.NewSecret("token")) // what the caller gets is tested elsewhere
+				switch {
+				case len(told) != 1:
+					t.Fatalf("told %d times", len(told))
+				case (told[0] == nil) != (tt.status == 0), told[0] != nil && (told[0].Code != tt.code || told[0].HTTPStatus != tt.status):
+					t.Errorf("told %+v, want code %d and HTTP %d", told[0], tt.code, tt.status)
 				}
 			})
 		}
