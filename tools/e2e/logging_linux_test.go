@@ -47,7 +47,15 @@ func startLogging(t *testing.T) *logWorld {
 		if !ok {
 			t.Fatalf("the log is a %T", p.log)
 		}
-		if _, err := unix.FcntlInt(pipe.Fd(), unix.F_SETPIPE_SZ, 4096); err != nil {
+		// While more than that waits in the pipe to be read, it cannot shrink.
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		var err error
+		until(ctx, func() bool {
+			_, err = unix.FcntlInt(pipe.Fd(), unix.F_SETPIPE_SZ, 4096)
+			return !errors.Is(err, unix.EBUSY)
+		})
+		cancel()
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
