@@ -47,8 +47,10 @@ func TestAKeeperThatIsStuck(t *testing.T) {
 
 		stuck := make(chan struct{})
 		kept := s.app.accounts.snapshot()["wx2"]
+		kept.mu.Lock()
 		publish := kept.publish
 		kept.publish = func(state credential.Account) { <-stuck; publish(state) }
+		kept.mu.Unlock()
 		defer close(stuck)
 		still := func() time.Duration { return time.Since(s.app.accounts.keeper("wx2").Turned()) }
 		for still() <= 3*time.Minute {
