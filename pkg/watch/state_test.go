@@ -156,8 +156,7 @@ func TestRemainingLifeIsRightThoughTheEdgesClockIsWrong(t *testing.T) {
 	for _, wrong := range []time.Duration{-24 * time.Hour, 24 * time.Hour} {
 		t.Run(wrong.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := start(t, nil)
-				w.clock.Step(wrong) // before anything was told
+				w := startAt(t, wrong, nil)
 				s, _ := w.next()
 				s.tell(t, 1, list(account("wx1", cred(ticket, 5, "five"))), "wx1 jsapi_ticket 5")
 				if got := w.left(); got != time.Hour {

@@ -48,7 +48,14 @@ type world struct {
 // start runs a client against a scripted broker. change may be nil.
 func start(t *testing.T, change func(*watch.Options)) *world {
 	t.Helper()
+	return startAt(t, 0, change)
+}
+
+// startAt is start with a wall clock that is wrong by so much from the beginning.
+func startAt(t *testing.T, wrong time.Duration, change func(*watch.Options)) *world {
+	t.Helper()
 	w := &world{t: t, broker: broker{opened: make(chan *stream)}}
+	w.clock.Step(wrong)
 	// The broker's rpc package allows this many pings and no more.
 	server := grpc.NewServer(grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}))
 	wxbrokerv1.RegisterCredentialServiceServer(server, &w.broker)
