@@ -32,15 +32,15 @@ func ParseHostRule(s string) (HostRule, error) {
 	if rest, rule.wildcard = strings.CutPrefix(rest, "*."); rule.wildcard && strings.Contains(rest, "*") {
 		return HostRule{}, fmt.Errorf("%q: only a leading *. is a wildcard", s)
 	}
+	if rest == "" || rest[0] == ':' || strings.ContainsAny(rest, "/?#@* \\") {
+		return HostRule{}, fmt.Errorf("%q is not a host: write shop.example.com or *.example.com, with no scheme and no path", s)
+	}
 	if i := strings.LastIndexByte(rest, ':'); i >= 0 && !strings.HasSuffix(rest, "]") {
 		port, err := strconv.ParseUint(rest[i+1:], 10, 16)
 		if err != nil || port == 0 {
 			return HostRule{}, fmt.Errorf("%q: the port is not a number from 1 to 65535", s)
 		}
 		rest, rule.port = rest[:i], strconv.FormatUint(port, 10)
-	}
-	if rest == "" || strings.ContainsAny(rest, "/?#@* \\") {
-		return HostRule{}, fmt.Errorf("%q is not a host: write shop.example.com or *.example.com, with no scheme and no path", s)
 	}
 	host, err := normalHost(rest)
 	if err != nil {

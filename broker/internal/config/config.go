@@ -136,7 +136,14 @@ func Parse(ctx context.Context, path string, read follow.Contents) (Config, erro
 }
 
 func parse(ctx context.Context, path string, source []byte) (Config, error) {
+	if isUTF16(source) {
+		return Config{}, fmt.Errorf("%s: is written in UTF-16: save it as UTF-8", path)
+	}
+	source = bytes.TrimPrefix(source, utf8Mark)
 	r := &reader{ctx: ctx, path: path, source: source}
+	if err := r.shape(); err != nil {
+		return Config{}, err
+	}
 	written := defaults()
 	decoder := yaml.NewDecoder(bytes.NewReader(source), yaml.Strict())
 	switch err := decoder.Decode(&written); {

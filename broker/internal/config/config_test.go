@@ -72,6 +72,30 @@ accounts:
 	}
 }
 
+// A byte order mark, which some editors put first, means nothing.
+func TestByteOrderMark(t *testing.T) {
+	c, err := Load(t.Context(), write(t, "\ufeffdata: other.db\naccounts: [{appid: wx1, secret_file: SECRET}]\n"))
+	if err != nil || c.Data != "other.db" {
+		t.Errorf("data %q, %v", c.Data, err)
+	}
+}
+
+// TestSecretVariables: a variable is read as a file is.
+func TestSecretVariables(t *testing.T) {
+	for value, says := range map[string]string{
+		"hunter2": "", " hunter2\n": "", `"hunter2"`: "quotes", "SECRET=hunter2": "KEY=value", "hunter2 hunter3": "more than one word", " ": "empty or not set",
+	} {
+		t.Setenv("WXBROKER_TEST_VARIABLE", value)
+		c, err := Load(t.Context(), write(t, "accounts: [{appid: wx1, secret_env: WXBROKER_TEST_VARIABLE}]\n"))
+		switch {
+		case says == "" && (err != nil || c.Accounts[0].Secret.Reveal() != "hunter2"):
+			t.Errorf("%q: %v", value, err)
+		case says != "" && (err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "WXBROKER_TEST_VARIABLE") || strings.Contains(err.Error(), "hunter2")):
+			t.Errorf("%q: %v", value, err)
+		}
+	}
+}
+
 func TestDefaults(t *testing.T) {
 	c, err := Load(t.Context(), write(t, "accounts: [{appid: wx1, secret_file: SECRET}]\n"))
 	if err != nil {
@@ -97,6 +121,19 @@ func TestLoadRefuses(t *testing.T) {
 		{"a secret for a file's name", "accounts:\n  - appid: wx1\n    secret_file: " + secretLike + "\n", []string{":3: accounts[0].secret_file: "}},
 		{"a secret for a variable's name", "accounts:\n  - appid: wx1\n    secret_env: " + secretLike + "\n", []string{":3: accounts[0].secret_env: "}},
 		{"a variable's name that is none", "accounts:\n  - appid: wx1\n    secret_env: hunter2/hunter2\n", []string{":3: accounts[0].secret_env: "}},
+		{"another secret for a variable's name", "accounts:\n  - appid: wx1\n    secret_env: hunter2hunter2\n", []string{":3: accounts[0].secret_env: ", "not shown"}},
+		{"another secret for a file's name", "accounts:\n  - appid: wx1\n    secret_file: a1b2c3d4hunter2e5f6\n", []string{":3: accounts[0].secret_file: ", "not shown"}},
+		{"a key for a file's name", "encryption_key_file: 'hunter2/Zm9v+a1b2c3d4e5f6g7h8='\n" + account, []string{":1: encryption_key_file: ", "not shown"}},
+		{"a secret for a CA's file", "upstream_ca_file: a1b2c3d4hunter2e5f6\n" + account, []string{":1: upstream_ca_file: ", "not shown"}},
+		{"two typos", "lissten: {}\n" + account + "    sign_host: []\n", []string{":1:1: ", `"lissten"`, ":5:5: ", `"sign_host"`}},
+		{"a typo in two accounts", account + "    sign_host: []\n  - appid: wx2\n    tikets: []\n", []string{":4:5: ", ":6:5: "}},
+		{"a map of accounts", "accounts:\n  wx1: {secret_file: SECRET}\n", []string{":2:", "accounts has to be a list"}},
+		{"one account without a list", "accounts:\n  appid: wx1\n  secret_file: SECRET\n", []string{":2:", "accounts has to be a list"}},
+		{"one host without a list", account + "    sign_hosts: a.example\n", []string{":4:17: ", "accounts[0].sign_hosts has to be a list"}},
+		{"a list of keys", "- data: x\n", []string{":1:1: ", "the file has to be a map"}},
+		{"a word for a map", "listen: ':7600'\n" + account, []string{":1:9: ", "listen has to be a map of keys, such as grpc: "}},
+		{"a map for a word", "data: {file: x}\n" + account, []string{":1:", "data has to be a single value"}},
+		{"UTF-16", "\xff\xfea\x00", []string{": is written in UTF-16"}},
 		{"two documents", account + "---\ndata: x\n", []string{": has more than one"}},
 		{"comments alone", "# nothing\n", []string{"accounts", "lists no account"}},
 		{"broken YAML", "data: [x\n", []string{":1:7: "}},
@@ -116,7 +153,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"another token API", account + "    token_api: new\n", []string{":4: accounts[0].token_api: "}},
 		{"another ticket", account + "    tickets: [jsapi, sdk]\n", []string{":4: accounts[0].tickets[1]: "}},
 		{"a ticket twice", account + "    tickets: [jsapi, jsapi]\n", []string{":4: ", "twice"}},
-		{"a URL for a host", account + "    sign_hosts: ['https://a.example/']\n", []string{":4: accounts[0].sign_hosts[0]: "}},
+		{"a URL for a host", account + "    sign_hosts: ['https://a.example/']\n", []string{":4: accounts[0].sign_hosts[0]: ", "with no scheme and no path"}},
 		{"a negative port", "listen: {grpc: '127.0.0.1:-1'}\n" + account, []string{":1: listen.grpc: ", "port"}},
 		{"no port", "listen: {ops: localhost}\n" + account, []string{":1: listen.ops: "}},
 		{"plaintext for all the world", "listen: {grpc: '0.0.0.0:7600'}\n" + account, []string{":1: listen.grpc: ", "insecure: true"}},
@@ -162,6 +199,13 @@ func TestSecretFiles(t *testing.T) {
 		{"the secret", secret, true},
 		{"as an editor writes it", secret + "\n", true},
 		{"with space around", "\r\n " + secret + "\t\r\n", true},
+		{"after a byte order mark", "\ufeff" + secret + "\n", true},
+		{"UTF-16", "\xff\xfeh\x00u\x00", false},
+		{"UTF-16 without a mark", "h\x00u\x00", false},
+		{"in quotes", `"` + secret + `"`, false},
+		{"in single quotes", "'" + secret + "'\n", false},
+		{"a variable and a value", "APPSECRET=" + secret, false},
+		{"full-width letters", "ｈｕｎｔｅｒ２", false},
 		{"two words", secret + " hunter2", false},
 		{"two words and a tab", secret + "\thunter2", false},
 		{"two lines", secret + "\nhunter2\n", false},

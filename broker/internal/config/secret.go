@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -18,6 +19,10 @@ var appSecretForm = regexp.MustCompile(`^[0-9A-Fa-f]{32}$`)
 
 var variableForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
+// plainName is the form of names that people choose. Anything else that is written as
+// a variable's name may be a secret, and is not quoted.
+var plainName = regexp.MustCompile(`^([A-Z0-9_]+|[A-Za-z_]+)$`)
+
 // maxSecret bounds a secret's file, in bytes. An AppSecret has 32.
 const maxSecret = 1 << 10
 
@@ -32,13 +37,26 @@ func (r *reader) secret(key string, a *Account) {
 	case appSecretForm.MatchString(written.SecretEnv) || written.SecretEnv != "" && !variableForm.MatchString(written.SecretEnv):
 		r.wrongf(key+".secret_env", "is not the name of an environment variable")
 	case written.SecretEnv != "":
-		value := strings.TrimSpace(os.Getenv(written.SecretEnv))
-		if value == "" {
-			r.wrongf(key+".secret_env", "the environment variable %s is empty or not set", written.SecretEnv)
-		}
-		a.Secret = credential.NewSecret(value)
+		r.secretVariable(key+".secret_env", a)
 	default:
 		r.secretFile(key+".secret_file", a)
+	}
+}
+
+func (r *reader) secretVariable(key string, a *Account) {
+	name := a.written.SecretEnv
+	value := os.Getenv(name)
+	switch {
+	case strings.TrimSpace(value) == "" && !plainName.MatchString(name):
+		r.wrongf(key, "there is no environment variable of this name, which is not shown: it may be a secret")
+		return
+	case strings.TrimSpace(value) == "":
+		r.wrongf(key, "the environment variable %s is empty or not set", name)
+		return
+	}
+	var err error
+	if a.Secret, err = parseSecret([]byte(value)); err != nil {
+		r.wrongf(key, "the environment variable %s %v", name, err)
 	}
 }
 
@@ -47,7 +65,7 @@ func (r *reader) secretFile(key string, a *Account) {
 	file := follow.Group{What: "AppSecret", Paths: []string{path}, Limit: maxSecret}
 	read, err := file.Read(r.ctx)
 	if err == nil {
-		a.Secret, err = parseSecret(path, read)
+		a.Secret, err = secretIn(path, read)
 	}
 	if err != nil {
 		r.wrongf(key, "%v", err)
@@ -58,7 +76,7 @@ func (r *reader) secretFile(key string, a *Account) {
 	}
 	a.FollowSecret = func(ctx context.Context, log *slog.Logger, use func(credential.Secret)) {
 		file.Run(ctx, log, read.Fingerprint, func(c follow.Contents) error {
-			secret, err := parseSecret(path, c)
+			secret, err := secretIn(path, c)
 			if err == nil {
 				use(secret)
 			}
@@ -67,11 +85,36 @@ func (r *reader) secretFile(key string, a *Account) {
 	}
 }
 
-// parseSecret returns the AppSecret in its file. No error quotes the content.
-func parseSecret(path string, read follow.Contents) (credential.Secret, error) {
-	value := strings.TrimSpace(string(read.Files[0].Bytes))
-	if value == "" || strings.ContainsAny(value, " \t\r\n") {
-		return credential.Secret{}, fmt.Errorf("%s does not hold just an AppSecret", path)
+// secretIn returns the AppSecret in its file.
+func secretIn(path string, read follow.Contents) (credential.Secret, error) {
+	secret, err := parseSecret(read.Files[0].Bytes)
+	if err != nil {
+		return credential.Secret{}, fmt.Errorf("%s %w", path, err)
 	}
-	return credential.NewSecret(value), nil
+	return secret, nil
+}
+
+// parseSecret returns the AppSecret that somebody wrote into a file or a variable. A
+// byte order mark, which some editors put first, and white space around it do not
+// belong to it. The error says what has the wrong form, and quotes nothing.
+func parseSecret(written []byte) (credential.Secret, error) {
+	value := strings.TrimSpace(string(bytes.TrimPrefix(written, utf8Mark)))
+	var wrong string
+	switch {
+	case isUTF16(written):
+		wrong = "it is written in UTF-16: save it as UTF-8"
+	case value == "":
+		wrong = "there is nothing in it"
+	case strings.ContainsAny(value, "\"'`"):
+		wrong = "there are quotes around it or in it: leave them out"
+	case strings.Contains(value, "="):
+		wrong = "it has the form KEY=value: leave the key out"
+	case strings.ContainsAny(value, " \t\r\n"):
+		wrong = "there is more than one word"
+	case strings.ContainsFunc(value, func(c rune) bool { return c < '!' || c > '~' }):
+		wrong = "it has a character that no AppSecret has"
+	default:
+		return credential.NewSecret(value), nil
+	}
+	return credential.Secret{}, fmt.Errorf("does not hold just an AppSecret: %s", wrong)
 }
