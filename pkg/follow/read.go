@@ -78,6 +78,8 @@ func read(path string, limit int64) (File, error) {
 	// check. Without O_NONBLOCK, opening it would wait for a writer.
 	info, err := os.Stat(path)
 	switch {
+	case err != nil && mayBeSecret(path):
+		return File{}, hidePath(err)
 	case err != nil:
 		return File{}, err
 	case !info.Mode().IsRegular():
