@@ -35,6 +35,10 @@ type Running struct {
 func (p Program) Main(line any, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	if err := p.tidyEnvironment(); err != nil {
+		fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
+		return 1
+	}
 	exited := -1
 	parser, err := kong.New(line,
 		kong.Name(p.Name), kong.Description(p.Description),

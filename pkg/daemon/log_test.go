@@ -58,6 +58,8 @@ func TestFailureIsTheLastLine(t *testing.T) {
 		{"text", []string{"serve"}, "", 1, []string{"level=INFO msg=begins", "wxtest: the first thing\n", "the second thing\n"}},
 		{"json", []string{"serve", "--log-format=json"}, "", 1, []string{`"msg":"begins"`, `"level":"ERROR","msg":"the command failed","error":"the first thing\nthe second thing"`}},
 		{"json by the environment", []string{"serve"}, "json", 1, []string{`"msg":"begins"`, `"error":"the first thing`}},
+		{"json by the environment, with a line end", []string{"serve"}, "json\n", 1, []string{`"msg":"begins"`, `"error":"the first thing`}},
+		{"nothing in the environment", []string{"serve"}, " ", 1, []string{"level=INFO msg=begins", "wxtest: the first thing\n", "the second thing\n"}},
 		{"a wrong flag, text", []string{"serve", "--colour"}, "", 2, []string{"wxtest: unknown flag --colour; see wxtest --help\n"}},
 		{"a wrong flag, json", []string{"serve", "--colour", "--log-format", "json"}, "", 2, []string{`"error":"unknown flag --colour; see wxtest --help"`}},
 		{"a wrong flag, json by the environment", []string{"serve", "--colour"}, "json", 2, []string{`"error":"unknown flag --colour; see wxtest --help"`}},

@@ -48,16 +48,17 @@ type Config struct {
 type App struct {
 	Config
 
-	client  *watch.Client
-	broker  *broker.Client // nil without local keys
-	state   *signing.State
-	metrics *ops.Metrics
-	api     http.Handler
+	client   *watch.Client
+	broker   *broker.Client // nil without local keys
+	state    *signing.State
+	absences absences
+	metrics  *ops.Metrics
+	api      http.Handler
 }
 
 // New wires an edge. Nothing is served and nobody is called before Run.
 func New(c Config) (*App, error) {
-	a := &App{Config: c, state: signing.New(c.AppIDs, c.Clock)}
+	a := &App{Config: c, state: signing.New(c.AppIDs, c.Clock), absences: absences{c.Log, c.AppIDs, map[string]bool{}}}
 	kinds := []credential.Kind{credential.JSAPITicket}
 	if c.Keys != nil { // without local keys nobody here may have these
 		kinds = credential.Kinds()
@@ -103,6 +104,7 @@ func (a *App) apply(accounts []credential.Account) {
 		}
 	}
 	a.state.Apply(accounts)
+	a.absences.note(accounts)
 	for _, account := range accounts {
 		for _, c := range account.Credentials {
 			if before[account.AppID+string(c.Kind)] != c.Version {

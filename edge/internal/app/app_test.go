@@ -56,6 +56,32 @@ func TestReadyForEachWantedAccount(t *testing.T) {
 	})
 }
 
+// An account of --appid that the broker does not grant may be a typo: the log says so,
+// once, until the account is there.
+func TestAbsentAccountsAreWarnedOf(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fakeBroker) {
+		e := startEdge(t, b, "", shop, " "+pay+" ")
+		warnings := func(want int) {
+			t.Helper()
+			if got := strings.Count(e.log.String(), "grants nothing for an account of --appid"); got != want {
+				t.Errorf("%d warnings, want %d: %s", got, want, e.log)
+			}
+		}
+		warnings(0) // before the broker is heard nobody knows
+		for range 2 {
+			b.say(b.account(shop))
+			warnings(1)
+		}
+		if !strings.Contains(e.log.String(), "appid="+pay+"\n") {
+			t.Errorf("the log does not say which: %s", e.log)
+		}
+		b.say(b.account(shop), b.account(pay))
+		warnings(1)
+		b.say(b.account(shop))
+		warnings(2)
+	})
+}
+
 func TestPolicyTravels(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fakeBroker) {
 		e := startEdge(t, b, "")

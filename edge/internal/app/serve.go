@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"slices"
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -65,8 +64,12 @@ func ignoreHangups(log *slog.Logger) (stop func()) {
 
 // configure turns the flags into a Config without its listeners.
 func (c serveCommand) configure(ctx context.Context, version string, log *slog.Logger) (Config, error) {
+	appids, err := readAppIDs(c.AppID)
+	if err != nil {
+		return Config{}, err
+	}
 	config := Config{
-		Broker: c.Broker, AppIDs: unique(c.AppID), Name: c.Name, Version: version,
+		Broker: c.Broker, AppIDs: appids, Name: c.Name, Version: version,
 		Log: log, Clock: credential.WallClock,
 	}
 	link, err := c.Open(ctx, c.Broker)
@@ -96,9 +99,4 @@ func (c serveCommand) configure(ctx context.Context, version string, log *slog.L
 		config.Keys, config.Follow = keys, append(config.Follow, keys.Run)
 	}
 	return config, nil
-}
-
-// unique returns the appids in order, each once.
-func unique(appids []string) []string {
-	return slices.Compact(slices.Sorted(slices.Values(appids)))
 }
