@@ -199,7 +199,11 @@ func (a *App) listen(ctx context.Context, c config.Config) (err error) {
 	}
 	connections := daemon.NewConnections("wxbroker")
 	a.metrics.Registry.MustRegister(connections)
-	a.grpc = connections.Limit("grpc", a.grpc, c.MaxConnections)
+	maximum, warning := daemon.FitConnections(c.MaxConnections)
+	if warning != "" {
+		a.log.Warn("listen.max_connections is lowered", "what", warning)
+	}
+	a.grpc = connections.Limit("grpc", a.grpc, maximum)
 	a.ops = connections.Limit("ops", a.ops, daemon.OpsConnections)
 	return nil
 }

@@ -45,8 +45,12 @@ func (f listenFlags) listen(ctx context.Context, config *Config) error {
 	if config.Listen, err = f.open(ctx, api); err != nil {
 		return err
 	}
+	maximum, warning := daemon.FitConnections(f.MaxConnections)
+	if warning != "" {
+		config.Log.Warn("--max-connections is lowered", "what", warning)
+	}
 	// Below TLS: a connection counts from its first packet on.
-	config.Listen = secure(connections.Limit("listen", config.Listen, f.MaxConnections))
+	config.Listen = secure(connections.Limit("listen", config.Listen, maximum))
 	if config.Ops, err = ops.Listen(ctx); err != nil {
 		return errors.Join(err, config.Listen.Close())
 	}
