@@ -1,8 +1,6 @@
 package credential
 
 import (
-	"slices"
-
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
@@ -18,17 +16,29 @@ const (
 
 // kinds has every kind once. A new one is a constant, a row, a name in the protocol,
 // and the way that it is fetched.
-var kinds = []struct {
+var kinds = []kindRow{
+	{AccessToken, wxbrokerv1.CredentialKind_CREDENTIAL_KIND_ACCESS_TOKEN, "", Token},
+	{JSAPITicket, wxbrokerv1.CredentialKind_CREDENTIAL_KIND_JSAPI_TICKET, "jsapi", Sign},
+	{WXCardTicket, wxbrokerv1.CredentialKind_CREDENTIAL_KIND_WX_CARD_TICKET, "wx_card", Sign},
+}
+
+type kindRow struct {
 	kind Kind
 	wire wxbrokerv1.CredentialKind
 	// ticket is WeChat's type of a ticket, which the configuration uses too; "" for
 	// what is none.
 	ticket string
 	grant  Grant // by which an app may have it
-}{
-	{AccessToken, wxbrokerv1.CredentialKind_CREDENTIAL_KIND_ACCESS_TOKEN, "", Token},
-	{JSAPITicket, wxbrokerv1.CredentialKind_CREDENTIAL_KIND_JSAPI_TICKET, "jsapi", Sign},
-	{WXCardTicket, wxbrokerv1.CredentialKind_CREDENTIAL_KIND_WX_CARD_TICKET, "wx_card", Sign},
+}
+
+// row returns the kind's row, the zero row for what is none of the kinds.
+func (k Kind) row() kindRow {
+	for _, row := range kinds {
+		if row.kind == k {
+			return row
+		}
+	}
+	return kindRow{}
 }
 
 // Kinds returns every kind, the token first.
@@ -52,14 +62,7 @@ func TicketTypes() []string {
 }
 
 // TicketType returns WeChat's type of a ticket, "" for what is none.
-func (k Kind) TicketType() string {
-	for _, row := range kinds {
-		if row.kind == k {
-			return row.ticket
-		}
-	}
-	return ""
-}
+func (k Kind) TicketType() string { return k.row().ticket }
 
 // TicketOfType returns the kind of a ticket of that type of WeChat's, false where
 // there is none.
@@ -73,27 +76,13 @@ func TicketOfType(name string) (Kind, bool) {
 }
 
 // Grant returns the grant by which an app may have it, "" for none.
-func (k Kind) Grant() Grant {
-	for _, row := range kinds {
-		if row.kind == k {
-			return row.grant
-		}
-	}
-	return ""
-}
+func (k Kind) Grant() Grant { return k.row().grant }
 
 // IsKnown reports whether it is one of the kinds.
-func (k Kind) IsKnown() bool { return slices.Contains(Kinds(), k) }
+func (k Kind) IsKnown() bool { return k.row().kind != "" }
 
-// Wire returns the kind as the protocol names it.
-func (k Kind) Wire() wxbrokerv1.CredentialKind {
-	for _, row := range kinds {
-		if row.kind == k {
-			return row.wire
-		}
-	}
-	return wxbrokerv1.CredentialKind_CREDENTIAL_KIND_UNSPECIFIED
-}
+// Wire returns the kind as the protocol names it, UNSPECIFIED for what is none.
+func (k Kind) Wire() wxbrokerv1.CredentialKind { return k.row().wire }
 
 // KindFromWire is the reverse of Wire; it knows no kind newer than itself.
 func KindFromWire(w wxbrokerv1.CredentialKind) (Kind, bool) {
