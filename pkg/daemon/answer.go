@@ -3,7 +3,10 @@ package daemon
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"net/http"
+	"strconv"
+	"time"
 )
 
 // Refusal is the body of an error. ErrCode repeats the HTTP status, for clients that
@@ -16,6 +19,12 @@ type Refusal struct {
 // Refuse answers with an error.
 func Refuse(w http.ResponseWriter, status int, message string) {
 	Answer(w, status, Refusal{ErrCode: status, ErrMsg: message})
+}
+
+// RetryAfter sets the header Retry-After of an answer, to the seconds until when, at
+// least 1.
+func RetryAfter(h http.Header, when time.Time) {
+	h.Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(time.Until(when).Seconds())))))
 }
 
 // Answer answers with JSON that no cache may keep.

@@ -63,12 +63,18 @@ func (r Refusal) Error() string { return r.Message }
 
 // Refusal returns the refusal with WeChat's words for the code. After them stands why, if it
 // is not empty.
-func (c Code) Refusal(why string) error {
+func (c Code) Refusal(why string) Refusal {
 	message := c.Words()
 	if why != "" {
 		message += ": " + why
 	}
 	return Refusal{Code: c, Message: message}
+}
+
+// SystemError returns the gRPC status of a call that failed on its way to WeChat or
+// back. It has WeChat's words for such a failure, and the reason after them.
+func SystemError(format string, args ...any) error {
+	return Busy.Refusal(fmt.Sprintf(format, args...)).Status(codes.Unavailable)
 }
 
 // Status returns a gRPC status with the refusal in its details.

@@ -153,10 +153,10 @@ func (r *Relay) token(ctx context.Context, appid string) (credential.Credential,
 	case ctx.Err() != nil:
 		return credential.Credential{}, contextEnded(ctx)
 	case errors.Is(err, keeper.ErrStopped):
-		return credential.Credential{}, systemError("the broker stops")
+		return credential.Credential{}, wxapi.SystemError("the broker stops")
 	}
 	if token, ok = r.liveToken(appid); !ok {
-		return credential.Credential{}, systemError("there is no access_token of %s that WeChat takes: see `wxbroker status`", appid)
+		return credential.Credential{}, wxapi.SystemError("there is no access_token of %s that WeChat takes: see `wxbroker status`", appid)
 	}
 	return token, nil
 }

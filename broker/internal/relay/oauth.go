@@ -110,7 +110,7 @@ func (r *Relay) code(ctx context.Context, app *access.App, appid, code string) (
 			Query: url.Values{"appid": {appid}, "code": {code}, "grant_type": {"authorization_code"}}.Encode(),
 		}, wechat.Parameter{Name: "secret", Value: k.Secret()})
 		if bound.Err() != nil && err != nil {
-			err = systemError("WeChat did not answer in time, and the code may be used up")
+			err = wxapi.SystemError("WeChat did not answer in time, and the code may be used up")
 		}
 		return answer, err
 	})
@@ -138,7 +138,7 @@ func (r *Relay) read(ctx context.Context, c Call, secret wechat.Parameter) (*Who
 	case err != nil:
 		return nil, r.failureStatus(ctx, err)
 	case len(raw) > maxAnswer:
-		return nil, systemError("WeChat's answer about a user is larger than 64 KiB")
+		return nil, wxapi.SystemError("WeChat's answer about a user is larger than 64 KiB")
 	}
 	return &WholeAnswer{answer, raw}, nil
 }
@@ -151,10 +151,10 @@ func (r *Relay) sealAnswer(ctx context.Context, answer *WholeAnswer, app *access
 	case answer.Refusal != nil:
 		return answer.withBody(maskSecrets(answer.Raw, presented)), nil //nolint:nilerr // it is an answer, which is passed on
 	case answer.Status != http.StatusOK:
-		return nil, systemError("WeChat's answer about a user is HTTP %d", answer.Status)
+		return nil, wxapi.SystemError("WeChat's answer about a user is HTTP %d", answer.Status)
 	}
 	undocumented := func() (*WholeAnswer, error) {
-		return nil, systemError("WeChat's answer about a user is not what it documents")
+		return nil, wxapi.SystemError("WeChat's answer about a user is not what it documents")
 	}
 	var members map[string]json.RawMessage
 	if json.Unmarshal(bytes.TrimSpace(answer.Raw), &members) != nil {
@@ -175,7 +175,7 @@ func (r *Relay) sealAnswer(ctx context.Context, answer *WholeAnswer, app *access
 		}
 		sealed, err := r.seal(ctx, kind, token, app, appid)
 		if err != nil {
-			return nil, systemError("%v", err)
+			return nil, wxapi.SystemError("%v", err)
 		}
 		made[string(kind)], _ = json.Marshal(sealed)
 		hidden = append(hidden, credential.NewSecret(token))

@@ -18,11 +18,6 @@ func Refuse(code codes.Code, format string, args ...any) error {
 	return wxapi.Refusal{Message: fmt.Sprintf(format, args...)}.Status(code)
 }
 
-// systemError returns the status of a call that failed on its way to WeChat or back.
-func systemError(format string, args ...any) error {
-	return Refuse(codes.Unavailable, "system error: "+format, args...)
-}
-
 // unknownAccount returns the status of a call for an account that the broker does not
 // have.
 func unknownAccount(appid string) error {

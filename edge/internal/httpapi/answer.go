@@ -3,9 +3,7 @@ package httpapi
 import (
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/wxbroker/wxbroker/edge/internal/signing"
@@ -44,7 +42,7 @@ func failure(w http.ResponseWriter, err error) (int, any) {
 	var known *refusal
 	switch {
 	case errors.As(err, &known) && !known.retry.IsZero():
-		w.Header().Set("Retry-After", secondsUntil(known.retry))
+		daemon.RetryAfter(w.Header(), known.retry)
 	case known != nil && known.mayHaveActed: // no Retry-After, which would invite a repetition
 	case retryAfter[status] != "":
 		w.Header().Set("Retry-After", retryAfter[status])
@@ -54,11 +52,6 @@ func failure(w http.ResponseWriter, err error) (int, any) {
 		answer.ErrCode = known.errcode
 	}
 	return status, answer
-}
-
-// secondsUntil returns the value of a Retry-After header that ends at when.
-func secondsUntil(when time.Time) string {
-	return strconv.Itoa(max(1, int(math.Ceil(time.Until(when).Seconds()))))
 }
 
 func statusOf(err error) int {

@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"time"
 
-	"google.golang.org/grpc/codes"
-
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
 	"github.com/wxbroker/wxbroker/pkg/credential"
 	"github.com/wxbroker/wxbroker/pkg/wxapi"
@@ -49,7 +47,7 @@ func (a *API) ask(r *http.Request, entry audit.Entry, head *wxbrokerv1.CallHead,
 	case err == nil && refusal.ErrCode != 0:
 		return refusal.ErrCode.Refuse(refusal.ErrMsg, time.Now())
 	case err != nil || json.Unmarshal(raw, answer) != nil:
-		return wxapi.Refusal{Message: "system error: WeChat's answer is not what it documents"}.Status(codes.Unavailable)
+		return wxapi.SystemError("WeChat's answer is not what it documents")
 	}
 	return nil
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"unicode"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/wxbroker/wxbroker/edge/internal/audit"
@@ -91,7 +90,7 @@ func (a *API) user(r *http.Request, entry audit.Entry, code, lang string) (openI
 		Method: http.MethodGet, Path: wxapi.PathCode, Query: url.Values{"code": {code}, "grant_type": {"authorization_code"}}.Encode(),
 	}, nil, &page)
 	if err == nil && page.OpenID == "" {
-		err = wxapi.Refusal{Message: "system error: WeChat's answer about a page's user is not what it documents"}.Status(codes.Unavailable)
+		err = wxapi.SystemError("WeChat's answer about a page's user is not what it documents")
 	}
 	if err != nil {
 		return openIDAnswer{}, err

@@ -112,7 +112,7 @@ func (a *API) send(r *http.Request, entry audit.Entry, m message) (int64, error)
 	}
 	err := a.ask(r, entry, &wxbrokerv1.CallHead{Method: http.MethodPost, Path: wxapi.PathTemplate, ContentType: "application/json"}, body.Bytes(), &answer)
 	if err == nil && answer.ID == 0 {
-		err = wxapi.Refusal{Message: "system error: WeChat's answer has no msgid: the message may have been sent"}.Status(codes.Unavailable)
+		err = wxapi.SystemError("WeChat's answer has no msgid: the message may have been sent")
 	}
 	return int64(answer.ID), err
 }

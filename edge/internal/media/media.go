@@ -206,5 +206,5 @@ func (d *download) end() error {
 
 // unexpected returns the error for an answer of WeChat's that is not as documented.
 func unexpected(format string, args ...any) error {
-	return wxapi.Refusal{Message: "system error: WeChat's answer about a file " + fmt.Sprintf(format, args...)}.Status(codes.Unavailable)
+	return wxapi.SystemError("WeChat's answer about a file %s", fmt.Sprintf(format, args...))
 }

@@ -4,10 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
-	"strconv"
-	"time"
 
 	"google.golang.org/grpc/status"
 
@@ -27,29 +24,22 @@ func refusalFor(err error) wxapi.Refusal {
 	case errors.As(err, &refusal):
 		return refusal
 	case errors.As(err, &limit):
-		return refusalWith(wxapi.TooLarge, fmt.Sprintf("the body has more than %d bytes", limit.Limit))
+		return wxapi.TooLarge.Refusal(fmt.Sprintf("the body has more than %d bytes", limit.Limit))
 	case errors.As(err, &body):
-		return refusalWith(wxapi.InvalidFormat, "the body did not arrive whole")
+		return wxapi.InvalidFormat.Refusal("the body did not arrive whole")
 	case errors.Is(err, signing.ErrAccount):
-		return refusalWith(wxapi.InvalidAppID, err.Error())
+		return wxapi.InvalidAppID.Refusal(err.Error())
 	case errors.Is(err, signing.ErrNotGranted):
-		return refusalWith(wxapi.NotAuthorized, err.Error())
+		return wxapi.NotAuthorized.Refusal(err.Error())
 	case errors.Is(err, signing.ErrUnavailable):
-		return refusalWith(wxapi.Busy, err.Error())
+		return wxapi.Busy.Refusal(err.Error())
 	}
 	s := status.Convert(err)
 	if refusal, ok := wxapi.RefusalIn(err); ok {
 		refusal.Message = cmp.Or(refusal.Message, s.Message())
 		return refusal
 	}
-	return refusalWith(wxapi.Fitting(s.Code()), cmp.Or(s.Message(), s.Code().String()))
-}
-
-// refusalWith returns a refusal with WeChat's words for its code, and the reason.
-func refusalWith(code wxapi.Code, why string) wxapi.Refusal {
-	var refusal wxapi.Refusal
-	_ = errors.As(code.Refusal(why), &refusal) // it is one
-	return refusal
+	return wxapi.Fitting(s.Code()).Refusal(cmp.Or(s.Message(), s.Code().String()))
 }
 
 // missingAppID turns an error of choosing an account into WeChat's error for a missing
@@ -67,7 +57,7 @@ func missingAppID(err error) error {
 func refuse(w http.ResponseWriter, err error) (sent, audited int) {
 	refusal := refusalFor(err)
 	if !refusal.Retry.IsZero() {
-		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(time.Until(refusal.Retry).Seconds())))))
+		daemon.RetryAfter(w.Header(), refusal.Retry)
 	}
 	daemon.Answer(w, http.StatusOK, daemon.Refusal{ErrCode: int(refusal.Code), ErrMsg: refusal.Message})
 	return http.StatusOK, refusal.Code.HTTPStatus()
