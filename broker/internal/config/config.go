@@ -141,8 +141,8 @@ func parse(ctx context.Context, path string, source []byte) (Config, error) {
 	}
 	source = bytes.TrimPrefix(source, utf8Mark)
 	r := &reader{ctx: ctx, path: path, source: source}
-	if err := r.shape(); err != nil {
-		return Config{}, err
+	if r.shape(); len(r.errs) > 0 {
+		return Config{}, errors.Join(r.errs...)
 	}
 	written := defaults()
 	decoder := yaml.NewDecoder(bytes.NewReader(source), yaml.Strict())

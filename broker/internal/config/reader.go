@@ -73,12 +73,16 @@ func (r *reader) syntax(err error) error {
 	if !errors.As(err, &at) || at.GetToken() == nil {
 		return fmt.Errorf("%s: cannot be read as YAML", r.path)
 	}
-	position := at.GetToken().Position
 	message := at.GetMessage()
 	if _, ok := errors.AsType[*yaml.UnknownFieldError](err); ok {
 		message = "unknown key" + shown(at.GetToken().Value)
 	}
-	return fmt.Errorf("%s:%d:%d: %s", r.path, position.Line, position.Column, message)
+	return r.at(at.GetToken(), message)
+}
+
+// at is a remark about a place in the file, with its column.
+func (r *reader) at(place *token.Token, text string) error {
+	return fmt.Errorf("%s:%d:%d: %s", r.path, place.Position.Line, place.Position.Column, text)
 }
 
 // keyForm is a form that our keys have, and that no AppSecret or token has.
