@@ -17,30 +17,24 @@ import (
 	wxbrokerv1 "github.com/wxbroker/wxbroker/proto/wxbroker/v1"
 )
 
-// mediaBroker is a broker for scripts. The token that is presented says which app
-// calls: one with several accounts (`several`), with none (`none`), or else with one.
-// The content of a file is made of the account and the media_id; its name is the
-// media_id.
-type mediaBroker struct {
-	wxbrokerv1.UnimplementedCredentialServiceServer
-	wxbrokerv1.UnimplementedWeChatServiceServer
-}
-
-// serveMedia starts a mediaBroker and returns its address.
+// serveMedia starts a broker for scripts and returns its address. The token that is
+// presented says which app calls: one with several accounts (`several`), with none
+// (`none`), or else with one. The content of a file is made of the account and the
+// media_id; its name is the media_id.
 func serveMedia(env *testscript.Env) string {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		env.T().Fatal(err)
 	}
 	server := grpc.NewServer()
-	wxbrokerv1.RegisterCredentialServiceServer(server, mediaBroker{})
-	wxbrokerv1.RegisterWeChatServiceServer(server, mediaBroker{})
+	b := &brokertest.Broker{Watch: mediaAccounts, Answer: mediaFile}
+	b.Register(server)
 	go func() { _ = server.Serve(listener) }()
 	env.Defer(server.Stop)
 	return listener.Addr().String()
 }
 
-func (mediaBroker) Watch(stream grpc.BidiStreamingServer[wxbrokerv1.WatchRequest, wxbrokerv1.WatchResponse]) error {
+func mediaAccounts(stream brokertest.WatchStream) error {
 	first, err := stream.Recv()
 	if err != nil {
 		return err
@@ -62,19 +56,15 @@ func (mediaBroker) Watch(stream grpc.BidiStreamingServer[wxbrokerv1.WatchRequest
 	return stream.Send(&wxbrokerv1.WatchResponse{Revision: 1, Accounts: accounts})
 }
 
-func (mediaBroker) Call(stream grpc.BidiStreamingServer[wxbrokerv1.CallRequest, wxbrokerv1.CallResponse]) error {
-	first, err := stream.Recv()
-	if err != nil {
-		return err
-	}
-	query, err := url.ParseQuery(first.GetHead().GetQuery())
+func mediaFile(head *wxbrokerv1.CallHead, stream brokertest.Stream) error {
+	query, err := url.ParseQuery(head.GetQuery())
 	if err != nil {
 		return err
 	}
 	id := query.Get("media_id")
-	content := id + " of " + first.GetHead().GetAppid() + "\n"
-	if first.GetHead().GetPath() == wxapi.PathHDVoice {
-		content = id + " in HD of " + first.GetHead().GetAppid() + "\n"
+	content := id + " of " + head.GetAppid() + "\n"
+	if head.GetPath() == wxapi.PathHDVoice {
+		content = id + " in HD of " + head.GetAppid() + "\n"
 	}
 	header := []string{"Content-Disposition", `attachment; filename="voice.amr"`}
 	length := int64(len(content))

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 
 // The scripts are the specification of the command line. They know two
 // commands of ours: serving and sigterm, below. $BROKER is a broker that has files,
-// see mediaBroker, and $BROKERPORT its port. $BUSY is an address in use, $BUSYPORT its
+// see serveMedia, and $BROKERPORT its port. $BUSY is an address in use, $BUSYPORT its
 // port. $GID is a group that we are in. There are the files ca.crt, tls.crt and
 // tls.key.
 func TestCommandLine(t *testing.T) {

@@ -81,11 +81,16 @@ func (b *Broker) Serve(t testing.TB, options ...grpc.ServerOption) grpctest.Dial
 	// As the broker's: what the client's keepalive sends must not count as abuse.
 	server := grpc.NewServer(append(options, grpc.WaitForHandlers(true),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))...)
-	wxbrokerv1.RegisterWeChatServiceServer(server, weChatService{Broker: b})
-	wxbrokerv1.RegisterCredentialServiceServer(server, credentialService{Broker: b})
+	b.Register(server)
 	tomorrow := time.AfterFunc(24*time.Hour, server.Stop)
 	t.Cleanup(func() { tomorrow.Stop() })
 	return grpctest.Serve(t, server)
+}
+
+// Register adds the broker's services to a server of the test's own.
+func (b *Broker) Register(server *grpc.Server) {
+	wxbrokerv1.RegisterWeChatServiceServer(server, weChatService{Broker: b})
+	wxbrokerv1.RegisterCredentialServiceServer(server, credentialService{Broker: b})
 }
 
 // Client returns a client of the broker, which it serves, of version v1.2.3.
